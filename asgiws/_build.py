@@ -1,0 +1,76 @@
+"""The build of the compiled modules; run by setuptools, never imported at run time.
+
+Rules of this file:
+- Each compiled module is ordinary Python with a `.pxd` of types beside it; there is no second source.
+- `ASGIWS_EXTENSIONS` decides: `auto` (the default) compiles and falls back to pure Python with a plain
+  message, `require` fails without a compiler, `no` builds a pure wheel. The same variable has the same
+  meaning at run time (`asgiws/_extensions.py`).
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+from setuptools.command.bdist_wheel import bdist_wheel
+from setuptools.command.editable_wheel import editable_wheel
+
+try:
+    from Cython.Build.build_ext import build_ext  # type: ignore[import-untyped, unused-ignore]
+
+    HAVE_CYTHON = True
+except ImportError:  # a build without isolation, on a machine without Cython
+    from setuptools.command.build_ext import build_ext
+
+    HAVE_CYTHON = False
+
+MODES = ("auto", "require", "no")
+MODE = os.environ.get("ASGIWS_EXTENSIONS", "") or "auto"
+if MODE not in MODES:
+    raise SystemExit(f"ASGIWS_EXTENSIONS={MODE!r} is not one of {', '.join(MODES)}")
+if MODE == "require" and not HAVE_CYTHON:
+    raise SystemExit("ASGIWS_EXTENSIONS=require, but Cython is not installed")
+
+
+def drop_extensions(distribution: Any) -> None:
+    """Turn the build into a pure one where no module is to be, or can be, compiled."""
+    if MODE == "no" or not HAVE_CYTHON:
+        distribution.ext_modules = []
+
+
+class BuildExt(build_ext):  # type: ignore[misc, unused-ignore]
+    def finalize_options(self) -> None:
+        drop_extensions(self.distribution)
+        self.cython_directives = {
+            "language_level": 3,
+            "annotation_typing": False,  # types come from the .pxd alone
+            "freethreading_compatible": False,
+        }
+        super().finalize_options()
+        for extension in self.extensions or ():
+            # Cython's own command forgets what pyproject.toml says of it, so it is said again.
+            extension.optional = MODE != "require"
+
+    def build_extension(self, ext: Any) -> None:
+        try:
+            super().build_extension(ext)
+        except Exception as error:
+            if MODE == "require":
+                raise
+            print(
+                f"asgiws: {ext.name} was not compiled ({error}); its Python source serves instead",
+                file=sys.stderr,
+            )
+
+
+class BdistWheel(bdist_wheel):
+    def finalize_options(self) -> None:
+        drop_extensions(self.distribution)
+        super().finalize_options()
+
+
+class EditableWheel(editable_wheel):
+    def finalize_options(self) -> None:
+        drop_extensions(self.distribution)
+        super().finalize_options()

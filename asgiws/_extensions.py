@@ -1,0 +1,65 @@
+"""Which build runs: the compiled modules, or the same source as plain Python.
+
+Rules of this file:
+- The import system prefers `frames.*.so` to `frames.py` by itself; nothing dispatches.
+- `ASGIWS_EXTENSIONS=no` makes the import system take the sources even where compiled modules lie beside
+  them; `require` refuses to run without them. `auto`, the default, takes what is there.
+- COMPILED_MODULES is the one list of modules that are meant to be compiled; a test holds it against
+  `pyproject.toml`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.machinery
+import os
+import sys
+from collections.abc import Sequence
+from types import ModuleType
+
+COMPILED_MODULES = ("asgiws.websocket.mask", "asgiws.websocket.frames")
+MODES = ("auto", "require", "no")
+
+
+class SourceOnlyFinder:
+    """A meta-path finder that knows of `.py` files alone, for the package's own modules."""
+
+    @staticmethod
+    def find_spec(
+        name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        if path is None or not name.startswith("asgiws."):
+            return None
+        loader = (importlib.machinery.SourceFileLoader, importlib.machinery.SOURCE_SUFFIXES)
+        for entry in path:
+            spec = importlib.machinery.FileFinder(entry, loader).find_spec(name)
+            if spec is not None:
+                return spec
+        return None
+
+
+def is_compiled(name: str) -> bool:
+    """True when the module of that name runs from an extension."""
+    return not (importlib.import_module(name).__file__ or "").endswith(".py")
+
+
+def compiled() -> list[str]:
+    """The names of the modules that run compiled, in the order of COMPILED_MODULES."""
+    return [name for name in COMPILED_MODULES if is_compiled(name)]
+
+
+def install() -> None:
+    """Apply `ASGIWS_EXTENSIONS`; called once, before any other module of the package is imported.
+
+    Raises SystemExit, with one line that says what is wrong, for a bad value and for `require` when a
+    module is not compiled.
+    """
+    mode = os.environ.get("ASGIWS_EXTENSIONS", "") or "auto"
+    if mode not in MODES:
+        raise SystemExit(f"ASGIWS_EXTENSIONS={mode!r} is not one of {', '.join(MODES)}")
+    if mode == "no":
+        sys.meta_path.insert(0, SourceOnlyFinder)  # type: ignore[arg-type]
+    elif mode == "require":
+        missing = [name for name in COMPILED_MODULES if not is_compiled(name)]
+        if missing:
+            raise SystemExit(f"ASGIWS_EXTENSIONS=require, but not compiled: {', '.join(missing)}")
