@@ -1,0 +1,1 @@
+"""The bridge to the application: scopes, events, lifespan; no sockets, no processes."""

@@ -1,0 +1,16 @@
+"""What `receive()` and `send()` raise into an application.
+
+Rules of this file: two kinds and no more. ClientDisconnected is the peer's doing, an `OSError` as the ASGI
+specification asks of `send()` after the peer has gone; ApplicationError is the application's own mistake
+and names the state and what was expected.
+"""
+
+from __future__ import annotations
+
+
+class ClientDisconnected(OSError):
+    """The peer has gone: what was sent can no longer reach it (ASGI HTTP & WebSocket 2.4, "Disconnected Client")."""
+
+
+class ApplicationError(RuntimeError):
+    """The application sent a message that the specification does not allow now, or one that is malformed."""

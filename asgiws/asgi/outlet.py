@@ -1,0 +1,107 @@
+"""The seam between a connection and what speaks on it: two interfaces, no behaviour.
+
+Rules of this file:
+- A Driver turns bytes into ASGI events and back for one connection at a time: the HTTP driver until an
+  upgrade, the WebSocket session afterwards. It knows no socket, transport or process.
+- An Outlet is the connection as a driver sees it. `server/connection.py` implements it.
+- The outlet calls the driver from callbacks of the event loop only, so a driver may wake a task at once in
+  those methods (`asgi/wakeup.py`). The driver's calls of the outlet never call back into the driver.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from asgiws.asgi.types import Address
+
+
+class Driver:
+    """What speaks on a connection."""
+
+    def connected(self, outlet: Outlet) -> None:
+        """The connection is there (or was handed over by the driver before)."""
+        raise NotImplementedError
+
+    def receive_data(self, data: bytearray, start: int, end: int) -> None:
+        """Bytes `start` to `end` of `data` arrived. `data` is overwritten once this returns: copy to keep."""
+        raise NotImplementedError
+
+    def receive_eof(self) -> None:
+        """The peer will send no more; what was sent to it may still arrive."""
+        raise NotImplementedError
+
+    def connection_lost(self) -> None:
+        """The connection is gone. Called once, last."""
+        raise NotImplementedError
+
+    def check(self, now: float) -> float:
+        """A moment asked for by `Outlet.check_at` has come (it may come late, or early).
+
+        `now` is `loop.time()` in seconds. Acts on the deadlines that have passed and returns the next
+        moment to be called at, or 0.0 for none.
+        """
+        raise NotImplementedError
+
+    def shutdown(self) -> None:
+        """The server stops: end what is idle at once, and let the rest come to its proper end."""
+        raise NotImplementedError
+
+
+class Outlet:
+    """The connection as its driver sees it."""
+
+    loop: asyncio.AbstractEventLoop
+    #: Peer and own address as (host, port); for a Unix socket None and (path, None).
+    client: Address | None
+    server: tuple[str, int | None] | None
+    #: True under TLS.
+    secure: bool
+    #: True while more is waiting to be sent than the high-water mark: `drain()` would wait.
+    write_paused: bool
+
+    def write(self, data: bytes) -> None:
+        """Send `data` as soon as possible, after all that was written before. Never blocks, never raises:
+        on a lost or closing connection it does nothing."""
+        raise NotImplementedError
+
+    def writelines(self, chunks: list[bytes]) -> None:
+        """As `write`, for several pieces that need not be joined."""
+        raise NotImplementedError
+
+    async def drain(self) -> None:
+        """Wait until `write_paused` is false, or the connection is lost."""
+        raise NotImplementedError
+
+    async def send_file(self, path: str) -> None:
+        """Send the file's content after all that was written before, without reading it into memory where
+        the transport can. Raises OSError when the file cannot be read."""
+        raise NotImplementedError
+
+    def pause_reading(self) -> None:
+        """Stop calling `receive_data` (data on its way may still come once). Idempotent."""
+        raise NotImplementedError
+
+    def resume_reading(self) -> None:
+        raise NotImplementedError
+
+    def check_at(self, when: float) -> None:
+        """Have the driver's `check` called at `when` (`loop.time()`, seconds) or a little later. An earlier
+        moment asked for before stays in force; a later one is forgotten."""
+        raise NotImplementedError
+
+    def hand_over(self, driver: Driver, tail: bytes) -> None:
+        """Let `driver` speak on this connection from now on; `tail` is what arrived for it already and is
+        given to it by `receive_data` right away."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Send what was written, then close. Later writes do nothing. Idempotent."""
+        raise NotImplementedError
+
+    def abort(self) -> None:
+        """Close at once; what was not sent is lost."""
+        raise NotImplementedError
+
+    def is_closing(self) -> bool:
+        """True once `close` or `abort` was called, or the connection was lost."""
+        raise NotImplementedError

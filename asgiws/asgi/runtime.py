@@ -1,0 +1,50 @@
+"""What all connections of one worker share.
+
+Rules of this file: a Runtime is made once, after the application was loaded, and handed to every driver;
+it holds facts and registries, no protocol.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from typing import Any
+
+from asgiws.asgi.types import ASGIApp
+from asgiws.config import Config
+
+logger = logging.getLogger("asgiws.error")
+access_logger = logging.getLogger("asgiws.access")
+
+
+class Runtime:
+    """The application and the facts about the worker that serves it.
+
+    `state` is the lifespan state: each scope gets a shallow copy of it (ASGI lifespan 2.0, "Lifespan
+    State"). `tasks` holds every running application task, so that none is collected early and that a
+    shutdown can wait for, and in the end cancel, them. `draining` is set once the server stops.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        config: Config,
+        loop: asyncio.AbstractEventLoop,
+        state: dict[str, Any] | None,
+    ) -> None:
+        self.app = app
+        self.config = config
+        self.loop = loop
+        self.state = state
+        self.tasks: set[asyncio.Task[None]] = set()
+        #: Open connections and requests in progress, as counted against `limit_concurrency`.
+        self.connections: set[Any] = set()
+        self.draining = False
+
+    def spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run `coroutine` as a task that is held until it ends."""
+        task = self.loop.create_task(coroutine)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+        return task

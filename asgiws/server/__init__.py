@@ -1,0 +1,1 @@
+"""Sockets, transports, TLS, timers, signals; no frames, no headers."""
