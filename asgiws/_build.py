@@ -1,10 +1,11 @@
 """The build of the compiled modules; run by setuptools, never imported at run time.
 
 Rules of this file:
-- Each compiled module is ordinary Python with a `.pxd` of types beside it; there is no second source.
-- `ASGIWS_EXTENSIONS` decides: `auto` (the default) compiles and falls back to pure Python with a plain
-  message, `require` fails without a compiler, `no` builds a pure wheel. The same variable has the same
-  meaning at run time (`asgiws/_extensions.py`).
+- Each compiled module is ordinary Python with a `.pxd` of types beside it; there is no second
+  source.
+- `ASGIWS_EXTENSIONS` decides: `auto` (the default) compiles and falls back to pure Python with a
+  plain message, `require` fails without a compiler, `no` builds a pure wheel. The same variable has
+  the same meaning at run time (`asgiws/_extensions.py`).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.editable_wheel import editable_wheel
 
 try:
-    from Cython.Build.build_ext import build_ext  # type: ignore[import-untyped, unused-ignore]
+    from Cython.Distutils.build_ext import build_ext
 
     HAVE_CYTHON = True
 except ImportError:  # a build without isolation, on a machine without Cython
@@ -42,6 +43,7 @@ def drop_extensions(distribution: Any) -> None:
 class BuildExt(build_ext):  # type: ignore[misc, unused-ignore]
     def finalize_options(self) -> None:
         drop_extensions(self.distribution)
+        self.cython_c_in_temp = True  # no generated C in the tree
         self.cython_directives = {
             "language_level": 3,
             "annotation_typing": False,  # types come from the .pxd alone

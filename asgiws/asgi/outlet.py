@@ -18,6 +18,8 @@ from asgiws.asgi.types import Address
 class Driver:
     """What speaks on a connection."""
 
+    __slots__ = ()
+
     def connected(self, outlet: Outlet) -> None:
         """The connection is there (or was handed over by the driver before)."""
         raise NotImplementedError
@@ -42,6 +44,9 @@ class Driver:
         """
         raise NotImplementedError
 
+    def writable(self) -> None:
+        """`Outlet.write_paused` has become false."""
+
     def shutdown(self) -> None:
         """The server stops: end what is idle at once, and let the rest come to its proper end."""
         raise NotImplementedError
@@ -49,6 +54,8 @@ class Driver:
 
 class Outlet:
     """The connection as its driver sees it."""
+
+    __slots__ = ()
 
     loop: asyncio.AbstractEventLoop
     #: Peer and own address as (host, port); for a Unix socket None and (path, None).
@@ -94,8 +101,14 @@ class Outlet:
         given to it by `receive_data` right away."""
         raise NotImplementedError
 
-    def close(self) -> None:
-        """Send what was written, then close. Later writes do nothing. Idempotent."""
+    def close(self, linger: bool = True) -> None:
+        """Send what was written, then close. Later writes do nothing. Idempotent.
+
+        With `linger`, our side of the connection is closed first and what the peer still sends is thrown
+        away for a moment (RFC 9112, 9.6): closed at once, with octets unread, TCP would reset the
+        connection and the peer could lose what it was just told. Without it when the peer is known to send
+        no more.
+        """
         raise NotImplementedError
 
     def abort(self) -> None:

@@ -17,6 +17,9 @@ from asgiws.config import Config
 logger = logging.getLogger("asgiws.error")
 access_logger = logging.getLogger("asgiws.access")
 
+#: Octets that one read takes at most.
+READ_SIZE = 262144
+
 
 class Runtime:
     """The application and the facts about the worker that serves it.
@@ -38,9 +41,11 @@ class Runtime:
         self.loop = loop
         self.state = state
         self.tasks: set[asyncio.Task[None]] = set()
-        #: Open connections and requests in progress, as counted against `limit_concurrency`.
         self.connections: set[Any] = set()
         self.draining = False
+        #: Every connection of the loop reads into this buffer, one at a time.
+        self.read_buffer = bytearray(READ_SIZE)
+        self.read_view = memoryview(self.read_buffer)
 
     def spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run `coroutine` as a task that is held until it ends."""

@@ -1,0 +1,572 @@
+"""One WebSocket as the application sees it: connect, receive, send, disconnect (ASGI WebSocket 2.5).
+
+Rules of this file:
+- The protocol's state is `WebSocketConnection.state`, and changes by its table only. What is kept here beside
+  it is the application's side: what waits for `receive()` and who waits there.
+- `_act` carries out what a transition asks for. It is the one place that ends a connection and that puts
+  `websocket.disconnect` into the queue.
+- Control frames never wait for the application. Only data counts against the queue's marks, in octets of
+  memory, and above the high one reading pauses.
+- The end (a close frame, a protocol error) takes effect once the application had its turn to answer what
+  came before it: when it waits in `receive()` again, when it returns, or after ANSWER_GRACE seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Any
+
+from asgiws.asgi.errors import ApplicationError, ClientDisconnected
+from asgiws.asgi.outlet import Driver, Outlet
+from asgiws.asgi.runtime import Runtime, access_logger, logger
+from asgiws.asgi.types import Message, Scope
+from asgiws.asgi.wakeup import Waiter
+from asgiws.websocket import close
+from asgiws.websocket.connection import CLOSING, CONNECTING, OPEN, WebSocketConnection
+from asgiws.websocket.deflate import Deflate
+from asgiws.websocket.events import Close, Ping, Pong
+from asgiws.websocket.handshake import Handshake, response
+from asgiws.websocket.states import Effect, State, Trigger
+
+#: Seconds that the application has to answer earlier messages once the client has ended the connection.
+ANSWER_GRACE = 2.0
+
+#: Octets of messages that may wait for `receive()` before reading pauses, and from which it goes on.
+HIGH_WATER = 262144
+LOW_WATER = 65536
+
+#: Octets that a client may send behind its handshake before the application has accepted.
+HELD_BACK = 65536
+
+SHUTDOWN_REASON = "service restart"
+
+
+class Answer:
+    """How the opening handshake is answered in HTTP; the HTTP driver's side of it is in `asgi/upgrade.py`."""
+
+    def switch_protocols(self, headers: list[tuple[bytes, bytes]]) -> bytes:
+        """The 101 response. Raises ValueError for a header that may not be sent."""
+        raise NotImplementedError
+
+    def start_denial(self, status: int, headers: list[tuple[bytes, bytes]]) -> list[bytes]:
+        """The start of an ordinary response. Raises ValueError as above."""
+        raise NotImplementedError
+
+    def denial_body(self, body: bytes, more: bool) -> list[bytes]:
+        """A piece of its body."""
+        raise NotImplementedError
+
+    def refuse(self, status: int, reason: str) -> list[bytes]:
+        """A whole response that says why, for a refusal without a response of the application's own."""
+        raise NotImplementedError
+
+
+class WebSocketSession(Driver):
+    """Drives one connection from its opening handshake to its end."""
+
+    def __init__(
+        self, runtime: Runtime, scope: Scope, handshake: Handshake, answer: Answer
+    ) -> None:
+        config = runtime.config
+        self._runtime = runtime
+        self._loop = runtime.loop
+        self._scope = scope
+        self._handshake = handshake
+        self._answer = answer
+        self._ws = WebSocketConnection()
+        self._outlet: Outlet = _NO_OUTLET
+
+        #: Messages, as the protocol gives them, and other events as ASGI dictionaries, for `receive()`.
+        self._queue: deque[str | bytes | dict[str, Any]] = deque(({"type": "websocket.connect"},))
+        self._queued = 0
+        self._waiters: deque[Waiter] = deque()
+        self._reading_paused = False
+        #: What came behind the handshake before the application accepted.
+        self._held: bytearray | None = None
+
+        #: The application got a message and has not come back to wait for the next.
+        self._owes_turn = False
+        #: The client's end of the connection, waiting for that turn.
+        self._terminal: Close | None = None
+        self._grace_at = 0.0
+        self._close_at = 0.0
+
+        self._opened = False
+        self._app_ended = False
+        self._closed_by_app = False
+        #: Status of a denial response that was started and is not complete.
+        self._denial = 0
+        #: `websocket.disconnect` was received by the application.
+        self._told = False
+
+        self._ping_interval: float = config.ws_ping_interval or 0.0
+        self._ping_timeout: float = config.ws_ping_timeout or 0.0
+        self._ping_at = 0.0
+        self._pong_at = 0.0
+        self._pings = 0
+        self._heard = False
+        #: The latest ping that could not be answered yet: the peer does not read (5.5.3 lets us answer the
+        #: most recent one only).
+        self._unanswered: bytes | None = None
+
+    # From the outlet.
+
+    def connected(self, outlet: Outlet) -> None:
+        self._outlet = outlet
+        self._runtime.spawn(self._run())
+
+    def receive_data(self, data: bytearray, start: int, end: int) -> None:
+        self._heard = True
+        if self._ws.state == CONNECTING:
+            if self._held is None:
+                self._held = bytearray()
+            self._held += data[start:end]
+            if len(self._held) >= HELD_BACK:
+                self._pause_reading()
+            return
+        self._pump(data, start, end)
+        if self._waiters and self._queue:
+            self._waiters.popleft().wake()
+        self._settle()
+
+    def receive_eof(self) -> None:
+        # A WebSocket has no half-closed state: without a close frame this is an abnormal closure (7.1.5).
+        # With one, the client may still read our answer.
+        if self._terminal is None:
+            self._outlet.close(linger=False)
+
+    def connection_lost(self) -> None:
+        if self._terminal is not None:
+            self._end()
+        else:
+            self._act(self._ws.apply(Trigger.LOST))
+        self._held = None
+
+    def writable(self) -> None:
+        if self._unanswered is not None:
+            self._outlet.write(self._ws.pong(self._unanswered))
+            self._unanswered = None
+
+    def check(self, now: float) -> float:
+        state = self._ws.state
+        if state == CLOSING:
+            if now < self._close_at:
+                return self._close_at
+            self._act(self._ws.apply(Trigger.DEADLINE))
+        elif state == OPEN:
+            if self._terminal is not None:
+                if now < self._grace_at:
+                    return self._grace_at
+                self._end()
+            elif self._ping_interval:
+                return self._check_ping(now)
+        return 0.0
+
+    def shutdown(self) -> None:
+        if self._ws.state == CONNECTING:
+            self._refuse(503, "the server is shutting down")
+        else:
+            self._close(close.SERVICE_RESTART, SHUTDOWN_REASON)
+
+    # Octets to events.
+
+    def _pump(self, data: bytearray, start: int, end: int) -> None:
+        """Take events out of `data` into the queue; answer pings."""
+        ws = self._ws
+        queue = self._queue
+        ws.feed(data, start, end)
+        while True:
+            event = ws.next_event()
+            if event is None:
+                return
+            kind = type(event)
+            if kind is str or kind is bytes:
+                # After our close frame "data frame in" is dropped; and nobody reads once the app has ended.
+                if ws.state == OPEN and not self._app_ended:
+                    queue.append(event)
+                    self._queued += event.__sizeof__()
+            elif kind is Ping:
+                self._answer_ping(event.payload)  # type: ignore[union-attr]
+            elif kind is Pong:
+                self._take_pong(event.payload)  # type: ignore[union-attr]
+            else:
+                self._terminal = event  # type: ignore[assignment]
+
+    def _settle(self) -> None:
+        """What is left to do after events came: end the connection, or pause reading."""
+        if self._terminal is not None:
+            if (self._queue or self._owes_turn) and self._ws.state == OPEN and not self._app_ended:
+                if not self._grace_at:
+                    self._grace_at = self._loop.time() + ANSWER_GRACE
+                    self._outlet.check_at(self._grace_at)
+            else:
+                self._end()
+        elif self._queued > HIGH_WATER:
+            self._pause_reading()
+
+    def _pause_reading(self) -> None:
+        if not self._reading_paused:
+            self._reading_paused = True
+            self._outlet.pause_reading()
+
+    def _resume_reading(self) -> None:
+        if self._reading_paused:
+            self._reading_paused = False
+            self._outlet.resume_reading()
+
+    # Pings.
+
+    def _answer_ping(self, payload: bytes) -> None:
+        if self._outlet.write_paused:
+            self._unanswered = payload
+        elif self._ws.state == OPEN:
+            self._outlet.write(self._ws.pong(payload))
+
+    def _take_pong(self, payload: bytes) -> None:
+        if self._pong_at and payload == self._pings.to_bytes(4, "big"):
+            self._pong_at = 0.0
+            self._ping_at = self._loop.time() + self._ping_interval
+            self._outlet.check_at(self._ping_at)
+
+    def _check_ping(self, now: float) -> float:
+        if self._pong_at:
+            if now < self._pong_at:
+                return self._pong_at
+            if self._heard or self._reading_paused:
+                # A pong cannot overtake a long message, and we cannot see it while we do not read: a peer
+                # that was heard since is alive.
+                self._heard = False
+                self._pong_at = now + self._ping_timeout
+                return self._pong_at
+            self._terminal = Close(close.INTERNAL_ERROR, "keepalive ping timeout", True)
+            self._end()
+            return 0.0
+        if now >= self._ping_at:
+            self._pings = (self._pings + 1) & 0xFFFFFFFF
+            self._outlet.write(self._ws.ping(self._pings.to_bytes(4, "big")))
+            self._heard = False
+            self._ping_at = now + self._ping_interval
+            if self._ping_timeout:
+                self._pong_at = now + self._ping_timeout
+                return self._pong_at
+        return self._ping_at
+
+    # The end.
+
+    def _end(self) -> None:
+        """Let what the client ended the connection with take effect."""
+        terminal = self._terminal
+        assert terminal is not None
+        self._terminal = None
+        trigger = Trigger.FAILURE if terminal.failed else Trigger.CLOSE_FRAME
+        self._act(
+            self._ws.apply(trigger, terminal.code, terminal.reason), terminal.code, terminal.reason
+        )
+
+    def _close(self, code: int, reason: str) -> None:
+        """Close from our side."""
+        self._act(self._ws.apply(Trigger.CLOSE), code, reason)
+        if self._terminal is not None:
+            self._end()  # the client's close frame is there already
+
+    def _refuse(self, status: int, reason: str) -> None:
+        for chunk in self._answer.refuse(status, reason):
+            self._outlet.write(chunk)
+        self._log_handshake(status)
+        self._act(self._ws.apply(Trigger.CLOSE))
+
+    def _act(self, effect: Effect, code: int = 0, reason: str = "") -> None:
+        """Carry out what a transition asks for; `code` and `reason` are those of the close frame to send."""
+        outlet = self._outlet
+        if Effect.SEND_CLOSE in effect:
+            outlet.write(self._ws.close_frame(code, reason))
+        if Effect.START_DEADLINE in effect:
+            self._close_at = self._loop.time() + self._runtime.config.ws_close_timeout
+            outlet.check_at(self._close_at)
+            self._resume_reading()
+        if Effect.END_TCP in effect:
+            # After both close frames the client has nothing more to say.
+            outlet.close(linger=self._ws.state != State.CLOSED)
+        if Effect.ABORT_TCP in effect:
+            outlet.abort()
+        if Effect.DISCONNECT in effect:
+            ws = self._ws
+            if self._opened:
+                self._log_end()
+            event = {
+                "type": "websocket.disconnect",
+                "code": ws.close_code,
+                "reason": ws.close_reason,
+            }
+            self._queue.append(event)
+            if self._waiters:
+                self._waiters.popleft().wake_soon()
+
+    def _log_handshake(self, status: int) -> None:
+        if self._runtime.config.access_log:
+            access_logger.info('%s - "WebSocket %s" %d', *self._who(), status)
+
+    def _log_end(self) -> None:
+        if self._runtime.config.access_log:
+            who, path = self._who()
+            ws = self._ws
+            access_logger.info('%s - "WebSocket %s" closed %d', who, path, ws.close_code)
+        if self._ws.state == State.FAILED:
+            logger.info(
+                "WebSocket failed with %d: %s (client %s)",
+                self._ws.close_code,
+                self._ws.close_reason,
+                self._who()[0],
+            )
+
+    def _who(self) -> tuple[str, str]:
+        client = self._scope["client"]
+        query = self._scope["query_string"]
+        path = self._scope["raw_path"].decode("latin-1")
+        return (
+            f"{client[0]}:{client[1]}" if client else "-",
+            f"{path}?{query.decode('latin-1')}" if query else path,
+        )
+
+    # The application's side.
+
+    async def _run(self) -> None:
+        """Call the application and turn its end into the connection's (the close-code contract)."""
+        try:
+            await self._runtime.app(self._scope, self.receive, self.send)
+        except asyncio.CancelledError:
+            self._finish(close.INTERNAL_ERROR, "")
+            raise
+        except ClientDisconnected:
+            # It did not catch what send() told it: the client left first, which is nobody's fault.
+            logger.debug("application ended: the client has gone")
+            self._finish(close.INTERNAL_ERROR, "")
+        except Exception:
+            logger.exception("Exception in ASGI application")
+            self._finish(close.INTERNAL_ERROR, "internal error")
+        except BaseException:
+            self._finish(close.INTERNAL_ERROR, "")
+            raise
+        else:
+            if self._ws.state == CONNECTING and not self._app_ended:
+                logger.error(
+                    "ASGI application returned without answering the WebSocket handshake of %s",
+                    self._scope["path"],
+                )
+            self._finish(close.NORMAL, "")
+
+    def _finish(self, code: int, reason: str) -> None:
+        """The application has ended."""
+        self._app_ended = True
+        self._queue.clear()
+        self._queued = 0
+        if self._ws.state == CONNECTING:
+            if self._denial:
+                # Cut short, so that the client does not take half a response for a whole one.
+                self._denial = 0
+                self._act(self._ws.apply(Trigger.LOST))
+                self._outlet.abort()
+            else:
+                self._refuse(500, "Internal Server Error")
+            return
+        if self._terminal is not None and self._ws.state == OPEN:
+            self._end()
+            return
+        self._resume_reading()
+        self._close(code, reason)
+
+    async def receive(self) -> Message:
+        """The next event for the application."""
+        queue = self._queue
+        while not queue:
+            if self._told:
+                raise ApplicationError(
+                    "receive() was called after websocket.disconnect; nothing comes after it"
+                )
+            self._owes_turn = False
+            if self._terminal is not None:
+                self._end()
+                continue
+            waiter = Waiter(self._loop)
+            self._waiters.append(waiter)
+            try:
+                await waiter
+            except BaseException:
+                self._give_up(waiter)
+                raise
+        event = queue.popleft()
+        kind = type(event)
+        if kind is str:
+            self._took(event)
+            return {"type": "websocket.receive", "text": event}
+        if kind is bytes:
+            self._took(event)
+            return {"type": "websocket.receive", "bytes": event}
+        if event["type"] == "websocket.disconnect":  # type: ignore[index]
+            self._told = True
+            queue.clear()
+        return event  # type: ignore[return-value]
+
+    def _took(self, event: Any) -> None:
+        self._owes_turn = True
+        self._queued -= event.__sizeof__()
+        if self._reading_paused and self._queued <= LOW_WATER:
+            self._resume_reading()
+        if self._waiters and self._queue:
+            self._waiters.popleft().wake_soon()
+
+    def _give_up(self, waiter: Waiter) -> None:
+        """A receive() was cancelled: what it was woken for is the next one's."""
+        try:
+            self._waiters.remove(waiter)
+        except ValueError:
+            if self._waiters and self._queue:
+                self._waiters.popleft().wake_soon()
+
+    async def send(self, message: Message) -> None:
+        """Take a message from the application; waits while the client does not read.
+
+        Raises ClientDisconnected when the client has gone, ApplicationError for a message that is malformed
+        or not allowed now.
+        """
+        try:
+            kind = message["type"]
+        except (KeyError, TypeError):
+            raise ApplicationError(f"send() needs a dict with a 'type', not {message!r:.80}") from None
+        if kind == "websocket.send" and self._ws.state == OPEN:
+            text = message.get("text")
+            data = message.get("bytes")
+            try:
+                if data is None and text is not None:
+                    chunks = self._ws.text(text)
+                elif text is None and data is not None:
+                    chunks = self._ws.binary(data if type(data) is bytes else bytes(data))
+                else:
+                    raise ApplicationError(
+                        "websocket.send needs one of 'text' and 'bytes', and not both"
+                    )
+            except (AttributeError, TypeError, ValueError) as error:
+                raise ApplicationError(f"websocket.send with a malformed payload: {error}") from None
+            if len(chunks) == 1:
+                self._outlet.write(chunks[0])
+            else:
+                self._outlet.writelines(chunks)
+        elif self._ws.state == CONNECTING:
+            self._send_answer(kind, message)
+        else:
+            self._send_late(kind, message)
+        if self._outlet.write_paused:
+            await self._outlet.drain()
+
+    def _send_late(self, kind: str, message: Message) -> None:
+        """What the application sends in an open connection beside messages, or when it is over."""
+        state = self._ws.state
+        if kind == "websocket.close":
+            if state == OPEN:
+                code, reason = _close_arguments(message)
+                self._closed_by_app = True
+                self._close(code, reason)
+            return
+        name = State(state).name
+        if state == State.CLOSED and not self._opened:
+            raise ClientDisconnected("the client has gone before its handshake was answered")
+        if kind != "websocket.send" or state == State.REFUSED:
+            expected = "websocket.send or websocket.close" if state == OPEN else "nothing more"
+            raise ApplicationError(
+                f"unexpected message {kind!r} in state {name}: expected {expected}"
+            )
+        if self._closed_by_app:
+            raise ApplicationError(
+                f"websocket.send after websocket.close, in state {name}: expected nothing more"
+            )
+        raise ClientDisconnected(
+            f"the WebSocket is {name.lower()} (code {self._ws.close_code}): cannot send"
+        )
+
+    def _send_answer(self, kind: str, message: Message) -> None:
+        """The application's answer to the opening handshake."""
+        try:
+            if self._denial:
+                self._send_denial_body(kind, message)
+            elif kind == "websocket.accept":
+                self._accept(message)
+            elif kind == "websocket.close":
+                self._refuse(403, "the application refused the WebSocket")
+            elif kind == "websocket.http.response.start":
+                status = message["status"]
+                headers = [(bytes(name), bytes(value)) for name, value in message.get("headers", ())]
+                for chunk in self._answer.start_denial(status, headers):
+                    self._outlet.write(chunk)
+                self._denial = status
+            else:
+                raise ApplicationError(
+                    f"unexpected message {kind!r} in state CONNECTING: expected websocket.accept, "
+                    "websocket.close or websocket.http.response.start"
+                )
+        except (KeyError, TypeError, ValueError) as error:
+            raise ApplicationError(f"malformed {kind}: {error}") from None
+
+    def _accept(self, message: Message) -> None:
+        if self._outlet.is_closing():
+            raise ClientDisconnected("the client has gone before its handshake was accepted")
+        config = self._runtime.config
+        subprotocol = message.get("subprotocol")
+        headers, parameters = response(
+            self._handshake, subprotocol, config.ws_per_message_deflate
+        )
+        for name, value in message.get("headers") or ():
+            lowered = bytes(name).lower()
+            if lowered.startswith(b"sec-websocket-") or lowered in (b"upgrade", b"connection"):
+                # It would speak for the protocol: two subprotocols or extensions fail the connection.
+                raise ApplicationError(
+                    f"header {lowered.decode('latin-1')} of websocket.accept is the server's to send"
+                )
+            headers.append((lowered, bytes(value)))
+        data = self._answer.switch_protocols(headers)
+        deflate = None if parameters is None else Deflate(parameters)
+        self._ws.open(config.ws_max_size, deflate)
+        self._ws.apply(Trigger.ACCEPT)
+        self._opened = True
+        self._outlet.write(data)
+        self._log_handshake(101)
+        self._ping_at = self._loop.time() + self._ping_interval
+        if self._ping_interval:
+            self._outlet.check_at(self._ping_at)
+        held = self._held
+        if held is not None:
+            self._held = None
+            self._resume_reading()
+            self._pump(held, 0, len(held))
+            if self._waiters and self._queue:
+                self._waiters.popleft().wake_soon()
+            self._settle()
+
+    def _send_denial_body(self, kind: str, message: Message) -> None:
+        if kind != "websocket.http.response.body":
+            raise ApplicationError(
+                f"unexpected message {kind!r} within a denial response: "
+                "expected websocket.http.response.body"
+            )
+        more = bool(message.get("more_body", False))
+        for chunk in self._answer.denial_body(bytes(message.get("body", b"")), more):
+            self._outlet.write(chunk)
+        if not more:
+            self._log_handshake(self._denial)
+            self._denial = 0
+            self._act(self._ws.apply(Trigger.CLOSE))
+
+
+def _close_arguments(message: Message) -> tuple[int, str]:
+    code = message.get("code")
+    reason = message.get("reason")
+    code = close.NORMAL if code is None else code
+    reason = "" if reason is None else reason
+    try:
+        close.serialise(code, reason)
+    except (AttributeError, TypeError, ValueError) as error:
+        raise ApplicationError(f"malformed websocket.close: {error}") from None
+    return code, reason
+
+
+_NO_OUTLET = Outlet()

@@ -1,0 +1,119 @@
+"""One open WebSocket: octets in, events out; messages in, octets out (RFC 6455).
+
+Rules of this file:
+- No loop, no transport, no ASGI. The caller writes what the methods return.
+- The state changes in `apply` only, by the table in `states.py`.
+- What the peer does wrong comes out of `next_event` as a `Close` with `failed` set; after any `Close`
+  nothing more comes out.
+"""
+
+from __future__ import annotations
+
+from asgiws.websocket import close, frames
+from asgiws.websocket.deflate import Deflate
+from asgiws.websocket.errors import ProtocolError
+from asgiws.websocket.events import Close, Event
+from asgiws.websocket.messages import MessageReader
+from asgiws.websocket.states import TRANSITIONS, Effect, State, Trigger
+
+#: From this size on a payload is not joined to its header: the copy would cost more than a second buffer.
+LARGE = 16384
+
+CONNECTING = 0
+OPEN = 1
+CLOSING = 2
+
+
+class WebSocketConnection:
+    """The server's end of one WebSocket.
+
+    `state` is a number of `states.State`. `close_code` and `close_reason` tell how it ended, once it is in a
+    final state: what the application is told.
+    """
+
+    __slots__ = ("_deflate", "_ended", "_reader", "close_code", "close_reason", "state")
+
+    def __init__(self) -> None:
+        self.state: int = CONNECTING
+        self.close_code = close.ABNORMAL_CLOSURE
+        self.close_reason = ""
+        self._deflate: Deflate | None = None
+        self._reader: MessageReader | None = None
+        self._ended = False
+
+    # The state machine.
+
+    def apply(
+        self, trigger: Trigger, code: int = close.ABNORMAL_CLOSURE, reason: str = ""
+    ) -> Effect:
+        """Take the transition for `trigger`; returns what it asks for.
+
+        `code` and `reason` are told to the application if this ends the connection. Raises ValueError when
+        the state has no such transition.
+        """
+        transition = TRANSITIONS.get((State(self.state), trigger))
+        if transition is None:
+            raise ValueError(f"'{trigger.value}' is not possible in state {State(self.state).name}")
+        self.state = int(transition.target)
+        if Effect.DISCONNECT in transition.effect:
+            self.close_code = code
+            self.close_reason = reason
+        return transition.effect
+
+    def open(self, max_size: int, deflate: Deflate | None) -> None:
+        """Say what was agreed in the handshake, before the first octet is fed."""
+        self._deflate = deflate
+        self._reader = MessageReader(max_size, deflate)
+
+    # In.
+
+    def feed(self, data: bytearray, start: int, end: int) -> None:
+        """Take the octets `data[start:end]`, which are overwritten; call `next_event` until it gives None."""
+        if not self._ended:
+            assert self._reader is not None  # open() came before
+            self._reader.feed(data, start, end)
+
+    def next_event(self) -> Event | None:
+        """The next event in what was fed; None when more is needed, or after a `Close`."""
+        if self._ended:
+            return None
+        assert self._reader is not None  # open() came before
+        try:
+            event = self._reader.next_event()
+        except ProtocolError as error:
+            event = Close(error.code, error.reason, True)
+        if type(event) is Close:
+            self._ended = True
+            self._reader = None
+        return event
+
+    # Out.
+
+    def text(self, text: str) -> list[bytes]:
+        """A text message. Raises ValueError for text that UTF-8 cannot carry (a lone surrogate)."""
+        return self._message(frames.TEXT, text.encode())
+
+    def binary(self, data: bytes) -> list[bytes]:
+        """A binary message."""
+        return self._message(frames.BINARY, data)
+
+    def _message(self, opcode: int, payload: bytes) -> list[bytes]:
+        first = frames.FIN | opcode
+        if self._deflate is not None:
+            payload = self._deflate.compress(payload)
+            first |= frames.RSV1
+        if len(payload) < LARGE:
+            return [frames.frame(first, payload)]
+        return [frames.header(first, len(payload)), payload]
+
+    def ping(self, payload: bytes) -> bytes:
+        """A ping of at most 125 octets."""
+        return frames.frame(frames.FIN | frames.PING, payload)
+
+    def pong(self, payload: bytes) -> bytes:
+        """The answer to a ping: "identical "Application data"" (5.5.3)."""
+        return frames.frame(frames.FIN | frames.PONG, payload)
+
+    def close_frame(self, code: int, reason: str) -> bytes:
+        """A close frame. Raises ValueError for a code that may not be sent (7.4)."""
+        return frames.frame(frames.FIN | frames.CLOSE, close.serialise(code, reason))

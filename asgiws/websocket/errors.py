@@ -1,0 +1,28 @@
+"""What a peer can do wrong.
+
+Rules of this file: errors of the remote side only, each with the close code to answer with; a caller's own
+mistakes are ValueError.
+"""
+
+from __future__ import annotations
+
+
+class ProtocolError(Exception):
+    """The peer broke RFC 6455 or RFC 7692, or a limit; `code` is the close code to fail with (7.1.7)."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(code, reason)
+        self.code = code
+        self.reason = reason
+
+
+class HandshakeError(Exception):
+    """The opening handshake cannot be completed (RFC 6455, 4.2): answer with `status` and `headers`."""
+
+    def __init__(
+        self, status: int, reason: str, headers: list[tuple[bytes, bytes]] | None = None
+    ) -> None:
+        super().__init__(status, reason)
+        self.status = status
+        self.reason = reason
+        self.headers = headers or []

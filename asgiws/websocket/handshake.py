@@ -1,0 +1,148 @@
+"""The opening handshake of a server (RFC 6455, 4.2), from a request head that is already parsed.
+
+Rules of this file: it reads a head and answers with facts or a HandshakeError; it writes no HTTP. Each check
+quotes the item of section 4.2.1 that it implements.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import re
+from typing import NamedTuple, Protocol
+
+from asgiws.websocket import deflate, extensions
+from asgiws.websocket.errors import HandshakeError
+
+#: 1.3: appended to the key before it is hashed.
+GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+VERSION = b"13"
+
+_TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+
+
+class Head(Protocol):
+    """What the handshake needs of a request head: names in lower case, values without outer white space."""
+
+    method: str
+    http_version: str
+    headers: list[tuple[bytes, bytes]]
+
+
+class Handshake(NamedTuple):
+    """A valid opening handshake: `accept` is the value that proves it was read, `subprotocols` what the
+    client speaks in its order of preference, `offers` the extensions it offers."""
+
+    accept: bytes
+    subprotocols: list[str]
+    offers: list[extensions.Extension]
+
+
+def check(head: Head) -> Handshake:
+    """Check an upgrade request against section 4.2.1.
+
+    Raises HandshakeError: 400 for a malformed one, 405 for another method than GET, 426 for another version.
+    """
+    if head.method != "GET":
+        # "1. An HTTP/1.1 or higher GET request"
+        raise HandshakeError(405, "a WebSocket handshake uses GET", [(b"allow", b"GET")])
+    if head.http_version < "1.1":
+        raise HandshakeError(400, "a WebSocket handshake needs HTTP/1.1")
+    keys, versions, protocols, offers = [], [], [], []
+    upgrade, connection = False, False
+    for name, value in head.headers:
+        if name == b"sec-websocket-key":
+            keys.append(value)
+        elif name == b"sec-websocket-version":
+            versions.append(value)
+        elif name == b"sec-websocket-protocol":
+            protocols.append(value)
+        elif name == b"sec-websocket-extensions":
+            offers.append(value)
+        elif name == b"upgrade":
+            upgrade = upgrade or b"websocket" in _tokens(value)
+        elif name == b"connection":
+            connection = connection or b"upgrade" in _tokens(value)
+    if not upgrade:
+        # "3. An |Upgrade| header field containing the value "websocket", treated as an ASCII
+        # case-insensitive value."
+        raise HandshakeError(400, "the Upgrade header does not name websocket")
+    if not connection:
+        # "4. A |Connection| header field that includes the token "Upgrade""
+        raise HandshakeError(400, "the Connection header does not include Upgrade")
+    if versions != [VERSION]:
+        # "6. A |Sec-WebSocket-Version| header field, with a value of 13."; 4.4: other versions are answered
+        # with those that are spoken.
+        reason = "this server speaks version 13 of the WebSocket protocol"
+        raise HandshakeError(426, reason, [(b"sec-websocket-version", VERSION)])
+    return Handshake(_accept(keys), _subprotocols(protocols), _offers(offers))
+
+
+def _tokens(value: bytes) -> list[bytes]:
+    return [token.strip(b" \t") for token in value.lower().split(b",")]
+
+
+def _accept(keys: list[bytes]) -> bytes:
+    # "5. A |Sec-WebSocket-Key| header field with a base64-encoded value that, when decoded, is 16 bytes in
+    # length."
+    if len(keys) != 1:
+        problem = "missing" if not keys else "repeated"
+        raise HandshakeError(400, f"the Sec-WebSocket-Key header is {problem}")
+    try:
+        nonce = base64.b64decode(keys[0], validate=True)
+    except binascii.Error:
+        nonce = b""
+    if len(nonce) != 16:
+        raise HandshakeError(400, "the Sec-WebSocket-Key header is not 16 octets in base64")
+    return base64.b64encode(hashlib.sha1(keys[0] + GUID, usedforsecurity=False).digest())
+
+
+def _subprotocols(values: list[bytes]) -> list[str]:
+    # "8. Optionally, a |Sec-WebSocket-Protocol| header field, with a list of values"; 4.1: tokens, "and MUST
+    # all be unique strings".
+    found: list[str] = []
+    for value in values:
+        for item in value.split(b","):
+            token = item.strip(b" \t")
+            if not token:
+                continue
+            if not _TOKEN.fullmatch(token):
+                raise HandshakeError(400, "the Sec-WebSocket-Protocol header is malformed")
+            name = token.decode("ascii")
+            if name in found:
+                raise HandshakeError(400, "the Sec-WebSocket-Protocol header names a protocol twice")
+            found.append(name)
+    return found
+
+
+def _offers(values: list[bytes]) -> list[extensions.Extension]:
+    try:
+        return extensions.parse(values) if values else []
+    except ValueError as error:
+        raise HandshakeError(400, str(error)) from None
+
+
+def response(
+    handshake: Handshake, subprotocol: str | None, compression: bool
+) -> tuple[list[tuple[bytes, bytes]], deflate.Parameters | None]:
+    """The header fields of the 101 response (4.2.2, item 5) and the compression that they agree to.
+
+    Raises ValueError for a subprotocol that the client did not ask for: it "MUST" fail the connection then
+    (4.1), so the application hears of it first.
+    """
+    headers = [
+        (b"upgrade", b"websocket"),
+        (b"connection", b"Upgrade"),
+        (b"sec-websocket-accept", handshake.accept),
+    ]
+    if subprotocol is not None:
+        if subprotocol not in handshake.subprotocols:
+            offered = ", ".join(handshake.subprotocols) or "none"
+            raise ValueError(f"subprotocol {subprotocol!r} was not offered by the client ({offered})")
+        headers.append((b"sec-websocket-protocol", subprotocol.encode("ascii")))
+    agreed = deflate.negotiate(handshake.offers) if compression else None
+    if agreed is None:
+        return headers, None
+    headers.append((b"sec-websocket-extensions", str(agreed[0]).encode("ascii")))
+    return headers, agreed[1]

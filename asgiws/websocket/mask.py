@@ -1,0 +1,21 @@
+"""Masking (RFC 6455, 5.3).
+
+Rules of this file: no state, no I/O. The work is done by `octets.py`, or by its compiled twin.
+"""
+
+from __future__ import annotations
+
+from asgiws.websocket import octets
+
+
+def apply_mask(payload: bytes, key: bytes) -> bytes:
+    """Mask or unmask a whole payload with a four-octet masking key; the operation is its own inverse.
+
+    Raises ValueError when the key is not four octets long.
+    """
+    if len(key) != 4:
+        raise ValueError(f"a masking key has 4 octets, not {len(key)}")
+    data = bytearray(payload)
+    size = len(data)
+    octets.xor(data, 0, size, int.from_bytes(key, "little"), 0)
+    return octets.to_bytes(data, 0, size)

@@ -1,0 +1,197 @@
+"""From bytes to messages: fragments, sizes, UTF-8, inflation (RFC 6455, 5.4 to 5.6 and 8.1).
+
+Rules of this file:
+- Pull: `feed` hands over a read's octets, `next_event` gives one event at a time. What comes behind an error
+  is thus met only after everything before it was given out.
+- The octets of `feed` are the caller's buffer. They are unmasked in place and are dead once `next_event`
+  has returned None: all that is kept was copied.
+- A message is refused for its size before its payload is read. Nothing is stored of a control frame but the
+  125 octets that it may have.
+- A message in progress is told by `_opcode`, a frame in progress by `_in_frame`; never by a buffer that
+  happens to be empty.
+"""
+
+from __future__ import annotations
+
+from asgiws.websocket import close, frames, octets
+from asgiws.websocket.close import INVALID_PAYLOAD, MESSAGE_TOO_BIG, PROTOCOL_ERROR
+from asgiws.websocket.deflate import Deflate
+from asgiws.websocket.errors import ProtocolError
+from asgiws.websocket.events import Close, Event, Ping, Pong
+from asgiws.websocket.frames import FrameReader
+from asgiws.websocket.utf8 import Utf8Validator
+
+#: `_opcode` between messages.
+NONE = -1
+
+
+class MessageReader:
+    """Reads the messages and control frames that a client sends.
+
+    `max_size` bounds a message in octets, after inflation. `deflate` is the negotiated compression or None.
+    """
+
+    __slots__ = (
+        "_compressed",
+        "_control",
+        "_data",
+        "_deflate",
+        "_end",
+        "_frame",
+        "_in_frame",
+        "_max_size",
+        "_message",
+        "_opcode",
+        "_phase",
+        "_position",
+        "_remaining",
+        "_utf8",
+    )
+
+    def __init__(self, max_size: int, deflate: Deflate | None = None) -> None:
+        self._max_size = max_size
+        self._deflate = deflate
+        self._frame = FrameReader(allow_rsv1=deflate is not None)
+        self._data: bytearray = bytearray()
+        self._position = 0
+        self._end = 0
+        #: A data or control frame whose header was read and whose payload was not, or not all.
+        self._in_frame = False
+        self._remaining = 0
+        self._phase = 0
+        #: The opcode of the message in progress, NONE between messages.
+        self._opcode = NONE
+        self._compressed = False
+        #: What came of the message in progress; None until its first octets are kept.
+        self._message: bytearray | None = None
+        self._control: bytearray | None = None
+        self._utf8: Utf8Validator | None = None
+
+    def feed(self, data: bytearray, start: int, end: int) -> None:
+        """Take the octets `data[start:end]`; `next_event` must have returned None since the last feed."""
+        self._data = data
+        self._position = start
+        self._end = end
+
+    def next_event(self) -> Event | None:
+        """The next event in what was fed, or None when more octets are needed.
+
+        Raises ProtocolError for what the client may not send; the reader must not be used afterwards.
+        """
+        frame = self._frame
+        while True:
+            if not self._in_frame:
+                if self._position == self._end:
+                    return None
+                position = frame.read(self._data, self._position, self._end)
+                if position < 0:
+                    self._position = self._end
+                    return None
+                self._position = position
+                self._start_frame()
+            take = self._end - self._position
+            if take > self._remaining:
+                take = self._remaining
+            start = self._position
+            stop = start + take
+            self._position = stop
+            if take:
+                octets.xor(self._data, start, stop, frame.key, self._phase)
+                self._remaining -= take
+                self._phase = (self._phase + take) & 3
+            complete = self._remaining == 0
+            self._in_frame = not complete
+            if frame.opcode >= frames.CLOSE:
+                event = self._take_control(start, stop, complete)
+                if event is not None:
+                    return event
+            elif complete and frame.fin and self._message is None and not self._compressed:
+                # The whole message lies in this one stretch of octets: no copy but the event's own.
+                return self._whole_message(start, stop)
+            else:
+                if take or (complete and frame.fin):
+                    self._take_data(start, stop, complete and frame.fin)
+                if complete and frame.fin:
+                    return self._assembled_message()
+            if not complete:
+                return None
+
+    def _start_frame(self) -> None:
+        """Check a frame's header against the message in progress (5.4)."""
+        frame = self._frame
+        if frame.opcode < frames.CLOSE:
+            if frame.opcode == frames.CONTINUATION:
+                if self._opcode == NONE:
+                    raise ProtocolError(PROTOCOL_ERROR, "continuation frame without a message to continue")
+            else:
+                if self._opcode != NONE:
+                    raise ProtocolError(PROTOCOL_ERROR, "new message before the last fragment of another")
+                self._opcode = frame.opcode
+                self._compressed = frame.rsv1
+            held = 0 if self._message is None else len(self._message)
+            if not self._compressed and frame.length > self._max_size - held:
+                raise ProtocolError(
+                    MESSAGE_TOO_BIG, f"message of more than {self._max_size} bytes"
+                )
+        self._in_frame = True
+        self._remaining = frame.length
+        self._phase = 0
+
+    def _take_control(self, start: int, stop: int, complete: bool) -> Event | None:
+        """Take octets of a control frame, which may stand between the fragments of a message (5.4)."""
+        payload = octets.to_bytes(self._data, start, stop)
+        if self._control is not None:
+            self._control += payload
+            payload = bytes(self._control)
+        if not complete:
+            if self._control is None:
+                self._control = bytearray(payload)
+            return None
+        self._control = None
+        if self._frame.opcode == frames.PING:
+            return Ping(payload)
+        if self._frame.opcode == frames.PONG:
+            return Pong(payload)
+        code, reason = close.parse(payload)
+        return Close(code, reason)
+
+    def _whole_message(self, start: int, stop: int) -> Event:
+        opcode = self._opcode
+        self._opcode = NONE
+        if opcode == frames.BINARY:
+            return octets.to_bytes(self._data, start, stop)
+        try:
+            return octets.to_text(self._data, start, stop)
+        except UnicodeDecodeError:
+            raise ProtocolError(INVALID_PAYLOAD, "text message is not UTF-8") from None
+
+    def _take_data(self, start: int, stop: int, final: bool) -> None:
+        """Keep octets of a message that does not lie whole before us."""
+        message = self._message
+        if message is None:
+            message = self._message = bytearray()
+        piece = octets.to_bytes(self._data, start, stop)
+        if self._compressed:
+            assert self._deflate is not None  # RSV1 passes the frame reader only with compression
+            piece = self._deflate.inflate(piece, final, self._max_size - len(message))
+        message += piece
+        if self._opcode == frames.TEXT:
+            if self._utf8 is None:
+                self._utf8 = Utf8Validator()
+            try:
+                # "... fail the connection" at once, not when the message ends (8.1; Autobahn 6.4).
+                self._utf8.feed(piece)
+                if final:
+                    self._utf8.finish()
+            except UnicodeDecodeError:
+                raise ProtocolError(INVALID_PAYLOAD, "text message is not UTF-8") from None
+
+    def _assembled_message(self) -> Event:
+        opcode = self._opcode
+        message = self._message
+        assert message is not None  # _take_data came before
+        self._opcode = NONE
+        self._message = None
+        if opcode == frames.TEXT:
+            return message.decode()
+        return bytes(message)

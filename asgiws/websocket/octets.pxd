@@ -1,0 +1,43 @@
+# The compiled twin of octets.py, inlined into the modules that cimport it. Same functions, same meaning.
+from libc.stdint cimport uint32_t
+from cpython.bytes cimport PyBytes_FromStringAndSize
+from cpython.bytearray cimport PyByteArray_AS_STRING
+from cpython.unicode cimport PyUnicode_DecodeUTF8
+
+cdef extern from *:
+    """
+    #include <stdint.h>
+    #include <string.h>
+    /* XOR of n octets at p with the key, from position `phase` of the key on. Written on octets of a
+       64-bit pattern so that the byte order of the machine does not matter; the inner loop has no
+       dependency between its turns and compilers vectorise it. */
+    static inline void asgiws_xor(unsigned char *p, Py_ssize_t n, uint32_t key, int phase) {
+        unsigned char pattern[8];
+        uint64_t word, mask;
+        Py_ssize_t i;
+        for (i = 0; i < 8; i++)
+            pattern[i] = (unsigned char) (key >> (8 * ((i + phase) & 3)));
+        memcpy(&mask, pattern, 8);
+        for (i = 0; i + 8 <= n; i += 8) {
+            memcpy(&word, p + i, 8);
+            word ^= mask;
+            memcpy(p + i, &word, 8);
+        }
+        for (; i < n; i++)
+            p[i] ^= pattern[i & 7];
+    }
+    """
+    void asgiws_xor(unsigned char* p, Py_ssize_t n, uint32_t key, int phase) noexcept nogil
+
+
+cdef inline int xor(bytearray data, Py_ssize_t start, Py_ssize_t end, uint32_t key, int phase) except -1:
+    asgiws_xor(<unsigned char*> PyByteArray_AS_STRING(data) + start, end - start, key, phase)
+    return 0
+
+
+cdef inline bytes to_bytes(bytearray data, Py_ssize_t start, Py_ssize_t end):
+    return PyBytes_FromStringAndSize(PyByteArray_AS_STRING(data) + start, end - start)
+
+
+cdef inline str to_text(bytearray data, Py_ssize_t start, Py_ssize_t end):
+    return PyUnicode_DecodeUTF8(PyByteArray_AS_STRING(data) + start, end - start, NULL)

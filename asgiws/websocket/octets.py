@@ -1,0 +1,36 @@
+"""The primitives under masking and decoding, on plain bytes.
+
+Rules of this file:
+- It is the one place where the pure and the compiled build differ: this source serves the pure build, and
+  `octets.pxd` gives the compiled modules the same functions, inlined, in C. The file itself is never
+  compiled. A change of one is a change of both; `tests/unit/websocket/test_octets.py` holds them together.
+- Positions are octets into `data`; the caller guarantees 0 <= start <= end <= len(data).
+"""
+
+from __future__ import annotations
+
+
+def xor(data: bytearray, start: int, end: int, key: int, phase: int) -> None:
+    """Mask or unmask `data[start:end]` in place (RFC 6455, 5.3).
+
+    `key` is the masking key as a little-endian number; `phase` is the position in the payload of the octet
+    at `start`, modulo 4.
+    """
+    size = end - start
+    pattern = key.to_bytes(4, "little")
+    if phase:
+        pattern = pattern[phase:] + pattern[:phase]
+    stream = (pattern * ((size + 3) // 4))[:size]
+    # One big number is exclusive-ored at the speed of C, octet by octet would take 50 times as long.
+    masked = int.from_bytes(data[start:end], "little") ^ int.from_bytes(stream, "little")
+    data[start:end] = masked.to_bytes(size, "little")
+
+
+def to_bytes(data: bytearray, start: int, end: int) -> bytes:
+    """The octets from `start` to `end` as `bytes`."""
+    return bytes(data[start:end])
+
+
+def to_text(data: bytearray, start: int, end: int) -> str:
+    """The octets from `start` to `end` decoded as UTF-8. Raises UnicodeDecodeError."""
+    return data[start:end].decode()

@@ -1,0 +1,47 @@
+"""Incremental validation of UTF-8 (RFC 6455, 8.1; RFC 3629).
+
+Rules of this file: nothing is stored but the state within one character; the first octet that cannot
+continue a valid text raises.
+"""
+
+from __future__ import annotations
+
+import codecs
+
+_new_decoder = codecs.getincrementaldecoder("utf-8")
+
+
+class Utf8Validator:
+    """Checks a text that arrives in pieces.
+
+    `feed` raises UnicodeDecodeError at the first octet that no valid text can have there; `finish` when the
+    text ends within a character. After either, `finish` included, the validator starts anew.
+    """
+
+    __slots__ = ("_decoder",)
+
+    def __init__(self) -> None:
+        # None between characters: most text is ASCII and most pieces end at a character's boundary.
+        self._decoder: codecs.IncrementalDecoder | None = None
+
+    def feed(self, piece: bytes | bytearray) -> None:
+        decoder = self._decoder
+        if decoder is None:
+            if piece.isascii():
+                return
+            decoder = _new_decoder()
+        self._decoder = None
+        decoder.decode(piece)
+        pending = decoder.getstate()[0]
+        if pending:
+            # The codec keeps ED A0..BF, the start of a surrogate, waiting for a third octet that cannot
+            # make it valid.
+            if len(pending) == 2 and pending[0] == 0xED and pending[1] >= 0xA0:
+                raise UnicodeDecodeError("utf-8", pending, 0, 2, "surrogates not allowed")
+            self._decoder = decoder
+
+    def finish(self) -> None:
+        decoder = self._decoder
+        if decoder is not None:
+            self._decoder = None
+            decoder.decode(b"", True)
