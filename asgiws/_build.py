@@ -22,7 +22,7 @@ try:
 
     HAVE_CYTHON = True
 except ImportError:  # a build without isolation, on a machine without Cython
-    from setuptools.command.build_ext import build_ext
+    from setuptools.command.build_ext import build_ext  # type: ignore[no-redef, unused-ignore]
 
     HAVE_CYTHON = False
 

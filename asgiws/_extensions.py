@@ -2,8 +2,8 @@
 
 Rules of this file:
 - The import system prefers `frames.*.so` to `frames.py` by itself; nothing dispatches.
-- `ASGIWS_EXTENSIONS=no` makes the import system take the sources even where compiled modules lie beside
-  them; `require` refuses to run without them. `auto`, the default, takes what is there.
+- `ASGIWS_EXTENSIONS=no` makes the import system take the sources even where compiled modules lie
+  beside them; `require` refuses to run without them. `auto`, the default, takes what is there.
 - COMPILED_MODULES is the one list of modules that are meant to be compiled; a test holds it against
   `pyproject.toml`.
 """
@@ -51,8 +51,8 @@ def compiled() -> list[str]:
 def install() -> None:
     """Apply `ASGIWS_EXTENSIONS`; called once, before any other module of the package is imported.
 
-    Raises SystemExit, with one line that says what is wrong, for a bad value and for `require` when a
-    module is not compiled.
+    Raises SystemExit, with one line that says what is wrong, for a bad value and for `require` when
+    a module is not compiled.
     """
     mode = os.environ.get("ASGIWS_EXTENSIONS", "") or "auto"
     if mode not in MODES:

@@ -13,7 +13,7 @@ Rules of this file:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from contextvars import Context
 from typing import Any
 
@@ -115,8 +115,8 @@ class Waiter:
 
     # The awaitable is its own iterator: it yields itself once, to the task, and is then exhausted.
 
-    def __await__(self) -> Waiter:
-        return self
+    def __await__(self) -> Generator[Any, Any, None]:
+        return self  # type: ignore[return-value]  # the part of a generator that `await` uses
 
     def __iter__(self) -> Waiter:
         return self

@@ -22,6 +22,7 @@ from asgiws.asgi.outlet import Driver, Outlet
 from asgiws.asgi.runtime import Runtime, access_logger, logger
 from asgiws.asgi.types import Message, Scope
 from asgiws.asgi.wakeup import Waiter
+from asgiws.http.connection import HTTPConnection
 from asgiws.websocket import close
 from asgiws.websocket.connection import CLOSING, CONNECTING, OPEN, WebSocketConnection
 from asgiws.websocket.deflate import Deflate
@@ -42,38 +43,20 @@ HELD_BACK = 65536
 SHUTDOWN_REASON = "service restart"
 
 
-class Answer:
-    """How the opening handshake is answered in HTTP; the HTTP driver's side of it is in `asgi/upgrade.py`."""
-
-    def switch_protocols(self, headers: list[tuple[bytes, bytes]]) -> bytes:
-        """The 101 response. Raises ValueError for a header that may not be sent."""
-        raise NotImplementedError
-
-    def start_denial(self, status: int, headers: list[tuple[bytes, bytes]]) -> list[bytes]:
-        """The start of an ordinary response. Raises ValueError as above."""
-        raise NotImplementedError
-
-    def denial_body(self, body: bytes, more: bool) -> list[bytes]:
-        """A piece of its body."""
-        raise NotImplementedError
-
-    def refuse(self, status: int, reason: str) -> list[bytes]:
-        """A whole response that says why, for a refusal without a response of the application's own."""
-        raise NotImplementedError
-
-
 class WebSocketSession(Driver):
     """Drives one connection from its opening handshake to its end."""
 
     def __init__(
-        self, runtime: Runtime, scope: Scope, handshake: Handshake, answer: Answer
+        self, runtime: Runtime, scope: Scope, handshake: Handshake, http: HTTPConnection
     ) -> None:
         config = runtime.config
         self._runtime = runtime
         self._loop = runtime.loop
         self._scope = scope
         self._handshake = handshake
-        self._answer = answer
+        #: Writes the answer to the opening handshake, the 101 or a refusal.
+        self._http = http
+        http.closing = True
         self._ws = WebSocketConnection()
         self._outlet: Outlet = _NO_OUTLET
 
@@ -184,7 +167,7 @@ class WebSocketSession(Driver):
             if kind is str or kind is bytes:
                 # After our close frame "data frame in" is dropped; and nobody reads once the app has ended.
                 if ws.state == OPEN and not self._app_ended:
-                    queue.append(event)
+                    queue.append(event)  # type: ignore[arg-type]
                     self._queued += event.__sizeof__()
             elif kind is Ping:
                 self._answer_ping(event.payload)  # type: ignore[union-attr]
@@ -271,8 +254,8 @@ class WebSocketSession(Driver):
             self._end()  # the client's close frame is there already
 
     def _refuse(self, status: int, reason: str) -> None:
-        for chunk in self._answer.refuse(status, reason):
-            self._outlet.write(chunk)
+        self._http.start_response(status, [(b"content-type", b"text/plain; charset=utf-8")])
+        self._outlet.writelines(self._http.send_body(reason.encode() + b"\n", False))
         self._log_handshake(status)
         self._act(self._ws.apply(Trigger.CLOSE))
 
@@ -403,7 +386,7 @@ class WebSocketSession(Driver):
         if kind is bytes:
             self._took(event)
             return {"type": "websocket.receive", "bytes": event}
-        if event["type"] == "websocket.disconnect":  # type: ignore[index]
+        if event["type"] == "websocket.disconnect":  # type: ignore[call-overload, index]
             self._told = True
             queue.clear()
         return event  # type: ignore[return-value]
@@ -496,8 +479,7 @@ class WebSocketSession(Driver):
             elif kind == "websocket.http.response.start":
                 status = message["status"]
                 headers = [(bytes(name), bytes(value)) for name, value in message.get("headers", ())]
-                for chunk in self._answer.start_denial(status, headers):
-                    self._outlet.write(chunk)
+                self._http.start_response(status, headers)
                 self._denial = status
             else:
                 raise ApplicationError(
@@ -523,7 +505,7 @@ class WebSocketSession(Driver):
                     f"header {lowered.decode('latin-1')} of websocket.accept is the server's to send"
                 )
             headers.append((lowered, bytes(value)))
-        data = self._answer.switch_protocols(headers)
+        data = self._http.switch_protocols(headers)
         deflate = None if parameters is None else Deflate(parameters)
         self._ws.open(config.ws_max_size, deflate)
         self._ws.apply(Trigger.ACCEPT)
@@ -549,8 +531,7 @@ class WebSocketSession(Driver):
                 "expected websocket.http.response.body"
             )
         more = bool(message.get("more_body", False))
-        for chunk in self._answer.denial_body(bytes(message.get("body", b"")), more):
-            self._outlet.write(chunk)
+        self._outlet.writelines(self._http.send_body(bytes(message.get("body", b"")), more))
         if not more:
             self._log_handshake(self._denial)
             self._denial = 0

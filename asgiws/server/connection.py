@@ -17,6 +17,7 @@ import asyncio
 import os
 import socket
 from collections import deque
+from typing import cast
 
 from asgiws.asgi.http import HTTPDriver
 from asgiws.asgi.outlet import Driver, Outlet
@@ -99,8 +100,7 @@ class Connection(asyncio.BufferedProtocol, Outlet):
     # From the transport.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's does not inherit from it
         info = transport.get_extra_info
         self.secure = info("sslcontext") is not None
         sock = info("socket")

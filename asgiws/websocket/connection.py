@@ -9,7 +9,7 @@ Rules of this file:
 
 from __future__ import annotations
 
-from asgiws.websocket import close, frames
+from asgiws.websocket import close, frames, opcodes
 from asgiws.websocket.deflate import Deflate
 from asgiws.websocket.errors import ProtocolError
 from asgiws.websocket.events import Close, Event
@@ -91,29 +91,29 @@ class WebSocketConnection:
 
     def text(self, text: str) -> list[bytes]:
         """A text message. Raises ValueError for text that UTF-8 cannot carry (a lone surrogate)."""
-        return self._message(frames.TEXT, text.encode())
+        return self._message(opcodes.TEXT, text.encode())
 
     def binary(self, data: bytes) -> list[bytes]:
         """A binary message."""
-        return self._message(frames.BINARY, data)
+        return self._message(opcodes.BINARY, data)
 
     def _message(self, opcode: int, payload: bytes) -> list[bytes]:
-        first = frames.FIN | opcode
+        first = opcodes.FIN | opcode
         if self._deflate is not None:
             payload = self._deflate.compress(payload)
-            first |= frames.RSV1
+            first |= opcodes.RSV1
         if len(payload) < LARGE:
             return [frames.frame(first, payload)]
         return [frames.header(first, len(payload)), payload]
 
     def ping(self, payload: bytes) -> bytes:
         """A ping of at most 125 octets."""
-        return frames.frame(frames.FIN | frames.PING, payload)
+        return frames.frame(opcodes.FIN | opcodes.PING, payload)
 
     def pong(self, payload: bytes) -> bytes:
         """The answer to a ping: "identical "Application data"" (5.5.3)."""
-        return frames.frame(frames.FIN | frames.PONG, payload)
+        return frames.frame(opcodes.FIN | opcodes.PONG, payload)
 
     def close_frame(self, code: int, reason: str) -> bytes:
         """A close frame. Raises ValueError for a code that may not be sent (7.4)."""
-        return frames.frame(frames.FIN | frames.CLOSE, close.serialise(code, reason))
+        return frames.frame(opcodes.FIN | opcodes.CLOSE, close.serialise(code, reason))

@@ -3,10 +3,8 @@ cimport cython
 from libc.stdint cimport int64_t, uint32_t
 
 cdef int CONTINUATION
-cdef int TEXT
 cdef int BINARY
 cdef int CLOSE
-cdef int PING
 cdef int PONG
 cdef int FIN
 cdef int RSV1

@@ -12,18 +12,7 @@ from __future__ import annotations
 
 from asgiws.websocket.close import PROTOCOL_ERROR
 from asgiws.websocket.errors import ProtocolError
-
-CONTINUATION = 0x0
-TEXT = 0x1
-BINARY = 0x2
-CLOSE = 0x8
-PING = 0x9
-PONG = 0xA
-
-FIN = 0x80
-RSV1 = 0x40
-RSV2_RSV3 = 0x30
-MASKED = 0x80
+from asgiws.websocket.opcodes import BINARY, CLOSE, CONTINUATION, FIN, MASKED, PONG, RSV1, RSV2_RSV3
 
 #: "All control frames MUST have a payload length of 125 bytes or less" (5.5).
 MAX_CONTROL_PAYLOAD = 125

@@ -126,14 +126,13 @@ def _offers(values: list[bytes]) -> list[extensions.Extension]:
 def response(
     handshake: Handshake, subprotocol: str | None, compression: bool
 ) -> tuple[list[tuple[bytes, bytes]], deflate.Parameters | None]:
-    """The header fields of the 101 response (4.2.2, item 5) and the compression that they agree to.
+    """The header fields of the 101 response (4.2.2, item 5) but Connection, and the agreed compression.
 
     Raises ValueError for a subprotocol that the client did not ask for: it "MUST" fail the connection then
     (4.1), so the application hears of it first.
     """
     headers = [
         (b"upgrade", b"websocket"),
-        (b"connection", b"Upgrade"),
         (b"sec-websocket-accept", handshake.accept),
     ]
     if subprotocol is not None:

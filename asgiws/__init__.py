@@ -1,0 +1,42 @@
+"""asgiws: an ASGI server whose first concern is the WebSocket.
+
+Rules of this file: `_extensions.install()` comes before any other module of the package; the public
+names are loaded when they are first asked for, so that the sans-I/O packages can be used without
+the server.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from asgiws import _extensions
+from asgiws._version import __version__
+
+_extensions.install()
+
+if TYPE_CHECKING:
+    from asgiws.config import Config
+    from asgiws.server.server import Server, run
+
+__all__ = ["Config", "Server", "__version__", "run"]
+
+_HOMES = {
+    "Config": "asgiws.config",
+    "Server": "asgiws.server.server",
+    "run": "asgiws.server.server",
+}
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'asgiws' has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

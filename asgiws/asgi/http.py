@@ -1,0 +1,693 @@
+"""HTTP requests as the application sees them: request, response, disconnect (ASGI HTTP 2.5).
+
+Rules of this file:
+- The protocol's state is HTTPConnection's. An HTTPCycle keeps the application's side of one
+  request: the body that waits for `receive()`, who waits there, and which message `send()` expects
+  next.
+- Events are pulled in `_pump` alone. It runs from the loop's callbacks, where the application may
+  be stepped at once, or from within a task of the application, where it must not be; `now` says
+  which.
+- Requests are served in order, one at a time: the next head is not parsed before the response is
+  complete and the peer has taken most of what was written.
+- A connection ends in `_close` or `_cut` alone, and a response is complete in `_response_done`
+  alone.
+
+Half-close. A client that shuts down its sending side behind a whole request still gets its
+response: `send()` works on until the connection is lost. To `receive()` it is `http.disconnect`,
+since nearly every such end of stream is a client that has gone (Go's net/http cancels the request's
+context alike), and an application that waits for it must not wait for a write to fail. Behind half
+a request it is an error (RFC 9112 8): 400.
+
+The last answer. Whoever is refused gets a text that says why, with `Connection: close`;
+`Outlet.close` then keeps listening for a moment, so that the answer is not lost to a reset (RFC
+9112 9.6).
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+from asgiws.asgi.errors import ApplicationError, ClientDisconnected
+from asgiws.asgi.outlet import Driver, Outlet
+from asgiws.asgi.runtime import Runtime, access_logger, logger
+from asgiws.asgi.scope import http_scope
+from asgiws.asgi.types import Headers, Message
+from asgiws.asgi.wakeup import Waiter
+from asgiws.http.connection import (
+    CLOSED,
+    NEED_DATA,
+    PAUSED,
+    EndOfRequest,
+    HTTPConnection,
+)
+from asgiws.http.errors import HTTPError, InvalidResponse, RequestTimeout
+from asgiws.http.head import RequestHead
+from asgiws.http.limits import DEFAULT_LIMITS
+from asgiws.http.parser import make_parser
+from asgiws.http.response import ResponseDefaults
+
+#: Seconds that a client has for its first request head, from the connection's start, and for each
+#: later one,
+#: from its first byte: granian 30, Apache 20 to 40 (RequestReadTimeout), nginx 60.
+HEAD_TIMEOUT = 30.0
+
+#: Bytes of a request body that may wait for `receive()` before reading pauses: uvicorn 64 KiB.
+#: `receive()` takes all of them at once, so there is no low mark.
+HIGH_WATER = 64 * 1024
+
+#: How long the connection has been waiting, and for what.
+_NEW, _IDLE, _HEAD, _BUSY = range(4)
+
+# Which message of the application is expected next.
+# _LOST: the peer has gone before the response was complete.
+_START, _BODY, _FILE, _TRAILERS, _DONE, _LOST = range(6)
+_EXPECTED = {
+    _START: "no response was started; http.response.start is expected",
+    _BODY: "the response was started; http.response.body is expected",
+    _FILE: "a file is being sent; nothing is expected until send() returns",
+    _TRAILERS: "the body is complete; http.response.trailers is expected",
+    _DONE: "the response is complete; nothing is expected",
+}
+
+_TEXT: Headers = [(b"content-type", b"text/plain; charset=utf-8")]
+_TEXT_AND_CLOSE: Headers = [*_TEXT, (b"connection", b"close")]
+
+Upgrade = Callable[[RequestHead, Outlet, "HTTPDriver"], "Driver | None"]
+
+
+class _Shared:
+    """What the HTTP drivers of one worker have in common, made from its configuration."""
+
+    __slots__ = ("access_log", "defaults", "limit_concurrency", "parser", "timeout_keep_alive")
+
+    def __init__(self, runtime: Runtime) -> None:
+        config = runtime.config
+        self.parser = make_parser(config.http)
+        self.defaults = ResponseDefaults(
+            config.headers, b"asgiws" if config.server_header else b"", config.date_header
+        )
+        self.access_log = config.access_log
+        self.timeout_keep_alive = float(config.timeout_keep_alive)
+        self.limit_concurrency = config.limit_concurrency
+
+
+_shared: weakref.WeakKeyDictionary[Runtime, _Shared] = weakref.WeakKeyDictionary()
+
+
+class HTTPDriver(Driver):
+    """Serves the HTTP requests of one connection.
+
+    `upgrade` is asked when a request wants to become a WebSocket: it gives the driver that takes
+    over, or None when it has answered by itself, through `respond`. `http` is the protocol's state;
+    while `upgrade` runs, and for the driver that takes over, its sending methods answer that
+    request.
+    """
+
+    __slots__ = (
+        "_asked",
+        "_client",
+        "_cycle",
+        "_deadline",
+        "_head",
+        "_phase",
+        "_pumping",
+        "_reading_paused",
+        "_shared",
+        "_upgrade",
+        "http",
+        "outlet",
+        "runtime",
+    )
+
+    outlet: Outlet
+
+    def __init__(self, runtime: Runtime, upgrade: Upgrade) -> None:
+        shared = _shared.get(runtime)
+        if shared is None:
+            shared = _shared[runtime] = _Shared(runtime)
+        self.runtime = runtime
+        self.http = HTTPConnection(shared.parser, shared.defaults, DEFAULT_LIMITS)
+        self._shared = shared
+        self._upgrade = upgrade
+        self._cycle: HTTPCycle | None = None
+        self._head: RequestHead | None = None
+        self._pumping = False
+        self._reading_paused = False
+        self._phase = _NEW
+        #: When the wait in progress ends, and when the outlet was asked to call `check`; 0.0 for
+        #: never.
+        self._deadline = 0.0
+        self._asked = 0.0
+        self._client: str | None = None
+
+    # From the outlet
+
+    def connected(self, outlet: Outlet) -> None:
+        self.outlet = outlet
+        self._set_deadline(outlet.loop.time() + HEAD_TIMEOUT)
+
+    def receive_data(self, data: bytearray, start: int, end: int) -> None:
+        self.http.receive_data(bytes(memoryview(data)[start:end]))
+        self._pump(True)
+
+    def receive_eof(self) -> None:
+        self.http.receive_eof()
+        self._pump(True)
+        if self._cycle is not None:
+            self._cycle.half_closed(True)
+
+    def connection_lost(self) -> None:
+        cycle = self._cycle
+        if cycle is not None:
+            self._cycle = None
+            self.http.receive_eof()
+            cycle.disconnect(True)
+
+    def writable(self) -> None:
+        self._pump(True)
+
+    def check(self, now: float) -> float:
+        self._asked = 0.0
+        if self._deadline == 0.0:
+            return 0.0
+        if now < self._deadline:
+            self._asked = self._deadline
+            return self._deadline
+        self._deadline = 0.0
+        if self._phase == _HEAD:
+            self._refuse(RequestTimeout("the request head did not arrive in time"), True)
+        else:
+            self._close()
+        return 0.0
+
+    def shutdown(self) -> None:
+        self.http.closing = True
+        if self._cycle is None:
+            self._close()
+
+    # What arrives
+
+    def _pump(self, now: bool) -> None:
+        """Take events until there are none, or nothing is to be done with them yet."""
+        if self._pumping:
+            return  # called by what an event led to: the loop below goes on
+        self._pumping = True
+        try:
+            while self._take_event(now):
+                pass
+        except HTTPError as error:
+            self._refuse(error, now)
+        finally:
+            self._pumping = False
+
+    def _take_event(self, now: bool) -> bool:
+        """Act on the next event; false when the pump is to stop."""
+        cycle = self._cycle
+        if cycle is not None:
+            if cycle.queued >= HIGH_WATER:
+                self._pause_reading()
+                return False
+        elif self.outlet.write_paused:
+            # The peer sends requests and does not read the responses: `writable` goes on.
+            self._pause_if_flooded()
+            return False
+        event = self.http.next_event()
+        if event is NEED_DATA:
+            self._resume_reading()
+            self._wait_for_data()
+            return False
+        if event is PAUSED:
+            self._pause_if_flooded()
+            return False
+        if event is CLOSED:
+            if self.http.is_closed():
+                self._close()
+            return False
+        if type(event) is bytes:
+            if cycle is not None:
+                cycle.feed(event, now)
+        elif type(event) is RequestHead:
+            return self._begin(event)
+        elif type(event) is EndOfRequest and cycle is not None:
+            cycle.end(event.trailers, now)
+        return True
+
+    def _begin(self, head: RequestHead) -> bool:
+        """Serve a request; false when the connection is no longer ours."""
+        self._phase = _BUSY
+        self._deadline = 0.0
+        self._head = head
+        if self._shared.limit_concurrency is not None and self._is_over_limit():
+            logger.warning("Exceeded concurrency limit.")
+            self.respond(503, _TEXT_AND_CLOSE, b"Service Unavailable")
+            return True
+        # RFC 9110 7.8: an Upgrade may be ignored, and is: every other protocol's, and one behind a
+        # body, which would stand between the handshake and the WebSocket's first byte.
+        if (
+            head.upgrade
+            and b"websocket" in head.upgrade
+            and head.method == "GET"
+            and not head.has_body()
+        ):
+            session = self._upgrade(head, self.outlet, self)
+            if session is not None:
+                self.outlet.hand_over(session, self.http.take_tail())
+                return False
+            return True
+        self._cycle = cycle = HTTPCycle(self, head)
+        self.runtime.spawn(cycle.run())
+        return True
+
+    def _is_over_limit(self) -> bool:
+        """True when this connection or this request would be one more than the limit."""
+        limit = self._shared.limit_concurrency
+        assert limit is not None
+        return len(self.runtime.connections) > limit or len(self.runtime.tasks) >= limit
+
+    def _wait_for_data(self) -> None:
+        """Start the clock for what is to come, unless it is running."""
+        if self._cycle is not None:
+            return
+        if self.http.has_partial_head():
+            if self._phase != _HEAD:
+                if self._phase != _NEW:
+                    self._set_deadline(self.outlet.loop.time() + HEAD_TIMEOUT)
+                self._phase = _HEAD
+        elif self._phase == _BUSY:
+            self._phase = _IDLE
+            self._set_deadline(self.outlet.loop.time() + self._shared.timeout_keep_alive)
+
+    def _set_deadline(self, when: float) -> None:
+        self._deadline = when
+        if self._asked == 0.0 or when < self._asked:
+            self._asked = when
+            self.outlet.check_at(when)
+
+    def _pause_if_flooded(self) -> None:
+        """Stop reading when the peer sends far ahead of what is served; it is not noticed then that
+        it goes, so not earlier."""
+        if self.http.buffered() >= HIGH_WATER:
+            self._pause_reading()
+
+    def _pause_reading(self) -> None:
+        if not self._reading_paused:
+            self._reading_paused = True
+            self.outlet.pause_reading()
+
+    def _resume_reading(self) -> None:
+        if self._reading_paused:
+            self._reading_paused = False
+            self.outlet.resume_reading()
+
+    def _refuse(self, error: HTTPError, now: bool) -> None:
+        """Answer what cannot be served, and end the connection."""
+        if not self.outlet.is_closing():
+            logger.info("%s - request refused: %d, %s", self.client(), error.status, error.message)
+        cycle = self._cycle
+        self._cycle = None
+        if self.http.response_started():
+            self._cut()
+        else:
+            self.outlet.write(self.http.error_response(error))
+            self._close()
+        if cycle is not None:
+            cycle.disconnect(now)
+
+    # What is answered
+
+    def respond(self, status: int, headers: Headers, body: bytes) -> None:
+        """Answer the request in progress with a whole response, in place of the application.
+
+        Only while none of another response was sent.
+        """
+        self.http.start_response(status, headers)
+        self.write(self.http.send_body(body, False))
+        self.response_done()
+
+    def write(self, pieces: list[bytes]) -> None:
+        """Write what HTTPConnection gave."""
+        if len(pieces) == 1:
+            self.outlet.write(pieces[0])
+        elif pieces:
+            self.outlet.writelines(pieces)
+
+    def response_done(self) -> None:
+        """The response in progress is complete: log it, and go on with the connection."""
+        if self._shared.access_log:
+            self._log_access()
+        self._cycle = None
+        self._head = None
+        self._pump(False)
+
+    def _log_access(self) -> None:
+        head = self._head
+        assert head is not None
+        access_logger.info(
+            '%s - "%s %s HTTP/%s" %d',
+            self.client(),
+            head.method,
+            self.runtime.config.root_path + head.target.decode("ascii"),
+            head.http_version,
+            self.http.status(),
+        )
+
+    def client(self) -> str:
+        """The peer's address for a log line, "" where it has none."""
+        if self._client is None:
+            address = self.outlet.client
+            self._client = f"{address[0]}:{address[1]}" if address else ""
+        return self._client
+
+    def body_taken(self) -> None:
+        """The application took the body that was there: go on reading."""
+        if self._reading_paused:
+            self._pump(False)
+
+    def fail(self) -> None:
+        """The application ended without a complete response: 500, or a cut where one was begun."""
+        if self.http.response_started():
+            self._cycle = None
+            self._cut()
+        else:
+            self.respond(500, _TEXT_AND_CLOSE, b"Internal Server Error")
+
+    def cancel(self) -> None:
+        """The application was cancelled before its response was complete."""
+        self._cycle = None
+        self._cut()
+
+    def _cut(self) -> None:
+        """End the connection within a response, so that the client can tell."""
+        if self.http.ends_with_connection():
+            self.outlet.abort()  # an orderly end would look like the response's
+        else:
+            self.outlet.close()
+
+    def _close(self) -> None:
+        self._deadline = 0.0
+        self.outlet.close()
+
+
+class HTTPCycle:
+    """One request and its response, as the application sees them."""
+
+    __slots__ = (
+        "_disconnected",
+        "_driver",
+        "_ended",
+        "_final_taken",
+        "_head",
+        "_outlet",
+        "_pieces",
+        "_stage",
+        "_trailers",
+        "_trailers_out",
+        "_waiters",
+        "queued",
+    )
+
+    def __init__(self, driver: HTTPDriver, head: RequestHead) -> None:
+        self._driver = driver
+        self._outlet = driver.outlet
+        self._head = head
+        #: The body that waits for `receive()`, and how many bytes it is.
+        self._pieces: list[bytes] = []
+        self.queued = 0
+        #: The request was read to its end; the application has got the last of it.
+        self._ended = False
+        self._final_taken = False
+        self._trailers: Headers | None = None
+        #: The application's trailers, until there are no more to come.
+        self._trailers_out: list[Any] | None = None
+        #: The peer sends no more.
+        self._disconnected = False
+        self._stage = _START
+        self._waiters: list[Waiter] = []
+
+    # From the driver
+
+    def feed(self, data: bytes, now: bool) -> None:
+        """A piece of the body."""
+        self._pieces.append(data)
+        self.queued += len(data)
+        if self._waiters:
+            self._wake(now)
+
+    def end(self, trailers: Headers, now: bool) -> None:
+        """The request is complete."""
+        self._ended = True
+        if trailers:
+            self._trailers = trailers
+        if self._waiters:
+            self._wake(now)
+
+    def half_closed(self, now: bool) -> None:
+        """The peer sends no more, but may read (see the top of the file)."""
+        self._disconnected = True
+        self._wake(now)
+
+    def disconnect(self, now: bool) -> None:
+        """The peer has gone, or is not listened to any more."""
+        if self._stage != _DONE:
+            self._stage = _LOST
+        self.half_closed(now)
+
+    def _wake(self, now: bool) -> None:
+        waiters = self._waiters
+        self._waiters = []
+        for waiter in waiters:
+            if now:
+                waiter.wake()
+            else:
+                waiter.wake_soon()
+
+    # The application
+
+    async def run(self) -> None:
+        """Call the application, and see to it that the request gets an answer."""
+        driver = self._driver
+        try:
+            scope = http_scope(driver.runtime, self._head, self._outlet)
+            await driver.runtime.app(scope, self.receive, self.send)
+        except Exception as error:
+            self._crashed(error)
+        except BaseException:
+            if self._stage < _DONE:
+                logger.warning(
+                    "ASGI application was cancelled before its response was complete: %s",
+                    self._name(),
+                )
+                self._stage = _DONE
+                driver.cancel()
+            raise
+        else:
+            if self._stage < _DONE:
+                begun = "completing its" if driver.http.response_started() else "a"
+                logger.error(
+                    "ASGI application returned without %s response: %s", begun, self._name()
+                )
+                self._fail()
+
+    def _crashed(self, error: Exception) -> None:
+        if self._stage == _LOST and _comes_from_disconnect(error):
+            logger.info(
+                "ASGI application ended with %s: the client has gone: %s",
+                type(error).__name__,
+                self._name(),
+            )
+            return
+        logger.error("Exception in ASGI application: %s", self._name(), exc_info=error)
+        if self._stage < _DONE:
+            self._fail()
+
+    def _fail(self) -> None:
+        self._stage = _DONE
+        self._wake(False)
+        self._driver.fail()
+
+    def _name(self) -> str:
+        return f"{self._head.method} {self._head.target.decode('ascii')}"
+
+    async def receive(self) -> Message:
+        """The next event: the body, all of it that is there, until `more_body` is false; then
+        `http.disconnect`, once the response is complete or the peer has gone."""
+        while True:
+            if self._stage == _DONE:
+                return {"type": "http.disconnect"}
+            if self._pieces or (self._ended and not self._final_taken):
+                return self._take_body()
+            if self._disconnected:
+                return {"type": "http.disconnect"}
+            if not self._ended and self._driver.http.expects_continue:
+                self._outlet.write(self._driver.http.send_continue())
+            waiter = Waiter(self._outlet.loop)
+            self._waiters.append(waiter)
+            try:
+                await waiter
+            except BaseException:
+                if waiter in self._waiters:
+                    self._waiters.remove(waiter)
+                raise
+
+    def _take_body(self) -> Message:
+        pieces = self._pieces
+        message: dict[str, Any] = {
+            "type": "http.request",
+            "body": pieces[0] if len(pieces) == 1 else b"".join(pieces),
+            "more_body": not self._ended,
+        }
+        if pieces:
+            self._pieces = []
+            self.queued = 0
+        if self._ended:
+            self._final_taken = True
+            if self._trailers is not None:
+                message["trailers"] = self._trailers
+        else:
+            self._driver.body_taken()
+        return message
+
+    async def send(self, message: Message) -> None:
+        """Take a message of the response; waits while the peer does not read.
+
+        Raises ClientDisconnected when the peer has gone, and ApplicationError for a message that is
+        malformed or out of order; nothing of it is sent then.
+        """
+        stage = self._stage
+        if stage == _LOST:
+            raise ClientDisconnected("the client has gone")
+        try:
+            kind = message["type"]
+        except (KeyError, TypeError):
+            raise ApplicationError(
+                f"send() takes a message with a 'type', not {message!r:.80}"
+            ) from None
+        try:
+            if kind == "http.response.body" and stage == _BODY:
+                self._send_body(message)
+            elif kind == "http.response.start" and stage == _START:
+                self._start(message)
+                return
+            elif kind == "http.response.pathsend" and stage == _BODY:
+                await self._send_path(message)
+            elif kind == "http.response.trailers" and stage == _TRAILERS:
+                self._send_trailers(message)
+            elif kind == "http.response.early_hint" and stage == _START:
+                self._send_early_hint(message)
+            else:
+                raise ApplicationError(f"{kind!r} was sent, but {_EXPECTED[stage]}")
+        except InvalidResponse as error:
+            raise ApplicationError(f"{kind}: {error}") from error
+        if self._outlet.write_paused:
+            await self._outlet.drain()
+            if self._stage == _LOST:
+                raise ClientDisconnected("the client has gone")
+
+    def _start(self, message: Message) -> None:
+        try:
+            status = message["status"]
+        except KeyError:
+            raise ApplicationError("http.response.start has no 'status'") from None
+        trailers = bool(message.get("trailers", False))
+        self._driver.http.start_response(status, message.get("headers", ()), trailers)
+        self._stage = _BODY
+
+    def _send_body(self, message: Message) -> None:
+        data = message.get("body", b"")
+        if type(data) is not bytes:
+            if not isinstance(data, (bytes, bytearray, memoryview)):
+                raise ApplicationError(
+                    f"the 'body' of http.response.body is bytes, not {type(data).__name__}"
+                )
+            data = bytes(data)  # it is kept while the peer does not read, and must not change
+        more = bool(message.get("more_body", False))
+        driver = self._driver
+        driver.write(driver.http.send_body(data, more))
+        if not more:
+            self._body_done()
+
+    def _body_done(self) -> None:
+        self._stage = _TRAILERS if self._driver.http.expects_trailers() else _DONE
+        if self._stage == _DONE:
+            self._done()
+
+    def _done(self) -> None:
+        self._stage = _DONE
+        if self._waiters:
+            self._wake(False)
+        self._driver.response_done()
+
+    async def _send_path(self, message: Message) -> None:
+        """`http.response.pathsend`: the file is the whole body."""
+        path = message.get("path")
+        if not isinstance(path, str):
+            raise ApplicationError("http.response.pathsend has no 'path' that is text")
+        size = _file_size(path)
+        http = self._driver.http
+        start = http.start_file(size)
+        self._stage = _FILE
+        if start:
+            self._outlet.write(start)
+        if http.sends_body() and size:
+            try:
+                await self._outlet.send_file(path)
+            except OSError as error:
+                raise ApplicationError(f"http.response.pathsend: {error}") from error
+            if self._stage == _LOST:
+                raise ClientDisconnected("the client has gone")
+            if _file_size(path) != size:
+                # What was announced is not what was sent: the application's response stays
+                # incomplete.
+                raise ApplicationError("http.response.pathsend: the file changed while it was sent")
+        end = http.end_file(size)
+        if end:
+            self._outlet.write(end)
+        self._body_done()
+
+    def _send_trailers(self, message: Message) -> None:
+        """`http.response.trailers`; they leave together, when there are no more to come."""
+        headers = message.get("headers", ())
+        trailers = [*(self._trailers_out or ()), *headers]
+        if message.get("more_trailers", False):
+            self._trailers_out = trailers
+            return
+        end = self._driver.http.send_trailers(trailers)
+        if end:
+            self._outlet.write(end)
+        self._done()
+
+    def _send_early_hint(self, message: Message) -> None:
+        """`http.response.early_hint`: 103 with a Link field for each of its links (RFC 8297)."""
+        links = message.get("links", ())
+        try:
+            headers = [(b"link", bytes(memoryview(link))) for link in links]
+        except TypeError:
+            raise ApplicationError("the 'links' of http.response.early_hint are bytes") from None
+        data = self._driver.http.informational(103, headers)
+        if data:
+            self._outlet.write(data)
+
+
+def _file_size(path: str) -> int:
+    """The size of a regular file in bytes. Raises ApplicationError when it cannot be sent."""
+    try:
+        result = os.stat(path)
+    except (OSError, ValueError) as error:
+        # Not as it is: an OSError from send() would mean that the peer has gone.
+        raise ApplicationError(f"http.response.pathsend: {error}") from error
+    if not stat.S_ISREG(result.st_mode):
+        raise ApplicationError(f"http.response.pathsend: {path!r} is no regular file")
+    return result.st_size
+
+
+def _comes_from_disconnect(error: BaseException | None) -> bool:
+    """True when the application raised, or raised because of, what `send()` told it."""
+    while error is not None:
+        if isinstance(error, ClientDisconnected):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

@@ -1,0 +1,196 @@
+"""The lifespan protocol 2.0: the application is told of the start and the stop of the server.
+
+Rules of this file:
+- The application runs in one task for the whole of the server's life. `startup` and `shutdown` talk
+  to it and are called by the server, once each, in that order.
+- A start fails when the application says so (`lifespan.startup.failed`), and with the mode `on`
+  also when it does not take part. With `auto`, an application that raises or returns before it has
+  said anything is one that does not support the protocol: that is no fault.
+- A stop never fails and never hangs: what goes wrong is logged, and time is bounded by the caller.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+from asgiws.asgi.errors import ApplicationError
+from asgiws.asgi.types import ASGIApp, Message
+from asgiws.config import StartError
+
+logger = logging.getLogger("asgiws.error")
+
+SPEC_VERSION = "2.0"
+
+#: Seconds that an application has to end by itself once it has said that it failed to start.
+FAREWELL = 1.0
+
+# The states, in the order in which they are passed. What the application may send is in `_ANSWERS`.
+OFF = "off"
+NOT_STARTED = "not started"
+STARTING = "starting"
+RUNNING = "running"
+STOPPING = "stopping"
+ENDED = "ended"
+
+_ANSWERS = {
+    STARTING: ("lifespan.startup.complete", "lifespan.startup.failed"),
+    STOPPING: ("lifespan.shutdown.complete", "lifespan.shutdown.failed"),
+}
+
+
+class StartupFailed(StartError):
+    """The application failed to start. Why is in the log."""
+
+    exit_code = 3
+
+
+class Lifespan:
+    """The application's lifespan. `mode` is auto, on or off.
+
+    `state` is what the application has put into `scope["state"]`, or None where it takes no part.
+    """
+
+    def __init__(self, app: ASGIApp, mode: str) -> None:
+        self.app = app
+        self.mode = mode
+        self.state: dict[str, Any] | None = None
+        self._namespace: dict[str, Any] = {}
+        self._phase = OFF if mode == "off" else NOT_STARTED
+        self._told = 0
+        self._failed = False
+        #: Whether the application has said why it failed; then what it raises next only repeats
+        #: that.
+        self._explained = False
+        self._task: asyncio.Task[None] | None = None
+        # Set when the application has answered, or will answer no more.
+        self._answered = asyncio.Event()
+        self._stop = asyncio.Event()
+
+    async def startup(self) -> None:
+        """Tell the application of the start and wait for its answer. Raises StartupFailed.
+
+        A cancellation ends the application's task as well.
+        """
+        if self._phase == OFF:
+            return
+        self._phase = STARTING
+        self._task = asyncio.create_task(self._run(), name="asgiws-lifespan")
+        try:
+            await self._answered.wait()
+        except asyncio.CancelledError:
+            self.cancel()
+            raise
+        if self._phase == RUNNING:
+            self.state = self._namespace
+            return
+        if self._failed:
+            # The application often raises next: that gets its turn, for the traceback is of use.
+            await self._end(FAREWELL)
+            self._phase = ENDED
+            raise StartupFailed("the application failed to start")
+
+    async def shutdown(self, timeout: float) -> None:
+        """Tell the application of the stop and give it `timeout` seconds to end."""
+        if self._phase != RUNNING or self._task is None:
+            return
+        self._phase = STOPPING
+        self._answered.clear()
+        self._stop.set()
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout
+        try:
+            await asyncio.wait_for(self._answered.wait(), timeout)
+        except asyncio.TimeoutError:
+            logger.error("The application did not end its lifespan within %.3g s", timeout)
+        self._phase = ENDED
+        await self._end(max(deadline - loop.time(), 0.1))
+
+    def cancel(self) -> None:
+        """Stop the application's task without telling it why; for an end at once."""
+        self._phase = ENDED
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _end(self, timeout: float) -> None:
+        """Let the application's task end by itself, or cancel it after `timeout` seconds."""
+        assert self._task is not None
+        await asyncio.wait([self._task], timeout=timeout)
+        if not self._task.done():
+            self._task.cancel()
+            await asyncio.wait([self._task], timeout=0.1)
+
+    async def _run(self) -> None:
+        scope = {
+            "type": "lifespan",
+            "asgi": {"version": "3.0", "spec_version": SPEC_VERSION},
+            "state": self._namespace,
+        }
+        try:
+            await self.app(scope, self._receive, self._send)
+        except Exception as error:
+            self._raised(error)
+        else:
+            self._returned()
+        finally:
+            self._answered.set()
+
+    def _raised(self, error: Exception) -> None:
+        if self._failed and self._explained:
+            return
+        if self._phase == STARTING and not self._failed:
+            if self.mode == "auto":
+                logger.info("The application does not support lifespan (%s)", _brief(error))
+                logger.debug("It raised on the lifespan scope:", exc_info=error)
+                self._phase = ENDED
+                return
+            self._failed = True
+        elif self._phase == RUNNING:
+            self._phase = ENDED
+        logger.error("Exception in the application's lifespan", exc_info=error)
+
+    def _returned(self) -> None:
+        if self._phase == STARTING and not self._failed:
+            if self.mode == "auto":
+                logger.info("The application does not support lifespan (it returned)")
+                self._phase = ENDED
+                return
+            logger.error("The application returned from its lifespan without an answer")
+            self._failed = True
+        elif self._phase == RUNNING:
+            logger.debug("The application returned from its lifespan before the stop")
+            self._phase = ENDED
+
+    async def _receive(self) -> Message:
+        self._told += 1
+        if self._told == 1:
+            return {"type": "lifespan.startup"}
+        if self._told == 2:
+            await self._stop.wait()
+            return {"type": "lifespan.shutdown"}
+        # There is no third message: wait for the end, which cancels this.
+        return await asyncio.get_running_loop().create_future()  # type: ignore[no-any-return]
+
+    async def _send(self, message: Message) -> None:
+        kind = message.get("type")
+        expected = _ANSWERS.get(self._phase, ())
+        if kind not in expected or self._answered.is_set():
+            wanted = " or ".join(repr(name) for name in expected) or "no message"
+            raise ApplicationError(
+                f"The lifespan is {self._phase}: expected {wanted}, but got {kind!r}"
+            )
+        if kind == "lifespan.startup.complete":
+            self._phase = RUNNING
+        elif kind != "lifespan.shutdown.complete":
+            self._failed = True
+            reason = str(message.get("message") or "").strip()
+            self._explained = bool(reason)
+            which = "start" if self._phase == STARTING else "stop"
+            logger.error("The application failed to %s%s", which, reason and f": {reason}")
+        self._answered.set()
+
+
+def _brief(error: Exception) -> str:
+    text = str(error).partition("\n")[0]
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -1,0 +1,87 @@
+"""The connection scopes of HTTP and WebSocket (ASGI HTTP & WebSocket 2.5, "Connection Scope").
+
+Rules of this file:
+- Types are exactly those of the specification: `path` is text, `raw_path`, `query_string` and
+  headers are bytes, `client` and `server` are pairs or None.
+- Every scope owns what an application may change in it: the headers' list is the request's own,
+  `state` and `extensions` are copies.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+from asgiws.asgi.outlet import Outlet
+from asgiws.asgi.runtime import Runtime
+from asgiws.asgi.types import Scope
+from asgiws.http.head import RequestHead
+
+SPEC_VERSION = "2.5"
+
+
+def http_scope(runtime: Runtime, head: RequestHead, outlet: Outlet) -> Scope:
+    """The scope of one HTTP request."""
+    scope = _common(runtime, head, outlet)
+    scope["type"] = "http"
+    scope["method"] = head.method
+    scope["scheme"] = "https" if outlet.secure else "http"
+    # RFC 9112 2.3, 7.1.2 and RFC 9110 15.2: a 1.0 client knows no interim responses and no
+    # trailers.
+    if head.http_version == "1.1":
+        scope["extensions"] = {
+            "http.response.pathsend": {},
+            "http.response.trailers": {},
+            "http.response.early_hint": {},
+            # Ours: the last `http.request` has `trailers` when a chunked body came with some.
+            "asgiws.http.request.trailers": {},
+        }
+    else:
+        scope["extensions"] = {"http.response.pathsend": {}}
+    return scope
+
+
+def websocket_scope(
+    runtime: Runtime, head: RequestHead, outlet: Outlet, subprotocols: list[str]
+) -> Scope:
+    """The scope of one WebSocket; `subprotocols` as the client offers them, in its order."""
+    scope = _common(runtime, head, outlet)
+    scope["type"] = "websocket"
+    scope["scheme"] = "wss" if outlet.secure else "ws"
+    scope["subprotocols"] = subprotocols
+    scope["extensions"] = {"websocket.http.response": {}}
+    return scope
+
+
+def _common(runtime: Runtime, head: RequestHead, outlet: Outlet) -> dict[str, Any]:
+    root_path = runtime.config.root_path
+    raw_path = head.raw_path
+    path = decode_path(raw_path)
+    scope: dict[str, Any] = {
+        "type": "",
+        "asgi": {"version": "3.0", "spec_version": SPEC_VERSION},
+        "http_version": head.http_version,
+        # `path` begins with `root_path` (the proxy in front took it off); `raw_path` is, in the
+        # words of the specification, "unmodified from the bytes that were received by the web
+        # server".
+        "path": root_path + path if root_path and path != "*" else path,
+        "raw_path": raw_path,
+        "query_string": head.query,
+        "root_path": root_path,
+        "headers": head.headers,
+        "client": outlet.client,
+        "server": outlet.server,
+    }
+    if runtime.state is not None:
+        scope["state"] = runtime.state.copy()
+    return scope
+
+
+def decode_path(raw_path: bytes) -> str:
+    """`raw_path` with its percent-encoding undone, as UTF-8.
+
+    Bytes that are no UTF-8 become U+FFFD: an application sees a path that it will not find.
+    """
+    if b"%" in raw_path:
+        return unquote_to_bytes(raw_path).decode("utf-8", "replace")
+    return raw_path.decode("ascii")

@@ -1,0 +1,181 @@
+"""Reading a request's body off the buffer, by its framing (RFC 9112 6 and 7).
+
+Rules of this file:
+- One implementation for both parsers; they never see a body.
+- `read` gives what is there, at most one piece per call, and b"" when more must arrive first or the
+  body is complete; `complete` tells which.
+- Each step is bounded: the chunk-size line by `Limits.chunk_line`, trailers as header fields are. A
+  fault is told as soon as its line has ended or its limit is passed.
+"""
+
+from __future__ import annotations
+
+from asgiws.http import grammar
+from asgiws.http.buffer import ReceiveBuffer
+from asgiws.http.errors import BadRequest, HeaderFieldsTooLarge
+from asgiws.http.head import Headers
+from asgiws.http.limits import Limits
+
+#: RFC 9110 6.5.1: fields for framing, routing, authentication and the like, that must not come in a
+#: trailer.
+#: They are dropped: a recipient "MAY discard" them, and none may reach an application that trusts
+#: them.
+FORBIDDEN_TRAILERS = frozenset(
+    (
+        b"authorization",
+        b"connection",
+        b"content-encoding",
+        b"content-length",
+        b"content-range",
+        b"content-type",
+        b"cookie",
+        b"expect",
+        b"forwarded",
+        b"host",
+        b"keep-alive",
+        b"proxy-authorization",
+        b"proxy-connection",
+        b"set-cookie",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+        b"x-forwarded-for",
+        b"x-forwarded-host",
+        b"x-forwarded-proto",
+    )
+)
+
+
+class BodyReader:
+    """A body on its way in."""
+
+    __slots__ = ("complete", "trailers")
+
+    def __init__(self) -> None:
+        self.complete = False
+        self.trailers: Headers = []
+
+    def read(self, buffer: ReceiveBuffer) -> bytes:
+        """The next bytes of the body, b"" for none now. Raises HTTPError."""
+        raise NotImplementedError
+
+
+class LengthBody(BodyReader):
+    """A body of `length` bytes, more than none (RFC 9112 6.2)."""
+
+    __slots__ = ("remaining",)
+
+    def __init__(self, length: int) -> None:
+        super().__init__()
+        self.remaining = length
+
+    def read(self, buffer: ReceiveBuffer) -> bytes:
+        data = buffer.take(self.remaining)
+        self.remaining -= len(data)
+        if self.remaining == 0:
+            self.complete = True
+        return data
+
+
+# What a ChunkedBody expects next.
+_SIZE, _DATA, _DATA_END, _TRAILER = range(4)
+
+
+class ChunkedBody(BodyReader):
+    """A body in the chunked transfer coding (RFC 9112 7.1)."""
+
+    __slots__ = ("_expected", "_limits", "_remaining", "_trailer_bytes", "_trailer_lines")
+
+    def __init__(self, limits: Limits) -> None:
+        super().__init__()
+        self._limits = limits
+        self._expected = _SIZE
+        self._remaining = 0
+        self._trailer_bytes = 0
+        self._trailer_lines = 0
+
+    def read(self, buffer: ReceiveBuffer) -> bytes:
+        """All the data of the chunks that are there, in one piece."""
+        pieces: list[bytes] = []
+        while True:
+            if self._expected == _DATA:
+                piece = buffer.take(self._remaining)
+                if not piece:
+                    break
+                pieces.append(piece)
+                self._remaining -= len(piece)
+                if self._remaining == 0:
+                    self._expected = _DATA_END
+            elif self._expected == _SIZE:
+                if not self._read_size(buffer):
+                    break
+            elif self._expected == _DATA_END:
+                if not self._read_data_end(buffer):
+                    break
+            elif not self._read_trailer(buffer):
+                break
+        if len(pieces) == 1:
+            return pieces[0]
+        return b"".join(pieces)
+
+    def _read_size(self, buffer: ReceiveBuffer) -> bool:
+        """chunk-size [ chunk-ext ] CRLF; extensions are checked and ignored (7.1.1)."""
+        line = self._read_line(buffer, self._limits.chunk_line)
+        if line is None:
+            if len(buffer.data) - buffer.pos > self._limits.chunk_line:
+                raise BadRequest(f"a chunk-size line is over {self._limits.chunk_line} bytes")
+            return False
+        match = grammar.chunk_line.fullmatch(line)
+        if match is None:
+            raise BadRequest("a chunk-size line is malformed")
+        self._remaining = int(match.group(1), 16)
+        if self._remaining >> 62:
+            raise BadRequest("a chunk is too large")
+        self._expected = _DATA if self._remaining else _TRAILER
+        return True
+
+    def _read_data_end(self, buffer: ReceiveBuffer) -> bool:
+        """The CRLF behind a chunk's data."""
+        data, pos = buffer.data, buffer.pos
+        if not data.startswith(b"\r\n", pos):
+            if pos == len(data) or (pos + 1 == len(data) and data[pos] == 13):
+                return False
+            raise BadRequest("a chunk's data does not end in CRLF")
+        buffer.pos = pos + 2
+        self._expected = _SIZE
+        return True
+
+    def _read_trailer(self, buffer: ReceiveBuffer) -> bool:
+        """One line of the trailer section (7.1.2); False for the empty one, the end of the body."""
+        limit = self._limits.header_bytes - self._trailer_bytes
+        line = self._read_line(buffer, limit)
+        if line is None:
+            if len(buffer.data) - buffer.pos > limit:
+                raise HeaderFieldsTooLarge(
+                    f"the trailers are over {self._limits.header_bytes} bytes"
+                )
+            return False
+        if line == b"\r\n":
+            self.complete = True
+            return False
+        self._trailer_lines += 1
+        if self._trailer_lines > self._limits.header_count:
+            raise HeaderFieldsTooLarge(f"more than {self._limits.header_count} trailer fields")
+        grammar.check_field_line(line, f"trailer line {self._trailer_lines}")
+        self._trailer_bytes += len(line)
+        for name, value in grammar.field_line.findall(line):
+            name = name.lower()
+            if name not in FORBIDDEN_TRAILERS:
+                self.trailers.append((name, value.rstrip(b" \t")))
+        return True
+
+    @staticmethod
+    def _read_line(buffer: ReceiveBuffer, limit: int) -> bytes | None:
+        """The next line with its LF, if it ends within `limit` bytes."""
+        pos = buffer.pos
+        end = buffer.data.find(b"\n", pos, pos + limit) + 1
+        if end == 0:
+            return None
+        buffer.pos = end
+        return buffer.data[pos:end]

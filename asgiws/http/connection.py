@@ -1,0 +1,401 @@
+"""One HTTP/1.1 connection, as seen by a server: bytes in, events out; calls in, bytes out.
+
+Rules of this file:
+- No I/O, no clock, no callbacks. `receive_data` stores; `next_event` gives one event at a time, and
+  what was not asked for stays unparsed: a pipelined request waits until the response before it is
+  complete, and a body that nobody pulls stays in the buffer.
+- Both sides' states change through the tables in `states.py` alone.
+- HTTPError (the peer's fault) comes out of `next_event` only, and after it the request side is
+  CLOSED; InvalidResponse (the application's) out of the sending methods only, and then nothing was
+  sent and no state has changed.
+- Whether the connection persists is decided in `_finish_side` and nowhere else.
+"""
+
+from __future__ import annotations
+
+from asgiws.http import states
+from asgiws.http.body import BodyReader, ChunkedBody, LengthBody
+from asgiws.http.buffer import ReceiveBuffer
+from asgiws.http.errors import BadRequest, HTTPError, InvalidResponse
+from asgiws.http.head import Headers, RequestHead
+from asgiws.http.head_reader import HeadReader
+from asgiws.http.limits import DEFAULT_LIMITS, Limits
+from asgiws.http.parser import HeadParser, ParserRefused
+from asgiws.http.response import HeaderPairs, ResponseDefaults, ResponseWriter, as_pairs
+from asgiws.http.semantics import explain_refusal, make_head
+
+
+class EndOfRequest:
+    """A request was read to its end; `trailers` came behind its chunked body."""
+
+    __slots__ = ("trailers",)
+
+    def __init__(self, trailers: Headers) -> None:
+        self.trailers = trailers
+
+    def __repr__(self) -> str:
+        return f"EndOfRequest({self.trailers!r})"
+
+
+class Signal:
+    """An event without content; compared by identity."""
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+#: Nothing to give until more bytes arrive.
+NEED_DATA = Signal("NEED_DATA")
+#: Nothing to give until the response is complete.
+PAUSED = Signal("PAUSED")
+#: Nothing will come any more; the connection is to be closed once the response, if any, was sent.
+CLOSED = Signal("CLOSED")
+#: The usual end of a request.
+END_OF_REQUEST = EndOfRequest([])
+
+Event = RequestHead | bytes | EndOfRequest | Signal
+
+
+class HTTPConnection:
+    """The state machine of one connection.
+
+    `parser` and `defaults` are shared by all connections of a worker.
+    """
+
+    __slots__ = (
+        "_body",
+        "_buffer",
+        "_defaults",
+        "_drained",
+        "_eof",
+        "_head",
+        "_limits",
+        "_parser",
+        "_reader",
+        "_request",
+        "_response",
+        "_writer",
+        "closing",
+        "expects_continue",
+    )
+
+    def __init__(
+        self, parser: HeadParser, defaults: ResponseDefaults, limits: Limits = DEFAULT_LIMITS
+    ) -> None:
+        self._parser = parser
+        self._limits = limits
+        self._buffer = ReceiveBuffer()
+        self._reader = HeadReader(limits)
+        self._writer = ResponseWriter(defaults)
+        self._request = states.HEAD
+        self._response = states.NONE
+        self._head: RequestHead | None = None
+        self._body: BodyReader | None = None
+        self._drained = 0
+        self._eof = False
+        #: Set it to end the connection with the response in progress, or before the next request.
+        self.closing = False
+        #: True while the client waits for `send_continue` before it sends the body.
+        self.expects_continue = False
+
+    # What is read
+
+    def receive_data(self, data: bytes) -> None:
+        """Take in what arrived, of any length but 0; `next_event` says what it means."""
+        if self._request != states.CLOSED:
+            self._buffer.feed(data)
+
+    def receive_eof(self) -> None:
+        """The peer sends no more. Requests that are complete are served; RFC 9112 8 on the rest."""
+        self._eof = True
+
+    def next_event(self) -> Event:
+        """The next event, in order: a RequestHead, body bytes (never empty), an EndOfRequest; or a
+        Signal.
+
+        Raises HTTPError once; then the answer is `error_response(error)`, if the response has not
+        started.
+        """
+        state = self._request
+        try:
+            if state == states.HEAD:
+                return self._read_head()
+            if state == states.BODY:
+                return self._read_body()
+        except HTTPError:
+            self._close_request()
+            raise
+        return PAUSED if state == states.READ else CLOSED
+
+    def _read_head(self) -> Event:
+        if self.closing:
+            return self._close_both()
+        head_bytes = None
+        if not self._buffer.is_empty():
+            head_bytes = self._reader.read(self._buffer)
+        if head_bytes is None:
+            if not self._eof:
+                return NEED_DATA
+            if self._buffer.is_empty():
+                return self._close_both()
+            raise BadRequest("the connection ended within a request head")
+        head = self._head = self._parse(head_bytes)
+        if head.chunked:
+            self._body = ChunkedBody(self._limits)
+        elif head.content_length > 0:
+            self._body = LengthBody(head.content_length)
+        else:
+            self._body = None
+        self.expects_continue = head.expect_continue
+        self._drained = 0
+        self._request = states.REQUEST[self._request][states.GOT_HEAD]
+        self._response = states.RESPONSE[self._response][states.REQUESTED]
+        return head
+
+    def _parse(self, head: bytes) -> RequestHead:
+        try:
+            method, target, version, headers = self._parser.parse(head)
+        except ParserRefused:
+            raise explain_refusal(head) from None
+        return make_head(method, target, version, headers)
+
+    def _read_body(self) -> Event:
+        body = self._body
+        while body is not None:
+            if not body.complete:
+                data = body.read(self._buffer)
+                if data:
+                    self.expects_continue = False
+                    if self._response != states.SENT:
+                        return data
+                    # The application has answered and is not interested: RFC 9112 9.3 leaves
+                    # reading on, or closing.
+                    self._drained += len(data)
+                    if self._drained > self._limits.drain:
+                        return self._close_both()
+                    continue
+            if body.complete:
+                break
+            if not self._eof:
+                return NEED_DATA
+            if self._response == states.SENT:
+                return self._close_both()
+            raise BadRequest("the connection ended within a request body")
+        self._request = states.REQUEST[self._request][states.GOT_END]
+        self._body = None
+        self.expects_continue = False
+        if self._response == states.SENT:
+            self._finish_exchange()
+            return self.next_event()
+        if body is not None and body.trailers:
+            return EndOfRequest(body.trailers)
+        return END_OF_REQUEST
+
+    def has_partial_head(self) -> bool:
+        """True when bytes of a request have arrived, but not its whole head."""
+        return self._request == states.HEAD and not self._buffer.is_empty()
+
+    def buffered(self) -> int:
+        """Bytes that have arrived and wait to be taken by `next_event`."""
+        return len(self._buffer.data) - self._buffer.pos
+
+    def take_tail(self) -> bytes:
+        """Leave HTTP behind the request head that was given last: what arrived after it.
+
+        For a request without a body, before its EndOfRequest was taken. The response side works on,
+        for a refusal or for `switch_protocols`.
+        """
+        assert self._body is None
+        self._request = states.REQUEST[self._request][states.SWITCH]
+        return self._buffer.take(len(self._buffer.data))
+
+    # What is written
+
+    def response_started(self) -> bool:
+        """True once some of the final response to the last request was sent."""
+        return self._response > states.STARTED
+
+    def response_owed(self) -> bool:
+        """True from a request's head to the end of its response."""
+        return states.NONE < self._response < states.SENT
+
+    def send_continue(self) -> bytes:
+        """`100 Continue`, when the client waits for it, else b"" (RFC 9110 10.1.1)."""
+        if not self.expects_continue or self._response > states.STARTED:
+            return b""
+        self.expects_continue = False
+        return self._writer.informational(100, ())
+
+    def informational(self, status: int, headers: HeaderPairs) -> bytes:
+        """An interim response such as 103, before the final one.
+
+        b"" to a 1.0 client, which knows none (RFC 9110 15.2).
+        """
+        if self._response != states.OWED:
+            raise InvalidResponse("an interim response comes before the final one")
+        if type(status) is not int or not 102 <= status <= 199:
+            raise InvalidResponse(
+                f"the status of an interim response is 102 to 199, not {status!r}"
+            )
+        data = self._writer.informational(status, headers)
+        assert self._head is not None
+        return b"" if self._head.http_version == "1.0" else data
+
+    def switch_protocols(self, headers: HeaderPairs) -> bytes:
+        """`101 Switching Protocols`, after `take_tail` or right before it; HTTP ends here.
+
+        `headers` name the protocol in Upgrade; Connection and the default fields are added.
+        """
+        if self._response != states.OWED:
+            raise InvalidResponse("no request waits for a change of protocols")
+        data = self._writer.switch_protocols(headers)
+        self._response = states.RESPONSE[self._response][states.END]
+        return data
+
+    def start_response(self, status: int, headers: HeaderPairs, trailers: bool = False) -> None:
+        """The head of the response to the last request; it leaves with the first of the body.
+
+        `headers` are pairs of bytes; `trailers` says that `send_trailers` will follow the body.
+        Raises InvalidResponse for what cannot be sent.
+        """
+        head = self._head
+        if self._response != states.OWED or head is None:
+            raise InvalidResponse("no request waits for a response")
+        self._writer.start(
+            status,
+            headers,
+            head.method,
+            head.http_version == "1.0",
+            # A client that still waits for 100 will not send the body that it announced, or will
+            # it: the end of the connection settles that (RFC 9110 10.1.1).
+            not head.keep_alive or self.closing or self.expects_continue,
+            trailers,
+        )
+        self._response = states.RESPONSE[self._response][states.START]
+
+    def send_body(self, data: bytes, more: bool) -> list[bytes]:
+        """The next bytes of the body, the last ones unless `more`: the pieces to write, in order.
+
+        Raises InvalidResponse when it is more, or in the end less, than the Content-Length.
+        """
+        self._check_sending()
+        pieces = self._writer.body(data, more, self._response == states.STARTED)
+        self._body_sent(more)
+        return pieces
+
+    def start_file(self, size: int) -> bytes:
+        """What to write before a file of `size` bytes that is the rest of the body. Then
+        `end_file`.
+
+        The file itself is not to be sent when `sends_body()` is false.
+        """
+        self._check_sending()
+        data = self._writer.file_start(size, self._response == states.STARTED)
+        self._response = states.RESPONSE[self._response][states.SEND]
+        return data
+
+    def end_file(self, size: int) -> bytes:
+        """What to write behind it."""
+        data = self._writer.file_end(size)
+        self._body_sent(False)
+        return data
+
+    def expects_trailers(self) -> bool:
+        """True when the body is complete and `send_trailers` is to follow."""
+        return self._response == states.TRAILERS
+
+    def ends_with_connection(self) -> bool:
+        """True for a response whose end is the connection's (to a 1.0 client, without a length)."""
+        return self.response_started() and self._writer.is_close_delimited()
+
+    def sends_body(self) -> bool:
+        """False for responses without a body: to HEAD, 204 and 304."""
+        return not self._writer.bodiless
+
+    def send_trailers(self, headers: HeaderPairs) -> bytes:
+        """The end of a response that was started with `trailers`.
+
+        They are left out unless the client said that it takes them (`TE: trailers`, RFC 9110
+        6.5.1).
+        """
+        if self._response != states.TRAILERS:
+            raise InvalidResponse("no trailers are expected")
+        assert self._head is not None
+        send = b"trailers" in self._head.tokens(b"te")
+        data = self._writer.trailer_end(as_pairs(headers), send)
+        self._response = states.RESPONSE[self._response][states.SEND_END]
+        self._finish_side()
+        return data
+
+    def error_response(self, error: HTTPError) -> bytes:
+        """The whole answer to a request that is refused, b"" when a response has started.
+
+        The connection is CLOSED then, on both sides.
+        """
+        if self.response_started():
+            data = b""
+        else:
+            self._writer.start(
+                error.status,
+                [(b"content-type", b"text/plain; charset=utf-8")],
+                self._head.method if self.response_owed() and self._head is not None else "",
+                False,
+                True,
+                False,
+            )
+            data = b"".join(self._writer.body(error.message.encode() + b"\n", False, True))
+        self._close_both()
+        return data
+
+    def is_closed(self) -> bool:
+        """True when no request will be read and no response is owed."""
+        return self._request == states.CLOSED and self._response == states.ENDED
+
+    def status(self) -> int:
+        """The status of the response in progress, or of the last one."""
+        return self._writer.status
+
+    def _check_sending(self) -> None:
+        if self._response != states.STARTED and self._response != states.SENDING:
+            raise InvalidResponse("no response body is expected")
+
+    def _body_sent(self, more: bool) -> None:
+        table = states.RESPONSE[self._response]
+        if more:
+            self._response = table[states.SEND]
+        elif self._writer.trailers:
+            self._response = table[states.SEND_BODY_END]
+        else:
+            self._response = table[states.SEND_END]
+            self._finish_side()
+
+    # The end of an exchange
+
+    def _finish_side(self) -> None:
+        """The response is complete."""
+        if self._writer.close or self._request == states.CLOSED or self._request == states.SWITCHED:
+            self._close_both()
+        elif self._request == states.READ:
+            self._finish_exchange()
+        # else the rest of the body is read first, or given up on, in `_read_body`
+
+    def _finish_exchange(self) -> None:
+        """Request and response are complete: begin anew."""
+        self._request = states.REQUEST[self._request][states.NEXT]
+        self._response = states.RESPONSE[self._response][states.RESET]
+        self._head = None
+
+    def _close_request(self) -> None:
+        self._request = states.REQUEST[self._request][states.CLOSE]
+        self._buffer = ReceiveBuffer()
+        self._body = None
+
+    def _close_both(self) -> Signal:
+        self._close_request()
+        self._response = states.RESPONSE[self._response][states.END]
+        return CLOSED

@@ -1,0 +1,37 @@
+"""Request heads parsed by h11, where no C extension can be had.
+
+Rules of this file:
+- The same as for `httptools_adapter.py`: one complete, checked head in, its parts out, nothing
+  kept.
+- h11 repairs framing fields (it drops a repeated Content-Length and unfolds "5, 5"). A head that it
+  does not give back as it was sent is refused, so that both parsers refuse the same.
+"""
+
+from __future__ import annotations
+
+import h11
+
+from asgiws.http import grammar
+from asgiws.http.head import Headers
+from asgiws.http.parser import HeadParser, ParserRefused
+
+
+class H11Parser(HeadParser):
+    """h11's server side behind the interface of HeadParser; a fresh connection for each head."""
+
+    __slots__ = ()
+
+    name = "h11"
+
+    def parse(self, head: bytes) -> tuple[str, bytes, str, Headers]:
+        connection = h11.Connection(h11.SERVER)
+        connection.receive_data(head)
+        try:
+            request = connection.next_event()
+        except h11.RemoteProtocolError as error:
+            raise ParserRefused(str(error)) from None
+        assert isinstance(request, h11.Request)
+        headers = list(request.headers)
+        if headers != grammar.split_fields(head):
+            raise ParserRefused("h11 repaired the header fields")
+        return request.method.decode(), request.target, request.http_version.decode(), headers

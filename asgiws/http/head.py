@@ -1,0 +1,89 @@
+"""The head of a request, parsed, checked and understood.
+
+Rules of this file: values only. A RequestHead is made in `semantics.py` alone, so that whoever
+holds one knows that it passed every check; nobody changes it afterwards.
+"""
+
+from __future__ import annotations
+
+Headers = list[tuple[bytes, bytes]]
+
+
+class RequestHead:
+    """One request's head.
+
+    `headers` are (lower-cased name, value without surrounding whitespace) in the order of arrival.
+    `raw_path` is the target's path as sent, b"*" for the asterisk-form; `query` what follows the
+    "?". `content_length` is -1 where the field is absent. `keep_alive` says whether the client
+    wants the connection to persist. `expect_continue` is true when it waits for `100 Continue`
+    before it sends a body. `upgrade` are the protocols that it asks to change to, lower-cased:
+    empty unless the Connection field has the upgrade option too, and in HTTP/1.0 (RFC 9110 7.8).
+    """
+
+    __slots__ = (
+        "chunked",
+        "content_length",
+        "expect_continue",
+        "headers",
+        "http_version",
+        "keep_alive",
+        "method",
+        "query",
+        "raw_path",
+        "target",
+        "upgrade",
+    )
+
+    def __init__(
+        self,
+        method: str,
+        target: bytes,
+        raw_path: bytes,
+        query: bytes,
+        http_version: str,
+        headers: Headers,
+    ) -> None:
+        self.method = method
+        self.target = target
+        self.raw_path = raw_path
+        self.query = query
+        self.http_version = http_version
+        self.headers = headers
+        self.content_length = -1
+        self.chunked = False
+        self.keep_alive = http_version == "1.1"
+        self.expect_continue = False
+        self.upgrade: list[bytes] = []
+
+    def has_body(self) -> bool:
+        """RFC 9112 6: a body is there when its framing says so."""
+        return self.chunked or self.content_length > 0
+
+    def get(self, name: bytes, default: bytes | None = None) -> bytes | None:
+        """The value of the first field of that (lower-cased) name."""
+        for field, value in self.headers:
+            if field == name:
+                return value
+        return default
+
+    def get_all(self, name: bytes) -> list[bytes]:
+        """The values of all fields of that (lower-cased) name, in order."""
+        return [value for field, value in self.headers if field == name]
+
+    def tokens(self, name: bytes) -> list[bytes]:
+        """The members of a comma-separated list, over all fields of that name, lower-cased."""
+        return list_members(self.get_all(name))
+
+    def __repr__(self) -> str:
+        return f"<RequestHead {self.method} {self.target!r} HTTP/{self.http_version}>"
+
+
+def list_members(values: list[bytes]) -> list[bytes]:
+    """RFC 9110 5.6.1: the members of a list, lower-cased, without the empty ones."""
+    members: list[bytes] = []
+    for value in values:
+        for member in value.lower().split(b","):
+            member = member.strip(b" \t")
+            if member:
+                members.append(member)
+    return members

@@ -1,0 +1,119 @@
+"""Finding the end of a request head in what has arrived, and checking it against grammar and
+limits.
+
+Rules of this file:
+- No byte is searched twice for the blank line, and no line is checked twice on its way in, so a
+  head that drips in costs no more than its length. (A head that came in pieces is matched once more
+  when complete.)
+- What is wrong is told by the first fault in the order of the bytes, whatever the pieces in which
+  they came: a head fed whole and one fed byte by byte get the same answer. Faults of a line show
+  when the line has ended, faults of size as soon as the limit is passed.
+- All offsets are relative to the start of the head, as the buffer moves.
+"""
+
+from __future__ import annotations
+
+from asgiws.http import grammar
+from asgiws.http.buffer import ReceiveBuffer
+from asgiws.http.errors import BadRequest, HeaderFieldsTooLarge, URITooLong
+from asgiws.http.limits import Limits
+from asgiws.http.semantics import check_request_line
+
+
+class HeadReader:
+    """Takes request heads off a buffer, one at a time."""
+
+    __slots__ = ("_checked", "_empty_lines", "_line_end", "_lines", "_searched", "limits")
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self._empty_lines = 0
+        self._reset()
+
+    def _reset(self) -> None:
+        #: Where the search for the blank line goes on.
+        self._searched = 0
+        #: The end of the last line that was checked, of the request line, and the number of header
+        #: lines.
+        self._checked = 0
+        self._line_end = 0
+        self._lines = 0
+
+    def read(self, buffer: ReceiveBuffer) -> bytes | None:
+        """The next head with its blank line, or None while it is not complete. Raises HTTPError."""
+        data = buffer.data
+        if self._searched == 0:
+            self._skip_empty_lines(buffer)
+        pos = buffer.pos
+        end = data.find(b"\r\n\r\n", pos + self._searched)
+        if end < 0:
+            size = len(data) - pos
+            if size and not (size == 1 and data[pos] == 13):
+                self._check_lines(data, pos, len(data))
+                self._searched = max(size - 3, 0)
+            return None
+        end += 4
+        match = grammar.request_head.fullmatch(data, pos, end)
+        if (
+            match is None
+            or end - pos > self.limits.header_bytes
+            or match.end(3) + 2 - pos > self.limits.request_line
+            or data.count(b"\r\n", pos, end) - 2 > self.limits.header_count
+        ):
+            self._check_lines(data, pos, end)
+            if match is None:
+                raise AssertionError("the lines were in order, the head was not")
+        version = match.group(3)
+        check_request_line(match.group(1), match.group(2), version)
+        buffer.pos = end
+        self._empty_lines = 0
+        self._reset()
+        if version != b"1.1" and version != b"1.0":
+            # RFC 9110 2.5: a higher minor version is processed as the highest one that is known.
+            start, stop = match.span(3)
+            return data[pos:start] + b"1.1" + data[stop:end]
+        return data[pos:end]
+
+    def _skip_empty_lines(self, buffer: ReceiveBuffer) -> None:
+        """RFC 9112 2.2: "SHOULD ignore at least one empty line (CRLF)" before the request line."""
+        while buffer.data.startswith(b"\r\n", buffer.pos):
+            self._empty_lines += 1
+            if self._empty_lines > self.limits.leading_empty_lines:
+                raise BadRequest("too many empty lines before the request line")
+            buffer.pos += 2
+
+    def _check_lines(self, data: bytes, pos: int, end: int) -> None:
+        """Check the lines of an incomplete or refused head that were not checked before."""
+        if self._checked == 0:
+            grammar.check_first_byte(data, pos)
+        while True:
+            start = pos + self._checked
+            line_end = data.find(b"\n", start, end) + 1
+            self._check_size((line_end or end) - pos)
+            if line_end == 0 or (line_end - start == 2 and data[start] == 13):
+                return
+            line = data[start:line_end]
+            if self._line_end == 0:
+                grammar.check_request_line(line)
+                match = grammar.request_line.fullmatch(line)
+                assert match is not None
+                check_request_line(match.group(1), match.group(2), match.group(3))
+                self._line_end = line_end - pos
+            else:
+                self._lines += 1
+                if self._lines > self.limits.header_count:
+                    raise HeaderFieldsTooLarge(
+                        f"more than {self.limits.header_count} header fields"
+                    )
+                grammar.check_field_line(line, f"header line {self._lines}")
+            self._checked = line_end - pos
+
+    def _check_size(self, size: int) -> None:
+        """`size` is that of the head up to the end of a line, or of what there is of it."""
+        if self._line_end == 0:
+            if size > self.limits.request_line:
+                raise URITooLong(f"the request line is over {self.limits.request_line} bytes")
+        elif size - self._line_end > self.limits.header_bytes:
+            raise HeaderFieldsTooLarge(
+                f"the header fields are over {self.limits.header_bytes} bytes"
+            )

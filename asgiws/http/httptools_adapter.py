@@ -1,0 +1,61 @@
+"""Request heads parsed by httptools (llhttp).
+
+Rules of this file:
+- It gets one complete head, checked by `grammar`, and gives its parts back; nothing is kept between
+  heads, so one adapter serves all connections of a worker.
+- llhttp's parser object is used again only where it stands at the start of a message for certain:
+  after a head without a body that asks neither for an upgrade nor for the end of the connection.
+- All leniencies stay off.
+"""
+
+from __future__ import annotations
+
+import httptools
+
+from asgiws.http.head import Headers
+from asgiws.http.parser import HeadParser, ParserRefused
+from asgiws.http.semantics import METHODS
+
+
+class HttptoolsParser(HeadParser):
+    """llhttp behind the interface of HeadParser."""
+
+    __slots__ = ("_headers", "_parser", "_reusable", "_target")
+
+    name = "httptools"
+
+    def __init__(self) -> None:
+        self._target = b""
+        self._headers: Headers = []
+        self._reusable = False
+        self._parser = httptools.HttpRequestParser(self)
+
+    # llhttp's callbacks
+
+    def on_url(self, target: bytes) -> None:
+        self._target += target
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._headers.append((name.lower(), value.rstrip(b" \t")))
+
+    def on_message_complete(self) -> None:
+        self._reusable = self._parser.should_keep_alive()
+
+    def parse(self, head: bytes) -> tuple[str, bytes, str, Headers]:
+        self._target = b""
+        headers: Headers = []
+        self._headers = headers
+        self._reusable = False
+        parser = self._parser
+        try:
+            parser.feed_data(head)
+        except httptools.HttpParserUpgrade:
+            # Any `Upgrade:` ends here, h2c too, with the whole head parsed. Who decides about it
+            # has the headers, and the body is not llhttp's to read.
+            self._reusable = False
+        except httptools.HttpParserError as error:
+            self._parser = httptools.HttpRequestParser(self)
+            raise ParserRefused(str(error)) from None
+        if not self._reusable:
+            self._parser = httptools.HttpRequestParser(self)
+        return METHODS[parser.get_method()], self._target, parser.get_http_version(), headers

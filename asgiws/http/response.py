@@ -1,0 +1,367 @@
+"""Writing a response: its head, and its body in the framing that fits.
+
+Rules of this file:
+- Nothing that an application sends reaches the wire unchecked: names are tokens, values have no
+  control characters, so neither a CR nor an LF of the application can end a line.
+- The framing is ours. An application's Content-Length is kept and held against what it sends; its
+  `Transfer-Encoding: chunked` is dropped, since the coding is applied here; `Connection` options
+  other than `close` and `keep-alive` are passed on.
+- The head leaves together with the first piece of the body: only then is it known whether the body
+  is one piece, which then gets a Content-Length.
+- Pieces of COALESCE bytes and more are not copied to be joined with what frames them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from http import HTTPStatus
+
+from asgiws.http import grammar
+from asgiws.http.body import FORBIDDEN_TRAILERS
+from asgiws.http.date import DateCache
+from asgiws.http.errors import InvalidResponse
+from asgiws.http.head import Headers, list_members
+
+#: From this size on, a body is handed on beside its head instead of being copied behind it.
+COALESCE = 16 * 1024
+
+HeaderPairs = Iterable[Iterable[bytes]]
+
+REASONS: dict[int, bytes] = {status.value: status.phrase.encode() for status in HTTPStatus}
+STATUS_LINES: dict[int, bytes] = {
+    status: b"HTTP/1.1 %d %b\r\n" % (status, REASONS.get(status, b""))
+    for status in range(100, 1000)
+}
+
+# What a header field of the application means to the framing.
+_CONTENT_LENGTH, _TRANSFER_ENCODING, _CONNECTION, _DATE, _DEFAULT = range(1, 6)
+_MEANINGFUL = {
+    b"content-length": _CONTENT_LENGTH,
+    b"transfer-encoding": _TRANSFER_ENCODING,
+    b"connection": _CONNECTION,
+    b"date": _DATE,
+}
+
+_FRAMING = (b"content-length", b"transfer-encoding", b"connection")
+
+
+def encode_fields(pairs: Headers) -> bytes:
+    """The field lines of `pairs`. Raises InvalidResponse for what must not be sent."""
+    try:
+        block = b"".join([b"%b: %b\r\n" % pair for pair in pairs])
+    except TypeError:
+        raise InvalidResponse("header names and values are pairs of bytes") from None
+    if grammar.field_block.fullmatch(block) is None or block.count(b"\r") != len(pairs):
+        _explain_fields(pairs)
+    return block
+
+
+def _explain_fields(pairs: Headers) -> None:
+    for name, value in pairs:
+        if grammar.token.fullmatch(name) is None:
+            raise InvalidResponse(f"the header name {bytes(name)[:80]!r} is not a token")
+        if grammar.field_value.fullmatch(value) is None:
+            raise InvalidResponse(
+                f"the value of the header {bytes(name)[:80]!r} has a control character in it"
+            )
+    raise AssertionError("the fields were in order, their block was not")
+
+
+class ResponseDefaults:
+    """The header fields that every response of a server gets, unless the application sends its own.
+
+    `headers` are what the configuration adds; `server` is the value of the Server field, b"" for
+    none. Raises InvalidResponse for a header that cannot be sent.
+    """
+
+    __slots__ = ("_block", "_date", "_pairs", "meanings", "with_date")
+
+    def __init__(
+        self,
+        headers: Headers | None = None,
+        server: bytes = b"asgiws",
+        with_date: bool = True,
+        date: DateCache | None = None,
+    ) -> None:
+        self._pairs = [(name.lower(), value) for name, value in headers or ()]
+        names = {name for name, _ in self._pairs}
+        if server and b"server" not in names:
+            self._pairs.append((b"server", server))
+        self.with_date = with_date and b"date" not in names
+        self._date = date or DateCache()
+        self._block = encode_fields(self._pairs)
+        #: Which names a response has to look out for.
+        self.meanings = {**_MEANINGFUL, **{name: _DEFAULT for name, _ in self._pairs}}
+        for name in _FRAMING:
+            if name in names:
+                raise InvalidResponse(f"{name.decode()} cannot be set for every response")
+
+    def block(self, date: bool) -> bytes:
+        """The field lines when a response overrides none; `date` is false when it has its own."""
+        if date and self.with_date:
+            return b"%bdate: %b\r\n" % (self._block, self._date.value())
+        return self._block
+
+    def block_without(self, names: set[bytes], date: bool) -> bytes:
+        """The same without the fields of those names."""
+        block = encode_fields([pair for pair in self._pairs if pair[0] not in names])
+        if date and self.with_date:
+            block += b"date: %b\r\n" % self._date.value()
+        return block
+
+
+class ResponseWriter:
+    """Makes the bytes of one response after another, on one connection.
+
+    It knows no request and no state of the connection: `connection.py` says what it has to know and
+    calls in the right order.
+    """
+
+    __slots__ = (
+        "_defaults",
+        "_extra",
+        "_fields",
+        "_remaining",
+        "bodiless",
+        "chunked",
+        "close",
+        "http10",
+        "status",
+        "trailers",
+    )
+
+    def __init__(self, defaults: ResponseDefaults) -> None:
+        self._defaults = defaults
+        self._fields = b""
+        self._extra: list[bytes] = []
+        self.status = 0
+        #: True when no body is sent, whatever the application gives (HEAD, 204, 304).
+        self.bodiless = False
+        #: True when the body goes out in the chunked coding; decided when the head is made.
+        self.chunked = False
+        #: True when the connection ends with this response.
+        self.close = False
+        self.http10 = False
+        self.trailers = False
+        #: What is left of the Content-Length that the application gave, -1 without one.
+        self._remaining = -1
+
+    def start(
+        self,
+        status: int,
+        headers: HeaderPairs,
+        method: str,
+        http10: bool,
+        close: bool,
+        trailers: bool,
+    ) -> None:
+        """Take in the head of a final response to a request of that method.
+
+        `close` says that the connection ends after it in any case, `trailers` that trailers follow
+        the body (which HTTP/1.0 cannot have). Raises InvalidResponse, and has then no effect that
+        lasts.
+        """
+        if type(status) is not int or not 200 <= status <= 999:
+            raise InvalidResponse(
+                f"the status of a response is an int from 200 to 999, not {status!r}"
+            )
+        self.status = status
+        self.http10 = http10
+        self.close = close
+        self.trailers = trailers and not http10
+        self.bodiless = method == "HEAD" or status == 204 or status == 304
+        self.chunked = False
+        self._remaining = -1
+        self._extra = []
+        self._fields = self._take_headers(headers)
+
+    def _take_headers(self, headers: HeaderPairs) -> bytes:
+        """All field lines of the head but those of the framing."""
+        meanings = self._defaults.meanings
+        pairs: Headers = []
+        date = True
+        overridden: set[bytes] | None = None
+        try:
+            for name, value in headers:
+                name = name.lower()
+                meaning = meanings.get(name)
+                if meaning is not None:
+                    if meaning == _DATE:
+                        date = False
+                    elif meaning == _DEFAULT:
+                        if overridden is None:
+                            overridden = set()
+                        overridden.add(name)
+                    elif not self._take_framing(meaning, value):
+                        continue
+                pairs.append((name, value))
+        except (TypeError, ValueError, AttributeError) as error:
+            if isinstance(error, InvalidResponse):
+                raise
+            raise InvalidResponse(
+                "headers are an iterable of (name, value) pairs of bytes"
+            ) from None
+        block = encode_fields(pairs)
+        if overridden is None:
+            return block + self._defaults.block(date)
+        return block + self._defaults.block_without(overridden, date)
+
+    def _take_framing(self, meaning: int, value: bytes) -> bool:
+        """Take note of a field that frames the message; true when it is sent as it is."""
+        if meaning == _CONTENT_LENGTH:
+            if self._remaining >= 0:
+                raise InvalidResponse("more than one Content-Length")
+            if grammar.content_length.fullmatch(value) is None:
+                raise InvalidResponse("the Content-Length is not a number")
+            self._remaining = int(value)
+            # RFC 9110 8.6: none in a 204. Trailers need the chunked coding, which excludes it.
+            return self.status != 204 and not self.trailers
+        if meaning == _TRANSFER_ENCODING:
+            if value.strip(b" \t").lower() != b"chunked":
+                raise InvalidResponse(
+                    "the only Transfer-Encoding is chunked, and the server applies it"
+                )
+            return False
+        for option in list_members([value]):
+            if option == b"close":
+                self.close = True
+            elif option != b"keep-alive":
+                self._extra.append(option)
+        return False
+
+    def _head(self, size: int) -> bytes:
+        """The head, for a body of `size` bytes in all, -1 when that is not known yet."""
+        framing = b""
+        if self.bodiless:
+            if self._remaining < 0 and size > 0 and self.status != 204 and self.status != 304:
+                framing = (
+                    b"content-length: %d\r\n" % size
+                )  # what a GET would have got (RFC 9110 8.6)
+        elif self.trailers:
+            self.chunked = True
+            framing = b"transfer-encoding: chunked\r\n"
+        elif self._remaining < 0:
+            if size >= 0:
+                framing = b"content-length: %d\r\n" % size
+                self._remaining = size
+            elif self.http10:
+                self.close = True  # RFC 9112 6.3 (8): the end of the connection ends the body
+            else:
+                self.chunked = True
+                framing = b"transfer-encoding: chunked\r\n"
+        if self.close or self.http10 or self._extra:
+            framing += self._connection_field()
+        return b"%b%b%b\r\n" % (STATUS_LINES[self.status], self._fields, framing)
+
+    def _connection_field(self) -> bytes:
+        options = list(self._extra)
+        if self.close:
+            options.append(b"close")
+        elif self.http10:
+            options.append(b"keep-alive")  # RFC 9112 9.3: what a 1.0 client needs to see
+        return encode_fields([(b"connection", b", ".join(options))])
+
+    def is_close_delimited(self) -> bool:
+        """True when the end of the body in progress is the end of the connection."""
+        return not self.bodiless and not self.chunked and self._remaining < 0
+
+    def check_length(self, count: int, more: bool) -> None:
+        """Hold `count` more bytes of body against the Content-Length. Raises InvalidResponse."""
+        if self._remaining < 0 or self.bodiless:
+            return
+        if count > self._remaining:
+            raise InvalidResponse("the body is longer than its Content-Length")
+        if not more and count < self._remaining:
+            raise InvalidResponse("the body is shorter than its Content-Length")
+
+    def body(self, data: bytes, more: bool, first: bool) -> list[bytes]:
+        """The pieces to send for `data`, with the head when it is the `first`.
+
+        Raises InvalidResponse when the Content-Length does not allow it; nothing is sent then.
+        """
+        size = len(data)
+        if self._remaining >= 0:
+            self.check_length(size, more)
+        head = b""
+        if first:
+            head = self._head(-1 if more else size)
+        if self.bodiless:
+            return [head] if head else []
+        if self._remaining >= 0:
+            self._remaining -= size
+        if not self.chunked:
+            return _join(head, data, b"")
+        end = b"" if more or self.trailers else b"0\r\n\r\n"
+        if size == 0:
+            return _join(head, end, b"")
+        return _join(b"%b%x\r\n" % (head, size), data, b"\r\n" + end)
+
+    def file_start(self, size: int, first: bool) -> bytes:
+        """What goes before a file of `size` bytes that ends the body."""
+        self.check_length(size, False)
+        head = self._head(size) if first else b""
+        if self.bodiless or not self.chunked or size == 0:
+            return head
+        return b"%b%x\r\n" % (head, size)
+
+    def file_end(self, size: int) -> bytes:
+        """What goes behind that file."""
+        if self.bodiless or not self.chunked:
+            return b""
+        return (b"\r\n" if size else b"") + (b"" if self.trailers else b"0\r\n\r\n")
+
+    def trailer_end(self, pairs: Headers, send: bool) -> bytes:
+        """The last chunk with the trailer section (RFC 9112 7.1.2), empty unless `send`."""
+        check_trailers(pairs)
+        if not self.chunked or self.bodiless:
+            return b""
+        return b"0\r\n%b\r\n" % (encode_fields(pairs) if send else b"")
+
+    def informational(self, status: int, headers: HeaderPairs) -> bytes:
+        """An interim response (RFC 9110 15.2): the fields given, and no others."""
+        pairs = as_pairs(headers)
+        check_no_framing(pairs)
+        return b"%b%b\r\n" % (STATUS_LINES[status], encode_fields(pairs))
+
+    def switch_protocols(self, headers: HeaderPairs) -> bytes:
+        """The 101 that ends HTTP on this connection, with the default fields (RFC 9110 15.2.2)."""
+        pairs = as_pairs(headers)
+        check_no_framing(pairs)
+        names = {name for name, _ in pairs}
+        return b"%bconnection: Upgrade\r\n%b%b\r\n" % (
+            STATUS_LINES[101],
+            encode_fields(pairs),
+            self._defaults.block_without(names, b"date" not in names),
+        )
+
+
+def as_pairs(headers: HeaderPairs) -> Headers:
+    """`headers` as lower-cased (name, value) pairs. Raises InvalidResponse when they are none."""
+    try:
+        return [(name.lower(), value) for name, value in headers]
+    except (TypeError, ValueError, AttributeError):
+        raise InvalidResponse("headers are an iterable of (name, value) pairs of bytes") from None
+
+
+def check_no_framing(pairs: Headers) -> None:
+    """RFC 9110 8.6, RFC 9112 6.1: a 1xx response has no body, and no field may frame one."""
+    for name, _ in pairs:
+        if name in _FRAMING:
+            raise InvalidResponse(f"{name.decode()} is not allowed in an interim response")
+
+
+def check_trailers(pairs: Headers) -> None:
+    """RFC 9110 6.5.1: a sender must not put fields of framing and routing into trailers."""
+    encode_fields(pairs)
+    for name, _ in pairs:
+        if name in FORBIDDEN_TRAILERS:
+            raise InvalidResponse(f"{name.decode()} is not allowed in trailers")
+
+
+def _join(before: bytes, data: bytes, after: bytes) -> list[bytes]:
+    """The pieces of a write: one when `data` is small, else `data` uncopied between its frame."""
+    if len(data) < COALESCE:
+        joined = before + data + after
+        return [joined] if joined else []
+    pieces = [before, data, after]
+    return [piece for piece in pieces if piece]

@@ -1,0 +1,198 @@
+"""What a request head means, and which heads are refused although their grammar is right.
+
+Rules of this file:
+- Each check stands here once, for both parsers, with the clause that asks for it.
+- Where a clause lets a server choose between repairing and refusing, it is refused: an ambiguous
+  request is how requests are smuggled past a proxy (RFC 9112 11.2).
+"""
+
+from __future__ import annotations
+
+from asgiws.http import grammar
+from asgiws.http.errors import (
+    BadRequest,
+    ExpectationFailed,
+    HTTPError,
+    NotImplementedHere,
+    VersionNotSupported,
+)
+from asgiws.http.head import Headers, RequestHead, list_members
+
+#: The methods that are passed on to the application: those of the IANA registry, and a few more,
+#: that llhttp knows. RFC 9110 9.1 asks for 501 for any other one.
+METHODS: dict[bytes, str] = {
+    name.encode(): name
+    for name in """
+    ACL BIND CHECKOUT COPY DELETE GET HEAD LINK LOCK M-SEARCH MERGE MKACTIVITY MKCALENDAR MKCOL
+    MOVE NOTIFY OPTIONS PATCH POST PROPFIND PROPPATCH PURGE PUT QUERY REBIND REPORT SEARCH
+    SUBSCRIBE TRACE UNBIND UNLINK UNLOCK UNSUBSCRIBE
+    """.split()  # noqa: SIM905
+}
+
+_HOST, _CONTENT_LENGTH, _TRANSFER_ENCODING, _CONNECTION, _UPGRADE, _EXPECT = range(1, 7)
+_MEANINGFUL = {
+    b"host": _HOST,
+    b"content-length": _CONTENT_LENGTH,
+    b"transfer-encoding": _TRANSFER_ENCODING,
+    b"connection": _CONNECTION,
+    b"upgrade": _UPGRADE,
+    b"expect": _EXPECT,
+}
+_NONE: list[bytes] = []
+
+
+def check_request_line(method: bytes, target: bytes, version: bytes) -> None:
+    """Refuse versions, methods and targets that are well-formed but not served."""
+    if version[0] != 49:  # "1"; the bytes are `digit "." digit`
+        raise VersionNotSupported("this server speaks HTTP/1.1 and HTTP/1.0")
+    if method not in METHODS:
+        # RFC 9110 9.1. CONNECT too: there is no tunnel here (9.3.6), for any target.
+        raise NotImplementedHere("this method is not implemented")
+    if target[0] != 47:  # "/"
+        _check_other_target(method, target)
+    if b"#" in target:
+        raise BadRequest(
+            "the request target has a fragment"
+        )  # RFC 9112 3.2: none of its forms does
+
+
+def _check_other_target(method: bytes, target: bytes) -> None:
+    """A target that is not in origin-form (RFC 9112 3.2)."""
+    if target == b"*":
+        if method != b"OPTIONS":
+            raise BadRequest("the target * is for OPTIONS only")
+        return
+    match = grammar.absolute_form.fullmatch(target)
+    if match is None:
+        raise BadRequest("the request target is neither a path nor an absolute http URI")
+    if not match.group(1) or match.group(1)[0] == 58:  # ":"
+        raise BadRequest("the request target has an empty host")  # RFC 9110 4.2.1
+
+
+def make_head(method: str, target: bytes, http_version: str, headers: Headers) -> RequestHead:
+    """The RequestHead of what a parser found in a head that `grammar` and `check_request_line`
+    passed.
+
+    Raises HTTPError for a head that must not, or cannot, be served.
+    """
+    authority = None
+    if target[0] == 47:
+        raw_path, _, query = target.partition(b"?")
+    elif target == b"*":
+        raw_path, query = target, b""
+    else:
+        match = grammar.absolute_form.fullmatch(target)
+        assert match is not None
+        authority = match.group(1)
+        raw_path = match.group(2) or b"/"
+        query = match.group(3) or b""
+    head = RequestHead(method, target, raw_path, query, http_version, headers)
+    lengths = encodings = hosts = connections = upgrades = expects = _NONE
+    for name, value in headers:
+        meaning = _MEANINGFUL.get(name)
+        if meaning is None:
+            continue
+        if meaning == _HOST:
+            hosts = [*hosts, value]
+        elif meaning == _CONNECTION:
+            connections = [*connections, value]
+        elif meaning == _CONTENT_LENGTH:
+            lengths = [*lengths, value]
+        elif meaning == _TRANSFER_ENCODING:
+            encodings = [*encodings, value]
+        elif meaning == _UPGRADE:
+            upgrades = [*upgrades, value]
+        else:
+            expects = [*expects, value]
+    _check_host(head, hosts)
+    if lengths or encodings:
+        _set_framing(head, lengths, encodings)
+    if connections:
+        _set_connection(head, connections, upgrades)
+    if expects and http_version == "1.1":
+        _set_expectation(head, expects)
+    if authority is not None:
+        # RFC 9112 3.2.2: "MUST ignore the received Host header field (if any) and instead use the
+        # host information of the request-target".
+        rest = [field for field in headers if field[0] != b"host"]
+        head.headers = [(b"host", authority), *rest]
+    return head
+
+
+def _check_host(head: RequestHead, hosts: list[bytes]) -> None:
+    """RFC 9112 3.2: 400 for a 1.1 request without Host, for more than one and an invalid one."""
+    if len(hosts) == 1:
+        if grammar.host.fullmatch(hosts[0]) is None:
+            raise BadRequest("the Host header is not a host and port")
+    elif hosts:
+        raise BadRequest("more than one Host header")
+    elif head.http_version == "1.1":
+        raise BadRequest("no Host header")
+
+
+def _set_framing(head: RequestHead, lengths: list[bytes], encodings: list[bytes]) -> None:
+    """RFC 9112 6.3: how long the body is."""
+    if lengths and encodings:
+        raise BadRequest("both Content-Length and Transfer-Encoding")  # 6.3 (3), 6.1
+    if encodings:
+        if head.http_version != "1.1":
+            raise BadRequest("Transfer-Encoding in an HTTP/1.0 request")  # 6.1
+        _check_transfer_encoding(encodings)
+        head.chunked = True
+        return
+    if len(lengths) > 1:
+        raise BadRequest("more than one Content-Length")  # RFC 9110 8.6 would let equal ones pass
+    if grammar.content_length.fullmatch(lengths[0]) is None:
+        raise BadRequest("the Content-Length is not a number")
+    head.content_length = int(lengths[0])
+
+
+def _check_transfer_encoding(encodings: list[bytes]) -> None:
+    """Only `chunked`, once, is served (RFC 9112 6.1, 7)."""
+    if len(encodings) > 1:
+        raise BadRequest("more than one Transfer-Encoding")
+    if encodings[0].lower() == b"chunked":
+        return
+    if grammar.token_list.fullmatch(encodings[0]) is None:
+        raise BadRequest("the Transfer-Encoding is malformed")
+    codings = list_members(encodings)
+    if codings[-1] != b"chunked":
+        raise BadRequest("the last Transfer-Encoding is not chunked")  # RFC 9112 6.3 (4)
+    if codings.count(b"chunked") > 1:
+        raise BadRequest("chunked more than once in the Transfer-Encoding")  # RFC 9112 7.1
+    raise NotImplementedHere("no Transfer-Encoding but chunked is implemented")  # RFC 9112 6.1
+
+
+def _set_connection(head: RequestHead, connections: list[bytes], upgrades: list[bytes]) -> None:
+    """RFC 9112 9.3 (persistence) and RFC 9110 7.8 (upgrade)."""
+    options = list_members(connections)
+    if b"close" in options:
+        head.keep_alive = False
+    elif b"keep-alive" in options:
+        head.keep_alive = True
+    if upgrades and b"upgrade" in options and head.http_version == "1.1":
+        head.upgrade = list_members(upgrades)
+
+
+def _set_expectation(head: RequestHead, expects: list[bytes]) -> None:
+    """RFC 9110 10.1.1."""
+    for expectation in list_members(expects):
+        if expectation != b"100-continue":
+            raise ExpectationFailed("no expectation but 100-continue can be met")
+    head.expect_continue = head.has_body()
+
+
+def explain_refusal(head: bytes) -> HTTPError:
+    """Why a parser refused a head that `grammar` and `check_request_line` passed.
+
+    Both parsers look at framing fields themselves, each in its own words; the checks above are
+    stricter and say the same for both. What they have no objection to is refused all the same.
+    """
+    match = grammar.request_line.match(head)
+    assert match is not None
+    method, target, version = match.groups()
+    try:
+        make_head(METHODS[method], target, version.decode(), grammar.split_fields(head))
+    except HTTPError as error:
+        return error
+    return BadRequest("the request head is invalid")

@@ -1,0 +1,105 @@
+"""The event loop: which one, and a run of it that always ends.
+
+Rules of this file:
+- No event-loop policy is read or set: they are deprecated, and a policy of the application's does
+  not change what `--loop` says.
+- `run` bounds its own clean-up. `asyncio.run` waits without limit for a task that ignores its
+  cancellation and for a thread of the default executor that never returns; a server that was told
+  to stop must not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from asgiws.config import StartError
+
+#: Seconds for what is left to end after the server has ended.
+LAST_MOMENT = 1.0
+
+T = TypeVar("T")
+
+
+class LoopMissing(StartError):
+    """The event loop that was asked for is not installed."""
+
+
+def uvloop_version() -> str | None:
+    """The version of uvloop, None where it is not installed."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return str(vars(uvloop)["__version__"])
+
+
+def choose(name: str) -> str:
+    """`uvloop` or `asyncio`, for an option that may be `auto`. Raises LoopMissing."""
+    if name == "auto":
+        return "asyncio" if uvloop_version() is None else "uvloop"
+    if name == "uvloop" and uvloop_version() is None:
+        raise LoopMissing("--loop uvloop needs the package uvloop: pip install uvloop")
+    return name
+
+
+def factory(name: str) -> Callable[[], asyncio.AbstractEventLoop]:
+    """What makes the loop of that name. Raises LoopMissing."""
+    if choose(name) == "uvloop":
+        import uvloop
+
+        return uvloop.new_event_loop  # type: ignore[no-any-return, unused-ignore]
+    if sys.platform == "win32":
+        return asyncio.ProactorEventLoop
+    return asyncio.SelectorEventLoop
+
+
+def run(main: Callable[[], Coroutine[Any, Any, T]], name: str) -> T:
+    """Run the coroutine that `main` makes in a new loop of that name, and give its result.
+
+    Tasks that are left are cancelled and get LAST_MOMENT seconds; threads of the default executor
+    are not waited for here. Raises LoopMissing, RuntimeError within a running loop, and what `main`
+    raises.
+    """
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        pass
+    else:
+        raise RuntimeError("a loop is running already: await asgiws.Server(config).serve() in it")
+    loop = factory(name)()
+    executor = ThreadPoolExecutor(thread_name_prefix="asyncio")
+    loop.set_default_executor(executor)
+    try:
+        return loop.run_until_complete(main())
+    finally:
+        try:
+            loop.run_until_complete(_end_tasks())
+            executor.shutdown(wait=False, cancel_futures=True)
+        finally:
+            loop.close()
+
+
+async def _end_tasks() -> None:
+    loop = asyncio.get_running_loop()
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        _, stuck = await asyncio.wait(tasks, timeout=LAST_MOMENT)
+        for task in tasks - stuck:
+            if not task.cancelled() and task.exception() is not None:
+                loop.call_exception_handler(
+                    {
+                        "message": "Exception in a task that was left at the end",
+                        "exception": task.exception(),
+                        "task": task,
+                    }
+                )
+    try:
+        await asyncio.wait_for(loop.shutdown_asyncgens(), LAST_MOMENT)
+    except asyncio.TimeoutError:
+        pass

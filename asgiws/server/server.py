@@ -1,0 +1,342 @@
+"""The life of one server: load, bind, start, accept, drain, stop.
+
+Rules of this file:
+- The order stands in `_run` and `_stop` and nowhere else.
+- Nothing polls: `_until` waits for a change that somebody reports, or for a deadline.
+- A stop takes `timeout_graceful_shutdown` seconds at most, all in all. A tenth of them, at most
+  RESERVE, is kept back for cutting off what is left and for the application's own end.
+- Drivers may step application tasks at once, so they are called from callbacks of the loop, never
+  from the server's own task.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import logging
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from ssl import SSLContext
+from typing import Any
+
+from asgiws import importer, logs
+from asgiws.asgi.interface import adapt
+from asgiws.asgi.lifespan import Lifespan
+from asgiws.asgi.runtime import Runtime
+from asgiws.asgi.types import ASGIApp
+from asgiws.config import Config, StartError, load
+from asgiws.server import loops, sockets, tls
+from asgiws.server.connection import Connection
+from asgiws.server.registry import Registry
+from asgiws.server.signals import SignalWatch
+from asgiws.server.sockets import BindError, Listener
+from asgiws.server.ticker import Ticker
+
+logger = logging.getLogger("asgiws.error")
+
+#: Seconds of the graceful timeout that are kept back at most.
+RESERVE = 2.0
+
+#: Seconds that cancelled tasks get at least, even where no time was given.
+LEAST_MOMENT = 0.1
+
+
+class ParserMissing(StartError):
+    """The HTTP parser that was asked for is not installed."""
+
+
+class Server:
+    """A server for one application in one event loop.
+
+    `started` is true once connections are accepted. Setting `should_exit` stops the server as
+    SIGTERM does, setting `force_exit` as well ends it at once; both may be set from any thread.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.started = False
+        #: The addresses listened on: (host, port), or the path of a Unix socket. Empty before.
+        self.addresses: list[tuple[str, int] | str] = []
+        #: `time.monotonic()` by which the process is to have ended, once a stop has begun.
+        self.end_by: float | None = None
+        #: The signal that stopped the server, and the one that ended it at once.
+        self.stopped_by: int | None = None
+        self.forced_by: int | None = None
+        self._should_exit = False
+        self._force_exit = False
+        self._listeners: list[Listener] = []
+        self._servers: list[asyncio.AbstractServer] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._change = asyncio.Event()
+
+    @property
+    def should_exit(self) -> bool:
+        return self._should_exit
+
+    @should_exit.setter
+    def should_exit(self, value: bool) -> None:
+        self._should_exit = value
+        self._report()
+
+    @property
+    def force_exit(self) -> bool:
+        return self._force_exit
+
+    @force_exit.setter
+    def force_exit(self, value: bool) -> None:
+        self._force_exit = value
+        self._report()
+
+    @property
+    def sockets(self) -> list[socket.socket]:
+        """The sockets that are listened on; empty before and after."""
+        return [listener.sock for listener in self._listeners]
+
+    async def serve(
+        self,
+        sockets: Sequence[socket.socket] | None = None,
+        *,
+        install_signal_handlers: bool = True,
+    ) -> None:
+        """Serve in the running loop until `should_exit`, SIGINT or SIGTERM.
+
+        `sockets`, bound by the caller, are listened on instead of what the options say, and closed
+        at the end. In the main thread, and unless `install_signal_handlers` is false, the two
+        signals are taken meanwhile; once the server has stopped, one that was caught is passed on
+        to the handler that was there before. A cancellation ends the server at once.
+
+        Raises StartError, whose text is one line, when the server cannot start.
+        """
+        await self._run(sockets, install_signal_handlers)
+        if self.stopped_by is not None and callable(signal.getsignal(self.stopped_by)):
+            signal.raise_signal(self.stopped_by)
+
+    async def serve_process(self) -> None:
+        """As `serve`, for a process that ends with the server and needs its signals no more."""
+        await self._run(None, True)
+
+    # From start to stop.
+
+    async def _run(self, given: Sequence[socket.socket] | None, take_signals: bool) -> None:
+        self._loop = loop = asyncio.get_running_loop()
+        config = self.config
+        app = adapt(importer.load(config), _called(config.app))
+        logs.configure(config)
+        context = tls.make_context(config)
+        _check_parser(config.http)
+        self._listeners = sockets.bind(config) if given is None else sockets.wrap(given)
+        watch = SignalWatch(loop, self._signalled, self._signalled_again)
+        try:
+            with watch if take_signals else nullcontext():
+                await self._live(app, context)
+        finally:
+            self._close_listeners()
+
+    async def _live(self, app: ASGIApp, context: SSLContext | None) -> None:
+        assert self._loop is not None
+        config = self.config
+        lifespan = Lifespan(app, config.lifespan)
+        if not await self._start(lifespan):
+            return
+        runtime = Runtime(app, config, self._loop, lifespan.state)
+        connections = Registry(self._loop, self._change.set)
+        runtime.connections = connections
+        runtime.tasks = Registry(self._loop, self._change.set)
+        ticker = Ticker(self._loop)
+        try:
+            try:
+                if not self._should_exit:
+                    await self._accept(runtime, ticker, context)
+                    await self._until(lambda: self._should_exit)
+            except BindError:
+                self._begin_stop()
+                await self._stop_lifespan(lifespan)
+                raise
+            await self._stop(runtime, connections, lifespan)
+        finally:
+            # Where all went well, there is nothing left to end.
+            _cut_off(runtime)
+            lifespan.cancel()
+            ticker.close()
+
+    async def _start(self, lifespan: Lifespan) -> bool:
+        """Run the application's startup; False when the server was stopped before it had ended."""
+        assert self._loop is not None
+        startup = self._loop.create_task(lifespan.startup())
+        startup.add_done_callback(lambda _: self._change.set())
+        try:
+            await self._until(lambda: startup.done() or self._should_exit)
+            if not startup.done():
+                end = self._begin_stop()
+                await self._until(lambda: startup.done() or self._force_exit, end)
+        finally:
+            if not startup.done():
+                startup.cancel()
+                await asyncio.wait([startup], timeout=LEAST_MOMENT)
+        if startup.cancelled() or not startup.done():
+            logger.warning("Stopped while the application was still starting")
+            return False
+        startup.result()
+        return True
+
+    async def _accept(self, runtime: Runtime, ticker: Ticker, context: SSLContext | None) -> None:
+        """Accept connections on all sockets. Raises BindError."""
+        loop = runtime.loop
+        for listener in self._listeners:
+            is_unix = isinstance(listener.address, str)
+            create: Callable[..., Any] = loop.create_unix_server if is_unix else loop.create_server
+            try:
+                server = await create(
+                    lambda: Connection(runtime, ticker),
+                    sock=listener.sock,
+                    ssl=context,
+                    backlog=self.config.backlog,
+                )
+            except OSError as error:
+                raise sockets.failure(listener.url(context is not None), error) from None
+            self._servers.append(server)
+        self.addresses = [listener.address for listener in self._listeners]
+        self.started = True
+        for listener in self._listeners:
+            url = listener.url(context is not None)
+            logger.info("asgiws running on %s (Press CTRL+C to quit)", url)
+
+    async def _stop(self, runtime: Runtime, connections: Registry, lifespan: Lifespan) -> None:
+        """The graceful stop."""
+        loop = runtime.loop
+        end = self._begin_stop()
+        reserve = max(min(RESERVE, self.config.timeout_graceful_shutdown / 10), LEAST_MOMENT)
+        self._close_listeners()
+        runtime.draining = True
+
+        def is_idle() -> bool:
+            return not (runtime.connections or runtime.tasks)
+
+        logger.info("Stopping; %d connections are open", len(runtime.connections))
+        loop.call_soon(connections.shut_down)
+        await self._until(lambda: is_idle() or self._force_exit, end - reserve)
+        if not is_idle():
+            counts = len(runtime.connections), len(runtime.tasks)
+            logger.warning("Cut off %d connections and %d application tasks", *counts)
+            _cut_off(runtime)
+            await self._until(
+                is_idle, loop.time() + (LEAST_MOMENT if self._force_exit else reserve / 2)
+            )
+            for task in runtime.tasks:
+                logger.error("An application task ignores its cancellation: %r", task)
+        await self._stop_lifespan(lifespan)
+        logger.info("Stopped")
+
+    async def _stop_lifespan(self, lifespan: Lifespan) -> None:
+        """Run the application's shutdown in what is left of the time, unless the end is forced."""
+        assert self._loop is not None
+        assert self.end_by is not None
+        if self._force_exit:
+            return
+        left = max(self.end_by - time.monotonic(), LEAST_MOMENT)
+        shutdown = self._loop.create_task(lifespan.shutdown(left))
+        shutdown.add_done_callback(lambda _: self._change.set())
+        try:
+            await self._until(lambda: shutdown.done() or self._force_exit)
+        finally:
+            shutdown.cancel()
+
+    def _begin_stop(self) -> float:
+        """The moment of the loop's clock by which a stop, begun now or before, must end."""
+        assert self._loop is not None
+        if self.end_by is None:
+            self.end_by = time.monotonic() + self.config.timeout_graceful_shutdown
+        return self._loop.time() + self.end_by - time.monotonic()
+
+    def _close_listeners(self) -> None:
+        """Stop accepting."""
+        # Without `wait_closed()`: since Python 3.12 that waits for all connections, without limit.
+        for server in self._servers:
+            server.close()
+        self._servers.clear()
+        for listener in self._listeners:
+            listener.close()
+        self._listeners = []
+
+    # Waiting.
+
+    async def _until(self, is_true: Callable[[], bool], deadline: float | None = None) -> None:
+        """Wait until `is_true()`, asked after each reported change, or until `deadline`."""
+        assert self._loop is not None
+        is_late = False
+
+        def expire() -> None:
+            nonlocal is_late
+            is_late = True
+            self._change.set()
+
+        timer = None if deadline is None else self._loop.call_at(deadline, expire)
+        try:
+            while not is_true() and not is_late:
+                self._change.clear()
+                await self._change.wait()
+        finally:
+            if timer is not None:
+                timer.cancel()
+
+    def _report(self) -> None:
+        """Something that `_until` waits for may have changed; from any thread."""
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._change.set)
+
+    def _signalled(self, number: int) -> None:
+        self.stopped_by = number
+        self.should_exit = True
+
+    def _signalled_again(self, number: int) -> None:
+        self.forced_by = number
+        self.force_exit = True
+
+
+def run_server(server: Server) -> int:
+    """Serve in a loop of its own until the server is stopped; the exit code for the process.
+
+    What keeps it from starting goes to stderr, in one line.
+    """
+    try:
+        loops.run(server.serve_process, server.config.loop)
+    except importer.AppRaised as error:
+        print(f"{error.report()}\nError: {error}", file=sys.stderr)
+        return error.exit_code
+    except StartError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0 if server.forced_by is None else 128 + server.forced_by
+
+
+def run(app: str | Callable[..., Any], **options: Any) -> None:
+    """Serve `app`, an application or its `module:attribute`, until SIGINT or SIGTERM.
+
+    `options` are the fields of `Config`; what they leave open comes from the environment, as on the
+    command line. Returns after a graceful stop. Raises ConfigError for a bad option, and SystemExit
+    with the exit code when the server cannot start, after a line on stderr, or was ended at once.
+    """
+    code = run_server(Server(load({"app": app, **options})))
+    if code:
+        raise SystemExit(code)
+
+
+def _called(app: str | Callable[..., Any]) -> str:
+    return repr(app) if isinstance(app, str) else "the application"
+
+
+def _check_parser(name: str) -> None:
+    if name != "auto" and importlib.util.find_spec(name) is None:
+        raise ParserMissing(f"--http {name} needs the package {name}: pip install {name}")
+
+
+def _cut_off(runtime: Runtime) -> None:
+    """Abort what is still connected and cancel what still runs."""
+    for connection in list(runtime.connections):
+        connection.abort()
+    for task in list(runtime.tasks):
+        task.cancel()

@@ -1,0 +1,61 @@
+"""The generated block of `docs/conformance.md`.
+
+Rules of this file:
+- Only what stands between the two marks is ever changed.
+- The block is made from results alone, so it can be made again from a summary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from conformance import tables
+from conformance.cases import SUITE_VERSION
+from conformance.expectations import Expected
+from conformance.results import ServerResult
+
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "conformance.md"
+BEGIN = "<!-- begin of what `python -m conformance --write-docs` writes -->"
+END = "<!-- end of what `python -m conformance --write-docs` writes -->"
+
+
+class DocsError(Exception):
+    """A page without the two marks; one line for the user."""
+
+
+def block(
+    servers: Sequence[ServerResult], expected: dict[str, Expected], about: dict[str, str]
+) -> str:
+    """The Markdown of the results."""
+    lines = [
+        f"Autobahn testsuite {SUITE_VERSION}, {about['date']}, Python {about['python']},"
+        f" {about['machine']}.",
+        "",
+        tables.markdown(tables.overall(servers, expected)),
+        "",
+        "By section, how many cases are OK or informational, and the server's CPU time:",
+        "",
+        tables.markdown(tables.side_by_side(servers)),
+        "",
+        "Cases that are neither OK nor informational:",
+        "",
+    ]
+    lines += [
+        f"- {server.name}: {'; '.join(tables.shortcomings(server)) or 'none'}" for server in servers
+    ]
+    lines += ["", "What was started:", ""]
+    for server in servers:
+        version = f" ({server.version})" if server.version else ""
+        lines.append(f"- {server.name}{version}: `{server.command}`")
+    return "\n".join(lines)
+
+
+def write(content: str, page: Path) -> None:
+    """Put the content between the marks of the page. Raises DocsError, or OSError as files do."""
+    old = page.read_text(encoding="utf-8")
+    before, begin, rest = old.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise DocsError(f"{page.name} has no block to write the results to")
+    page.write_text(f"{before}{BEGIN}\n\n{content}\n\n{END}{after}", encoding="utf-8")

@@ -1,0 +1,199 @@
+"""An asgiws process for the tests to talk to.
+
+Rules of this file:
+- The server is started as a user starts it: a process of the same interpreter, with a command line.
+- What the tests wait for is a line of the server's log or its end, never an amount of time.
+- Unless a test says that it expects errors, the log must hold no sign of a fault when the server
+  ends.
+- `ASGIWS_TEST_OPTIONS` (as `--http h11 --loop asyncio`) goes into every command line, in front of
+  the test's own options, so that the whole suite runs in variants and a test that insists still
+  wins.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import asgiws
+
+HERE = Path(__file__).resolve().parent
+#: The directory from which this interpreter took the package: the server takes the same one.
+PACKAGE_ROOT = Path(asgiws.__file__).resolve().parents[1]
+#: Generous, since machines are shared: no verdict hangs on how fast something is.
+START_TIMEOUT = 30.0
+STOP_TIMEOUT = 30.0
+SIGNS_OF_A_FAULT = (
+    "Traceback (most recent call last)",
+    "Exception ignored in",
+    "never retrieved",
+    "was never awaited",
+    "Task was destroyed",
+    "ResourceWarning",
+    "RuntimeWarning",
+    "Fatal Python error",
+)
+RUNNING = re.compile(r"asgiws running on (?P<where>\S+)")
+ADDRESS = re.compile(r"(?P<scheme>https?)://(?P<host>\[[^\]]+\]|[^:/]+):(?P<port>\d+)")
+
+
+class RunningServer:
+    """A started server. `port` is the real one; it is 0 for a Unix socket."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        self.where = ""
+        self.scheme = "http"
+        self.host = "127.0.0.1"
+        self.port = 0
+        self._text = ""
+        self._ended = False
+        self._changed = threading.Condition()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            with self._changed:
+                self._text += line
+                self._changed.notify_all()
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+
+    def stderr(self) -> str:
+        """The log so far; all of it once the process has ended and was waited for."""
+        with self._changed:
+            return self._text
+
+    def wait_for_log(self, pattern: str, timeout: float = START_TIMEOUT) -> re.Match[str]:
+        """Wait until the regular expression stands in the log; fail when the log ends before."""
+        compiled = re.compile(pattern)
+        with self._changed:
+            self._changed.wait_for(
+                lambda: compiled.search(self._text) is not None or self._ended, timeout
+            )
+            match = compiled.search(self._text)
+            assert match is not None, f"{pattern!r} is not in the log:\n{self._text}"
+            return match
+
+    def wait_until_running(self) -> None:
+        """Wait for the line that names the address, and take the address from it."""
+        self.where = self.wait_for_log(RUNNING.pattern)["where"]
+        address = ADDRESS.match(self.where)
+        if address is not None:
+            self.scheme = address["scheme"]
+            self.host = address["host"]
+            self.port = int(address["port"])
+
+    def url(self, path: str = "/") -> str:
+        return f"{self.scheme}://{self.host}:{self.port}{path}"
+
+    def ws_url(self, path: str = "/") -> str:
+        return f"{self.scheme.replace('http', 'ws')}://{self.host}:{self.port}{path}"
+
+    def send_signal(self, number: int) -> None:
+        self.process.send_signal(number)
+
+    def wait(self, timeout: float = STOP_TIMEOUT) -> int:
+        """Wait for the end of the process; its return code (negative: killed by that signal)."""
+        code = self.process.wait(timeout)
+        self._reader.join(timeout)
+        return code
+
+    def stop(self, signal: int = signal.SIGTERM, timeout: float = STOP_TIMEOUT) -> int:
+        """Send `signal`, unless the process has ended already, and wait for its end."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal)
+        return self.wait(timeout)
+
+    def assert_no_fault(self) -> None:
+        text = self.stderr()
+        for sign in SIGNS_OF_A_FAULT:
+            assert sign not in text, f"{sign!r} stands in the server's log:\n{text}"
+
+
+def command(app: str, *options: str) -> list[str]:
+    """The command line that serves `app`."""
+    variant = shlex.split(os.environ.get("ASGIWS_TEST_OPTIONS", ""))
+    elsewhere = "--uds" in options or "--fd" in options
+    where = [] if elsewhere else ["--port", "0"]
+    return [sys.executable, "-m", "asgiws", app, *where, *variant, *options]
+
+
+def environment(env: Mapping[str, str] | None = None) -> dict[str, str]:
+    """This process's environment with `env` on top, in which a child takes the same package."""
+    result = dict(os.environ)
+    result["PYTHONPATH"] = os.pathsep.join(
+        filter(None, [str(PACKAGE_ROOT), os.environ.get("PYTHONPATH")])
+    )
+    result["PYTHONWARNINGS"] = "default"
+    result.update(env or {})
+    return result
+
+
+def start(
+    app: str,
+    *options: str,
+    env: Mapping[str, str] | None = None,
+    cwd: str | os.PathLike[str] | None = None,
+    pass_fds: Sequence[int] = (),
+) -> RunningServer:
+    """Start a server and return at once, for tests of the start itself. The caller ends it."""
+    return RunningServer(
+        subprocess.Popen(
+            command(app, *options),
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+            env=environment(env),
+            cwd=cwd or HERE,
+            pass_fds=pass_fds,
+        )
+    )
+
+
+@contextmanager
+def serve(
+    app: str,
+    *options: str,
+    env: Mapping[str, str] | None = None,
+    cwd: str | os.PathLike[str] | None = None,
+    pass_fds: Sequence[int] = (),
+    expect_errors: bool = False,
+) -> Iterator[RunningServer]:
+    """A server that accepts connections within the block, started in `tests/integration` or in
+    `cwd`.
+
+    At the end of the block a server that still runs is stopped by SIGTERM and must exit with 0;
+    with `expect_errors` its log may hold tracebacks and its exit code is not looked at. Its log
+    goes to this process's stderr, where pytest shows it beside a failed test.
+    """
+    server = start(app, *options, env=env, cwd=cwd, pass_fds=pass_fds)
+    try:
+        server.wait_until_running()
+        yield server
+        if server.process.poll() is None:
+            code = server.stop()
+            assert expect_errors or code == 0, f"exit code {code}:\n{server.stderr()}"
+        if not expect_errors:
+            server.wait()
+            server.assert_no_fault()
+    finally:
+        if server.process.poll() is None:
+            server.process.kill()
+        server.wait()
+        assert server.process.stderr is not None
+        server.process.stderr.close()
+        sys.stderr.write(server.stderr())

@@ -1,0 +1,171 @@
+"""An Outlet without a socket: what a driver writes and asks for, kept for the tests to look at.
+
+Rules of this file: it behaves as `asgiws.asgi.outlet.Outlet` says, and does nothing by itself: time, the
+peer's reading and the end of the connection are the test's to move.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from asgiws.asgi.outlet import Driver, Outlet
+
+
+class MemoryOutlet(Outlet):
+    """The connection as one driver after another sees it.
+
+    `client_closed` tells how the driver ended it: "", "close" or "abort".
+    """
+
+    def __init__(
+        self,
+        driver: Driver,
+        client: tuple[str, int] | None = ("192.0.2.1", 4321),
+        server: tuple[str, int | None] | None = ("192.0.2.2", 80),
+        secure: bool = False,
+    ) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.client = client
+        self.server = server
+        self.secure = secure
+        self.write_paused = False
+        self.driver = driver
+        self.written = bytearray()
+        #: How many calls of write and writelines there were.
+        self.writes = 0
+        self.reading = True
+        self.ended = ""
+        self.lost = False
+        self.files: list[str] = []
+        self.file_error: OSError | None = None
+        self.check_times: list[float] = []
+        self.handed_over: list[tuple[Driver, bytes]] = []
+        self._drains: list[asyncio.Future[None]] = []
+        driver.connected(self)
+
+    # What a test does
+
+    def feed(self, data: bytes) -> None:
+        """Bytes arrive in one read, in a buffer that is overwritten afterwards."""
+        if self.ended:
+            return
+        buffer = bytearray(b"<<<" + data + b">>>")
+        self.driver.receive_data(buffer, 3, 3 + len(data))
+        buffer[:] = b"?" * len(buffer)
+
+    def feed_eof(self) -> None:
+        if not self.ended:
+            self.driver.receive_eof()
+
+    def lose(self) -> None:
+        """The connection is gone."""
+        assert not self.lost
+        self.lost = True
+        self.ended = self.ended or "lost"
+        self.write_paused = False
+        self._wake_drains()
+        self.driver.connection_lost()
+
+    def pause_writing(self) -> None:
+        self.write_paused = True
+
+    def resume_writing(self) -> None:
+        self.write_paused = False
+        self._wake_drains()
+        if not self.ended:
+            self.driver.writable()
+
+    def tick(self, now: float) -> float:
+        """The moment `now` (`loop.time()`) has come."""
+        return 0.0 if self.ended else self.driver.check(now)
+
+    def take(self) -> bytes:
+        """What was written since the last call."""
+        data = bytes(self.written)
+        self.written.clear()
+        return data
+
+    def _wake_drains(self) -> None:
+        drains, self._drains = self._drains, []
+        for drain in drains:
+            if not drain.done():
+                drain.set_result(None)
+
+    # The outlet
+
+    def write(self, data: bytes) -> None:
+        assert isinstance(data, bytes)
+        if not self.ended:
+            self.writes += 1
+            self.written += data
+
+    def writelines(self, chunks: list[bytes]) -> None:
+        assert all(isinstance(chunk, bytes) for chunk in chunks)
+        if not self.ended:
+            self.writes += 1
+            self.written += b"".join(chunks)
+
+    async def drain(self) -> None:
+        while self.write_paused:
+            future: asyncio.Future[None] = self.loop.create_future()
+            self._drains.append(future)
+            await future
+
+    async def send_file(self, path: str) -> None:
+        self.files.append(path)
+        await asyncio.sleep(0)
+        if self.file_error is not None:
+            raise self.file_error
+        with open(path, "rb") as file:
+            self.write(file.read())
+
+    def pause_reading(self) -> None:
+        self.reading = False
+
+    def resume_reading(self) -> None:
+        self.reading = True
+
+    def check_at(self, when: float) -> None:
+        self.check_times.append(when)
+
+    def hand_over(self, driver: Driver, tail: bytes) -> None:
+        self.handed_over.append((driver, tail))
+        self.driver = driver
+        driver.connected(self)
+        if tail:
+            driver.receive_data(bytearray(tail), 0, len(tail))
+
+    def close(self, linger: bool = True) -> None:
+        self.ended = self.ended or "close"
+
+    def abort(self) -> None:
+        self.ended = self.ended or "abort"
+
+    def is_closing(self) -> bool:
+        return bool(self.ended)
+
+
+class RecordingDriver(Driver):
+    """What an upgrade hands over to."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, Any]] = []
+
+    def connected(self, outlet: Outlet) -> None:
+        self.calls.append(("connected", outlet))
+
+    def receive_data(self, data: bytearray, start: int, end: int) -> None:
+        self.calls.append(("data", bytes(data[start:end])))
+
+    def receive_eof(self) -> None:
+        self.calls.append(("eof", None))
+
+    def connection_lost(self) -> None:
+        self.calls.append(("lost", None))
+
+    def check(self, now: float) -> float:
+        return 0.0
+
+    def shutdown(self) -> None:
+        self.calls.append(("shutdown", None))

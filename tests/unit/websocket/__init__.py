@@ -1,0 +1,1 @@
+"""Tests of asgiws/websocket: no event loop."""
