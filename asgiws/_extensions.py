@@ -58,7 +58,7 @@ def install() -> None:
     if mode not in MODES:
         raise SystemExit(f"ASGIWS_EXTENSIONS={mode!r} is not one of {', '.join(MODES)}")
     if mode == "no":
-        sys.meta_path.insert(0, SourceOnlyFinder)  # type: ignore[arg-type]
+        sys.meta_path.insert(0, SourceOnlyFinder)
     elif mode == "require":
         missing = [name for name in COMPILED_MODULES if not is_compiled(name)]
         if missing:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from asgiws.http import grammar
 from asgiws.http.buffer import ReceiveBuffer
-from asgiws.http.errors import BadRequest, HeaderFieldsTooLarge
+from asgiws.http.errors import BadRequest, HeaderFieldsTooLarge, HTTPError
 from asgiws.http.head import Headers
 from asgiws.http.limits import Limits
 
@@ -85,39 +85,51 @@ _SIZE, _DATA, _DATA_END, _TRAILER = range(4)
 class ChunkedBody(BodyReader):
     """A body in the chunked transfer coding (RFC 9112 7.1)."""
 
-    __slots__ = ("_expected", "_limits", "_remaining", "_trailer_bytes", "_trailer_lines")
+    __slots__ = ("_expected", "_fault", "_limits", "_remaining", "_trailer_bytes", "_trailer_lines")
 
     def __init__(self, limits: Limits) -> None:
         super().__init__()
         self._limits = limits
         self._expected = _SIZE
+        #: What is wrong behind the data that was given out last.
+        self._fault: HTTPError | None = None
         self._remaining = 0
         self._trailer_bytes = 0
         self._trailer_lines = 0
 
     def read(self, buffer: ReceiveBuffer) -> bytes:
         """All the data of the chunks that are there, in one piece."""
+        if self._fault is not None:
+            raise self._fault
         pieces: list[bytes] = []
-        while True:
-            if self._expected == _DATA:
-                piece = buffer.take(self._remaining)
-                if not piece:
+        try:
+            while True:
+                if self._expected == _DATA:
+                    piece = buffer.take(self._remaining)
+                    if not piece:
+                        break
+                    pieces.append(piece)
+                    self._remaining -= len(piece)
+                    if self._remaining == 0:
+                        self._expected = _DATA_END
+                elif not self._read_frame(buffer):
                     break
-                pieces.append(piece)
-                self._remaining -= len(piece)
-                if self._remaining == 0:
-                    self._expected = _DATA_END
-            elif self._expected == _SIZE:
-                if not self._read_size(buffer):
-                    break
-            elif self._expected == _DATA_END:
-                if not self._read_data_end(buffer):
-                    break
-            elif not self._read_trailer(buffer):
-                break
+        except HTTPError as error:
+            if not pieces:
+                raise
+            # The good data before it comes first, as it does when it arrives by itself.
+            self._fault = error
         if len(pieces) == 1:
             return pieces[0]
         return b"".join(pieces)
+
+    def _read_frame(self, buffer: ReceiveBuffer) -> bool:
+        """Read one of the things around the data; false when more must arrive, or nothing follows."""
+        if self._expected == _SIZE:
+            return self._read_size(buffer)
+        if self._expected == _DATA_END:
+            return self._read_data_end(buffer)
+        return self._read_trailer(buffer)
 
     def _read_size(self, buffer: ReceiveBuffer) -> bool:
         """chunk-size [ chunk-ext ] CRLF; extensions are checked and ignored (7.1.1)."""

@@ -261,10 +261,11 @@ class HTTPConnection:
         """The head of the response to the last request; it leaves with the first of the body.
 
         `headers` are pairs of bytes; `trailers` says that `send_trailers` will follow the body.
-        Raises InvalidResponse for what cannot be sent.
+        Raises InvalidResponse for what cannot be sent. While nothing was sent, another response may
+        take its place.
         """
         head = self._head
-        if self._response != states.OWED or head is None:
+        if head is None or (self._response != states.OWED and self._response != states.STARTED):
             raise InvalidResponse("no request waits for a response")
         self._writer.start(
             status,

@@ -9,11 +9,18 @@ Rules of this file:
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import h11
 
 from asgiws.http import grammar
 from asgiws.http.head import Headers
 from asgiws.http.parser import HeadParser, ParserRefused
+
+
+def _folded(fields: Iterable[tuple[bytes, bytes]]) -> Headers:
+    """Without the case of the values: h11 writes `Transfer-Encoding` in lower case."""
+    return [(name, value.lower()) for name, value in fields]
 
 
 class H11Parser(HeadParser):
@@ -31,7 +38,7 @@ class H11Parser(HeadParser):
         except h11.RemoteProtocolError as error:
             raise ParserRefused(str(error)) from None
         assert isinstance(request, h11.Request)
-        headers = list(request.headers)
-        if headers != grammar.split_fields(head):
+        headers = grammar.split_fields(head)
+        if _folded(request.headers) != _folded(headers):
             raise ParserRefused("h11 repaired the header fields")
         return request.method.decode(), request.target, request.http_version.decode(), headers

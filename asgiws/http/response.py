@@ -168,7 +168,7 @@ class ResponseWriter:
         self.status = status
         self.http10 = http10
         self.close = close
-        self.trailers = trailers and not http10
+        self.trailers = trailers
         self.bodiless = method == "HEAD" or status == 204 or status == 304
         self.chunked = False
         self._remaining = -1
@@ -215,7 +215,7 @@ class ResponseWriter:
                 raise InvalidResponse("the Content-Length is not a number")
             self._remaining = int(value)
             # RFC 9110 8.6: none in a 204. Trailers need the chunked coding, which excludes it.
-            return self.status != 204 and not self.trailers
+            return self.status != 204 and (not self.trailers or self.http10)
         if meaning == _TRANSFER_ENCODING:
             if value.strip(b" \t").lower() != b"chunked":
                 raise InvalidResponse(
@@ -237,7 +237,7 @@ class ResponseWriter:
                 framing = (
                     b"content-length: %d\r\n" % size
                 )  # what a GET would have got (RFC 9110 8.6)
-        elif self.trailers:
+        elif self.trailers and not self.http10:
             self.chunked = True
             framing = b"transfer-encoding: chunked\r\n"
         elif self._remaining < 0:

@@ -58,6 +58,7 @@ class WebSocketConnection:
         if Effect.DISCONNECT in transition.effect:
             self.close_code = code
             self.close_reason = reason
+            self._end_reading()
         return transition.effect
 
     def open(self, max_size: int, deflate: Deflate | None) -> None:
@@ -68,13 +69,16 @@ class WebSocketConnection:
     # In.
 
     def feed(self, data: bytearray, start: int, end: int) -> None:
-        """Take the octets `data[start:end]`, which are overwritten; call `next_event` until it gives None."""
+        """Take the octets `data[start:end]`, which are overwritten; call `next_event` until it gives None.
+
+        In a final state they are dropped.
+        """
         if not self._ended:
             assert self._reader is not None  # open() came before
             self._reader.feed(data, start, end)
 
     def next_event(self) -> Event | None:
-        """The next event in what was fed; None when more is needed, or after a `Close`."""
+        """The next event in what was fed; None when more is needed, after a `Close` and in a final state."""
         if self._ended:
             return None
         assert self._reader is not None  # open() came before
@@ -83,9 +87,13 @@ class WebSocketConnection:
         except ProtocolError as error:
             event = Close(error.code, error.reason, True)
         if type(event) is Close:
-            self._ended = True
-            self._reader = None
+            self._end_reading()
         return event
+
+    def _end_reading(self) -> None:
+        """What comes from now on is dropped."""
+        self._ended = True
+        self._reader = None
 
     # Out.
 

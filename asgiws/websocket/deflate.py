@@ -134,25 +134,28 @@ class Deflate:
         Raises ProtocolError: 1009 when there is more than `limit`, 1007 when the data is not valid deflate.
         """
         inflater = self._inflater
-        if inflater is None:
-            inflater = self._inflater = self._new_inflater()
-        if final:
-            piece += TAIL
-        restarts = 0
+        rest = piece + TAIL if final else piece
+        data = b""
+        ends = 0
         try:
-            data = inflater.decompress(piece, limit + 1)
-            while inflater.eof and inflater.unused_data and len(data) <= limit:
+            while rest:
+                if inflater is None:
+                    if final and rest == TAIL:
+                        break  # nothing of the client's is left, and the tail alone is no stream
+                    inflater = self._inflater = self._new_inflater()
+                data += inflater.decompress(rest, limit + 1 - len(data))
+                if not inflater.eof or len(data) > limit:
+                    break
                 # A block with BFINAL ended the stream (7.2.3.4); what follows starts a new one.
-                restarts += 1
-                if restarts > MAX_RESTARTS:
+                rest = inflater.unused_data
+                inflater = self._inflater = None
+                ends += 1
+                if ends > MAX_RESTARTS:
                     raise ProtocolError(INVALID_PAYLOAD, "too many final blocks in deflate data")
-                piece = inflater.unused_data
-                inflater = self._inflater = self._new_inflater()
-                data += inflater.decompress(piece, limit + 1 - len(data))
         except zlib.error as error:
             raise ProtocolError(INVALID_PAYLOAD, f"invalid deflate data: {error}") from None
         if len(data) > limit:
             raise ProtocolError(MESSAGE_TOO_BIG, "message is too big once inflated")
-        if inflater.eof or (final and self.parameters.client_no_context_takeover):
+        if final and self.parameters.client_no_context_takeover:
             self._inflater = None
         return data

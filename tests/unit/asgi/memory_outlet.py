@@ -1,7 +1,7 @@
 """An Outlet without a socket: what a driver writes and asks for, kept for the tests to look at.
 
-Rules of this file: it behaves as `asgiws.asgi.outlet.Outlet` says, and does nothing by itself: time, the
-peer's reading and the end of the connection are the test's to move.
+Rules of this file: it behaves as `asgiws.asgi.outlet.Outlet` says, and does nothing by itself:
+time, the peer's reading and the end of the connection are the test's to move.
 """
 
 from __future__ import annotations

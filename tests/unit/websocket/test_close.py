@@ -52,7 +52,6 @@ def test_parse(body: bytes, expected: tuple[int, str]) -> None:
         (b"\x03\xe8ok\xe2\x82", close.INVALID_PAYLOAD),
         (b"\x03\xe8\xed\xa0\x80", close.INVALID_PAYLOAD),
     ],
-    ids=bytes.hex,
 )
 def test_parse_refuses(body: bytes, code: int) -> None:
     with pytest.raises(ProtocolError) as caught:
