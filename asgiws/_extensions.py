@@ -17,7 +17,16 @@ import sys
 from collections.abc import Sequence
 from types import ModuleType
 
-COMPILED_MODULES = ("asgiws.websocket.mask", "asgiws.websocket.frames")
+COMPILED_MODULES = (
+    "asgiws.websocket.mask",
+    "asgiws.websocket.frames",
+    "asgiws.websocket.messages",
+    "asgiws.websocket.connection",
+    "asgiws.asgi.wakeup",
+    "asgiws.asgi.outlet",
+    "asgiws.asgi.websocket",
+    "asgiws.server.stream",
+)
 MODES = ("auto", "require", "no")
 
 

@@ -9,11 +9,12 @@ Rules of this file:
 
 from __future__ import annotations
 
-from asgiws.websocket import close, frames, opcodes
+from asgiws.websocket import close, frames, octets, opcodes
 from asgiws.websocket.deflate import Deflate
 from asgiws.websocket.errors import ProtocolError
 from asgiws.websocket.events import Close, Event
 from asgiws.websocket.messages import MessageReader
+from asgiws.websocket.opcodes import BINARY, FIN, RSV1, TEXT
 from asgiws.websocket.states import TRANSITIONS, Effect, State, Trigger
 
 #: From this size on a payload is not joined to its header: the copy would cost more than a second buffer.
@@ -99,29 +100,29 @@ class WebSocketConnection:
 
     def text(self, text: str) -> list[bytes]:
         """A text message. Raises ValueError for text that UTF-8 cannot carry (a lone surrogate)."""
-        return self._message(opcodes.TEXT, text.encode())
+        return self._message(TEXT, text.encode())
 
     def binary(self, data: bytes) -> list[bytes]:
         """A binary message."""
-        return self._message(opcodes.BINARY, data)
+        return self._message(BINARY, data)
 
     def _message(self, opcode: int, payload: bytes) -> list[bytes]:
-        first = opcodes.FIN | opcode
+        first = FIN | opcode
         if self._deflate is not None:
             payload = self._deflate.compress(payload)
-            first |= opcodes.RSV1
+            first |= RSV1
         if len(payload) < LARGE:
-            return [frames.frame(first, payload)]
-        return [frames.header(first, len(payload)), payload]
+            return [octets.frame(first, payload)]
+        return [octets.header(first, len(payload)), payload]
 
     def ping(self, payload: bytes) -> bytes:
         """A ping of at most 125 octets."""
-        return frames.frame(opcodes.FIN | opcodes.PING, payload)
+        return frames.frame(FIN | opcodes.PING, payload)
 
     def pong(self, payload: bytes) -> bytes:
         """The answer to a ping: "identical "Application data"" (5.5.3)."""
-        return frames.frame(opcodes.FIN | opcodes.PONG, payload)
+        return frames.frame(FIN | opcodes.PONG, payload)
 
     def close_frame(self, code: int, reason: str) -> bytes:
         """A close frame. Raises ValueError for a code that may not be sent (7.4)."""
-        return frames.frame(opcodes.FIN | opcodes.CLOSE, close.serialise(code, reason))
+        return frames.frame(FIN | opcodes.CLOSE, close.serialise(code, reason))

@@ -10,6 +10,7 @@ Rules of this file:
 
 from __future__ import annotations
 
+from asgiws.websocket import octets
 from asgiws.websocket.close import PROTOCOL_ERROR
 from asgiws.websocket.errors import ProtocolError
 from asgiws.websocket.opcodes import BINARY, CLOSE, CONTINUATION, FIN, MASKED, PONG, RSV1, RSV2_RSV3
@@ -124,13 +125,9 @@ class FrameReader:
 def header(first: int, length: int) -> bytes:
     """The header of a frame from a server, which is not masked: `first` is FIN, RSV1 and opcode in one
     octet, `length` the payload's octets."""
-    if length < 126:
-        return bytes((first, length))
-    if length < 65536:
-        return bytes((first, 126)) + length.to_bytes(2, "big")
-    return bytes((first, 127)) + length.to_bytes(8, "big")
+    return octets.header(first, length)
 
 
 def frame(first: int, payload: bytes) -> bytes:
     """A whole frame from a server in one piece; see `header`."""
-    return header(first, len(payload)) + payload
+    return octets.frame(first, payload)

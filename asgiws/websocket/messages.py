@@ -13,12 +13,13 @@ Rules of this file:
 
 from __future__ import annotations
 
-from asgiws.websocket import close, octets, opcodes
+from asgiws.websocket import close, octets
 from asgiws.websocket.close import INVALID_PAYLOAD, MESSAGE_TOO_BIG, PROTOCOL_ERROR
 from asgiws.websocket.deflate import Deflate
 from asgiws.websocket.errors import ProtocolError
 from asgiws.websocket.events import Close, Event, Ping, Pong
 from asgiws.websocket.frames import FrameReader
+from asgiws.websocket.opcodes import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT
 from asgiws.websocket.utf8 import Utf8Validator
 
 #: `_opcode` between messages.
@@ -101,7 +102,7 @@ class MessageReader:
                 self._phase = (self._phase + take) & 3
             complete = self._remaining == 0
             self._in_frame = not complete
-            if frame.opcode >= opcodes.CLOSE:
+            if frame.opcode >= CLOSE:
                 event = self._take_control(start, stop, complete)
                 if event is not None:
                     return event
@@ -119,8 +120,8 @@ class MessageReader:
     def _start_frame(self) -> None:
         """Check a frame's header against the message in progress (5.4)."""
         frame = self._frame
-        if frame.opcode < opcodes.CLOSE:
-            if frame.opcode == opcodes.CONTINUATION:
+        if frame.opcode < CLOSE:
+            if frame.opcode == CONTINUATION:
                 if self._opcode == NONE:
                     raise ProtocolError(PROTOCOL_ERROR, "continuation frame without a message to continue")
             else:
@@ -148,9 +149,9 @@ class MessageReader:
                 self._control = bytearray(payload)
             return None
         self._control = None
-        if self._frame.opcode == opcodes.PING:
+        if self._frame.opcode == PING:
             return Ping(payload)
-        if self._frame.opcode == opcodes.PONG:
+        if self._frame.opcode == PONG:
             return Pong(payload)
         code, reason = close.parse(payload)
         return Close(code, reason)
@@ -158,7 +159,7 @@ class MessageReader:
     def _whole_message(self, start: int, stop: int) -> Event:
         opcode = self._opcode
         self._opcode = NONE
-        if opcode == opcodes.BINARY:
+        if opcode == BINARY:
             return octets.to_bytes(self._data, start, stop)
         try:
             return octets.to_text(self._data, start, stop)
@@ -175,7 +176,7 @@ class MessageReader:
             assert self._deflate is not None  # RSV1 passes the frame reader only with compression
             piece = self._deflate.inflate(piece, final, self._max_size - len(message))
         message += piece
-        if self._opcode == opcodes.TEXT:
+        if self._opcode == TEXT:
             if self._utf8 is None:
                 self._utf8 = Utf8Validator()
             try:
@@ -192,6 +193,6 @@ class MessageReader:
         assert message is not None  # _take_data came before
         self._opcode = NONE
         self._message = None
-        if opcode == opcodes.TEXT:
+        if opcode == TEXT:
             return message.decode()
         return bytes(message)

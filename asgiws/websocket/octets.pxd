@@ -1,6 +1,7 @@
 # The compiled twin of octets.py, inlined into the modules that cimport it. Same functions, same meaning.
-from libc.stdint cimport uint32_t
-from cpython.bytes cimport PyBytes_FromStringAndSize
+from libc.stdint cimport uint32_t, uint64_t
+from libc.string cimport memcpy
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.bytearray cimport PyByteArray_AS_STRING
 from cpython.unicode cimport PyUnicode_DecodeUTF8
 
@@ -26,7 +27,27 @@ cdef extern from *:
         for (; i < n; i++)
             p[i] ^= pattern[i & 7];
     }
+    /* Writes the header of an unmasked frame; returns its length, at most 10. */
+    static inline Py_ssize_t asgiws_header(unsigned char *p, int first, uint64_t size) {
+        int i;
+        p[0] = (unsigned char) first;
+        if (size < 126) {
+            p[1] = (unsigned char) size;
+            return 2;
+        }
+        if (size < 65536) {
+            p[1] = 126;
+            p[2] = (unsigned char) (size >> 8);
+            p[3] = (unsigned char) size;
+            return 4;
+        }
+        p[1] = 127;
+        for (i = 0; i < 8; i++)
+            p[2 + i] = (unsigned char) (size >> (8 * (7 - i)));
+        return 10;
+    }
     """
+    Py_ssize_t asgiws_header(unsigned char* p, int first, uint64_t size) noexcept nogil
     void asgiws_xor(unsigned char* p, Py_ssize_t n, uint32_t key, int phase) noexcept nogil
 
 
@@ -41,3 +62,19 @@ cdef inline bytes to_bytes(bytearray data, Py_ssize_t start, Py_ssize_t end):
 
 cdef inline str to_text(bytearray data, Py_ssize_t start, Py_ssize_t end):
     return PyUnicode_DecodeUTF8(PyByteArray_AS_STRING(data) + start, end - start, NULL)
+
+
+cdef inline bytes header(int first, Py_ssize_t size):
+    cdef unsigned char out[10]
+    return PyBytes_FromStringAndSize(<char*> out, asgiws_header(out, first, <uint64_t> size))
+
+
+cdef inline bytes frame(int first, bytes payload):
+    cdef unsigned char header[10]
+    cdef Py_ssize_t size = PyBytes_GET_SIZE(payload)
+    cdef Py_ssize_t start = asgiws_header(header, first, <uint64_t> size)
+    cdef bytes out = PyBytes_FromStringAndSize(NULL, start + size)
+    cdef char* p = PyBytes_AS_STRING(out)
+    memcpy(p, header, start)
+    memcpy(p + start, PyBytes_AS_STRING(payload), size)
+    return out

@@ -1,4 +1,4 @@
-"""The primitives under masking and decoding, on plain bytes.
+"""The primitives under masking, decoding and framing, on plain bytes.
 
 Rules of this file:
 - It is the one place where the pure and the compiled build differ: this source serves the pure build, and
@@ -34,3 +34,18 @@ def to_bytes(data: bytearray, start: int, end: int) -> bytes:
 def to_text(data: bytearray, start: int, end: int) -> str:
     """The octets from `start` to `end` decoded as UTF-8. Raises UnicodeDecodeError."""
     return data[start:end].decode()
+
+
+def header(first: int, size: int) -> bytes:
+    """The header of a frame from a server, which is not masked (5.2): `first` is FIN, RSV1 and opcode in one
+    octet, `size` the payload's octets."""
+    if size < 126:
+        return bytes((first, size))
+    if size < 65536:
+        return bytes((first, 126)) + size.to_bytes(2, "big")
+    return bytes((first, 127)) + size.to_bytes(8, "big")
+
+
+def frame(first: int, payload: bytes) -> bytes:
+    """A header and its payload in one piece."""
+    return header(first, len(payload)) + payload

@@ -1,0 +1,28 @@
+# Types of outlet.py: the calls between a connection and its driver become calls through a C table.
+
+cdef class Driver:
+    cpdef object connected(self, Outlet outlet)
+    cpdef object receive_data(self, bytearray data, Py_ssize_t start, Py_ssize_t end)
+    cpdef object receive_eof(self)
+    cpdef object connection_lost(self)
+    cpdef double check(self, double now) except? -1.0
+    cpdef object writable(self)
+    cpdef object shutdown(self)
+
+
+cdef class Outlet:
+    cdef public object loop
+    cdef public object client
+    cdef public object server
+    cdef public bint secure
+    cdef public bint write_paused
+
+    cpdef object write(self, bytes data)
+    cpdef object writelines(self, list chunks)
+    cpdef object pause_reading(self)
+    cpdef object resume_reading(self)
+    cpdef object check_at(self, double when)
+    cpdef object hand_over(self, Driver driver, bytes tail)
+    cpdef object close(self, bint linger=*)
+    cpdef object abort(self)
+    cpdef bint is_closing(self) except -1

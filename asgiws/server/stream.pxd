@@ -1,0 +1,33 @@
+# Types of stream.py.
+cimport cython
+from asgiws.asgi.outlet cimport Driver, Outlet
+
+cdef Py_ssize_t JOIN_BELOW
+cdef bint _DIRECT
+cdef Py_ssize_t _IOV_MAX
+
+
+cdef class Stream(Outlet):
+    cdef public object bucket
+    cdef bint _closing
+    cdef bint _corked
+    cdef bint _direct
+    cdef object _drains
+    cdef Driver _driver
+    cdef bint _eof
+    cdef int _fd
+    cdef list _out
+    cdef bint _reading
+    cdef object _runtime
+    cdef object _ticker
+    cdef object _transport
+    cdef Py_ssize_t _unsent
+    cdef bint _via_transport
+
+    cdef object _uncork(self)
+    @cython.locals(chunk=bytes, sent=Py_ssize_t)
+    cdef object _send_many(self, list chunks)
+    @cython.locals(sent=Py_ssize_t)
+    cdef object _send(self, bytes data)
+    cdef bint _can_send_directly(self) except -1
+    cdef object _give_to_transport(self, object data)

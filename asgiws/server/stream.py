@@ -1,0 +1,327 @@
+"""One accepted connection: the transport on one side, a driver on the other.
+
+Rules of this file:
+- It moves octets and knows nothing of what they mean. Every protocol is a `Driver`.
+- All connections of a loop read into one buffer (`Runtime.read_buffer`): it is free again once the driver has
+  returned, so no connection owns a read buffer.
+- What is written during a read is gathered and leaves in one system call when the read is done.
+- Octets go straight to the socket while the transport holds none, and through the transport otherwise, or
+  under TLS. A transport that is closing is never written to: its descriptor may be another connection's
+  already.
+- Closing always ends: LINGER and FLUSH bound how long a peer can put it off.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections import deque
+from typing import cast
+
+from asgiws.asgi.outlet import Driver, Outlet
+from asgiws.asgi.runtime import Runtime
+from asgiws.asgi.types import Address
+from asgiws.asgi.wakeup import Waiter
+from asgiws.server.ticker import Ticker
+
+#: Seconds that a peer is listened to after our side was closed, so that it can read our last words.
+LINGER = 2.0
+
+#: Seconds without progress that a peer has to take what was written before `close`.
+FLUSH = 10.0
+
+#: Several pieces below this many octets are joined to one; larger ones are handed over as they are.
+JOIN_BELOW = 65536
+
+#: Octets of a file that are read at once.
+FILE_CHUNK = 262144
+
+_DIRECT = hasattr(os, "writev")
+_IOV_MAX = 1024
+
+
+class Stream(Outlet):
+    """The server's side of one TCP, TLS or Unix connection; `driver` speaks on it first.
+
+    `bucket` belongs to the ticker.
+    """
+
+    __slots__ = (
+        "_closing",
+        "_corked",
+        "_direct",
+        "_drains",
+        "_driver",
+        "_eof",
+        "_fd",
+        "_out",
+        "_reading",
+        "_runtime",
+        "_ticker",
+        "_transport",
+        "_unsent",
+        "_via_transport",
+        "bucket",
+        "client",
+        "loop",
+        "secure",
+        "server",
+        "write_paused",
+    )
+
+    def __init__(self, runtime: Runtime, ticker: Ticker, driver: Driver) -> None:
+        self.loop = runtime.loop
+        self.client: Address | None = None
+        self.server: tuple[str, int | None] | None = None
+        self.secure = False
+        self.write_paused = False
+        self.bucket = 0
+        self._runtime = runtime
+        self._ticker = ticker
+        self._driver = driver
+        self._transport: asyncio.Transport = _NO_TRANSPORT
+        self._fd = -1
+        #: Whether writes may go straight to the socket.
+        self._direct = False
+        #: Whether the transport was given something that it may not have sent yet.
+        self._via_transport = False
+        self._corked = False
+        self._out: list[bytes] = []
+        self._reading = True
+        self._eof = False
+        #: Octets that the transport had still to send when it was looked at last, while closing.
+        self._unsent = 0
+        self._closing = False
+        self._drains: deque[Waiter] | None = None
+
+    # From the transport.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast('asyncio.Transport', transport)  # uvloop's does not inherit from it
+        info = transport.get_extra_info
+        self.secure = info("sslcontext") is not None
+        sock = info("socket")
+        if sock is not None and sock.family == getattr(socket, "AF_UNIX", None):
+            self.server = (sock.getsockname() or "", None)
+        elif sock is not None:
+            self.client = _address(info("peername"))
+            self.server = _address(info("sockname"))
+        if _DIRECT and sock is not None and not self.secure:
+            self._direct = True
+            self._fd = sock.fileno()
+        self._runtime.connections.add(self)
+        self._driver.connected(self)
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._runtime.read_view
+
+    def buffer_updated(self, nbytes: int) -> None:
+        if self._closing:
+            return  # what comes behind our last words is thrown away
+        self._corked = True
+        try:
+            self._driver.receive_data(self._runtime.read_buffer, 0, nbytes)
+        finally:
+            self._uncork()
+
+    def eof_received(self) -> bool:
+        self._eof = True
+        if self._closing:
+            self._transport.close()
+            return False
+        self._corked = True
+        try:
+            self._driver.receive_eof()
+        finally:
+            self._uncork()
+        # Stay half-open so that the answer still goes out; TLS has no such state.
+        return not self.secure
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._closing = True
+        self._direct = False
+        self.write_paused = False
+        self._out.clear()
+        self._ticker.discard(self)
+        self._runtime.connections.discard(self)
+        self._wake_drains()
+        self._driver.connection_lost()
+
+    def pause_writing(self) -> None:
+        self.write_paused = True
+
+    def resume_writing(self) -> None:
+        self.write_paused = False
+        self._wake_drains()
+        if not self._closing:
+            self._driver.writable()
+
+    # From the ticker.
+
+    def tick(self, now: float) -> float:
+        """A deadline of the driver's has come, or the one of our own closing."""
+        if not self._closing:
+            return self._driver.check(now)
+        unsent = self._transport.get_write_buffer_size()
+        if unsent != self._unsent:
+            # The peer still takes what was written before the close, slowly as it may.
+            self._unsent = unsent
+            return now + (FLUSH if unsent else LINGER)
+        self.abort()
+        return 0.0
+
+    # From the server.
+
+    def shutdown(self) -> None:
+        """End gracefully: the driver brings what it does to its proper end, then closes."""
+        if not self._closing:
+            self._driver.shutdown()
+
+    # The outlet.
+
+    def write(self, data: bytes) -> None:
+        if self._closing:
+            return
+        if self._corked:
+            self._out.append(data)
+        else:
+            self._send(data)
+
+    def writelines(self, chunks: list[bytes]) -> None:
+        if self._closing:
+            return
+        if self._corked:
+            self._out += chunks
+        else:
+            self._send_many(chunks)
+
+    def _uncork(self) -> None:
+        self._corked = False
+        out = self._out
+        if out:
+            self._out = []
+            self._send_many(out)
+
+    def _send_many(self, chunks: list[bytes]) -> None:
+        if len(chunks) == 1:
+            self._send(chunks[0])
+        elif sum(map(len, chunks)) < JOIN_BELOW:
+            self._send(b"".join(chunks))
+        elif self._can_send_directly() and len(chunks) <= _IOV_MAX:
+            try:
+                sent = os.writev(self._fd, chunks)
+            except OSError:
+                sent = 0  # full, or broken: the transport finds out which
+            for chunk in chunks:
+                if sent >= len(chunk):
+                    sent -= len(chunk)
+                else:
+                    self._give_to_transport(memoryview(chunk)[sent:] if sent else chunk)
+                    sent = 0
+        else:
+            for chunk in chunks:
+                self._send(chunk)
+
+    def _send(self, data: bytes) -> None:
+        if self._can_send_directly():
+            try:
+                sent = os.write(self._fd, data)
+            except OSError:
+                sent = 0  # full, or broken: the transport finds out which
+            if sent == len(data):
+                return
+            self._give_to_transport(memoryview(data)[sent:] if sent else data)
+        else:
+            self._give_to_transport(data)
+
+    def _can_send_directly(self) -> bool:
+        transport = self._transport
+        if not self._direct or transport.is_closing():
+            return False
+        if self._via_transport:
+            if transport.get_write_buffer_size():
+                return False
+            self._via_transport = False
+        return True
+
+    def _give_to_transport(self, data: bytes | memoryview) -> None:
+        self._via_transport = True
+        self._transport.write(data)
+
+    async def drain(self) -> None:
+        while self.write_paused:
+            if self._drains is None:
+                self._drains = deque()
+            waiter = Waiter(self.loop)
+            self._drains.append(waiter)
+            await waiter
+
+    def _wake_drains(self) -> None:
+        waiters = self._drains
+        if waiters is not None:
+            self._drains = None
+            for waiter in waiters:
+                waiter.wake_soon()
+
+    async def send_file(self, path: str) -> None:
+        with open(path, "rb") as file:
+            while chunk := await self.loop.run_in_executor(None, file.read, FILE_CHUNK):
+                if self._closing:
+                    return
+                self.write(chunk)
+                await self.drain()
+
+    def pause_reading(self) -> None:
+        if self._reading and not self._closing:
+            self._reading = False
+            self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        if not self._reading and not self._closing:
+            self._reading = True
+            self._transport.resume_reading()
+
+    def check_at(self, when: float) -> None:
+        self._ticker.schedule(self, when)
+
+    def hand_over(self, driver: Driver, tail: bytes) -> None:
+        self._driver = driver
+        driver.connected(self)
+        if tail:
+            driver.receive_data(bytearray(tail), 0, len(tail))
+
+    def is_closing(self) -> bool:
+        return self._closing
+
+    def close(self, linger: bool = True) -> None:
+        if self._closing:
+            return
+        corked = self._corked
+        self._uncork()
+        self._corked = corked
+        self.resume_reading()
+        self._closing = True
+        transport = self._transport
+        if linger and not self._eof and transport.can_write_eof():
+            # RFC 9112, 9.6: close our side, and read until the peer has closed its own.
+            transport.write_eof()
+        else:
+            transport.close()
+        self._unsent = transport.get_write_buffer_size()
+        self._ticker.schedule(self, self.loop.time() + (FLUSH if self._unsent else LINGER))
+
+    def abort(self) -> None:
+        self._closing = True
+        self._out.clear()
+        self._transport.abort()
+
+
+def _address(name: object) -> Address | None:
+    """(host, port) of a socket's name, which has four items in IPv6."""
+    if isinstance(name, (tuple, list)) and len(name) >= 2:
+        return str(name[0]), int(name[1])
+    return None
+
+
+_NO_TRANSPORT = asyncio.Transport()

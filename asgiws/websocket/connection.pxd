@@ -1,0 +1,26 @@
+# Types of connection.py.
+cimport cython
+from asgiws.websocket cimport frames, octets
+from asgiws.websocket.messages cimport MessageReader
+
+cdef int BINARY
+cdef int FIN
+cdef int RSV1
+cdef int TEXT
+cdef Py_ssize_t LARGE
+
+
+cdef class WebSocketConnection:
+    cdef public int close_code
+    cdef public str close_reason
+    cdef readonly int state
+    cdef object _deflate
+    cdef bint _ended
+    cdef MessageReader _reader
+
+    cpdef object feed(self, bytearray data, Py_ssize_t start, Py_ssize_t end)
+    cpdef object next_event(self)
+    cpdef object text(self, str text)
+    cpdef object binary(self, bytes data)
+    @cython.locals(first=int)
+    cdef object _message(self, int opcode, bytes payload)

@@ -1,0 +1,50 @@
+# Types of messages.py. Positions are Py_ssize_t; a frame's length is int64, checked by the frame reader.
+cimport cython
+from libc.stdint cimport int64_t
+from asgiws.websocket cimport octets
+from asgiws.websocket.frames cimport FrameReader
+
+cdef int NONE
+cdef int BINARY
+cdef int CLOSE
+cdef int CONTINUATION
+cdef int PING
+cdef int PONG
+cdef int TEXT
+
+
+cdef class MessageReader:
+    cdef Py_ssize_t _max_size
+    cdef object _deflate
+    cdef FrameReader _frame
+    cdef bytearray _data
+    cdef Py_ssize_t _position
+    cdef Py_ssize_t _end
+    cdef bint _in_frame
+    cdef int64_t _remaining
+    cdef int _phase
+    cdef int _opcode
+    cdef bint _compressed
+    cdef bytearray _message
+    cdef bytearray _control
+    cdef object _utf8
+
+    cpdef int feed(self, bytearray data, Py_ssize_t start, Py_ssize_t end) except -1
+
+    @cython.locals(frame=FrameReader, position=Py_ssize_t, take=Py_ssize_t, start=Py_ssize_t, stop=Py_ssize_t, complete=bint)
+    cpdef object next_event(self)
+
+    @cython.locals(frame=FrameReader, held=Py_ssize_t)
+    cdef int _start_frame(self) except -1
+
+    @cython.locals(payload=bytes)
+    cdef object _take_control(self, Py_ssize_t start, Py_ssize_t stop, bint complete)
+
+    @cython.locals(opcode=int)
+    cdef object _whole_message(self, Py_ssize_t start, Py_ssize_t stop)
+
+    @cython.locals(message=bytearray, piece=bytes)
+    cdef int _take_data(self, Py_ssize_t start, Py_ssize_t stop, bint final) except -1
+
+    @cython.locals(opcode=int, message=bytearray)
+    cdef object _assembled_message(self)
