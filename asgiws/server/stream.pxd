@@ -16,6 +16,7 @@ cdef class Stream(Outlet):
     cdef Driver _driver
     cdef bint _eof
     cdef int _fd
+    cdef bint _lost
     cdef list _out
     cdef bint _reading
     cdef object _runtime

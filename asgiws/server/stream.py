@@ -55,6 +55,7 @@ class Stream(Outlet):
         "_driver",
         "_eof",
         "_fd",
+        "_lost",
         "_out",
         "_reading",
         "_runtime",
@@ -93,6 +94,7 @@ class Stream(Outlet):
         #: Octets that the transport had still to send when it was looked at last, while closing.
         self._unsent = 0
         self._closing = False
+        self._lost = False
         self._drains: deque[Waiter] | None = None
 
     # From the transport.
@@ -140,6 +142,7 @@ class Stream(Outlet):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._closing = True
+        self._lost = True
         self._direct = False
         self.write_paused = False
         self._out.clear()
@@ -312,9 +315,10 @@ class Stream(Outlet):
         self._ticker.schedule(self, self.loop.time() + (FLUSH if self._unsent else LINGER))
 
     def abort(self) -> None:
-        self._closing = True
-        self._out.clear()
-        self._transport.abort()
+        if not self._lost:
+            self._closing = True
+            self._out.clear()
+            self._transport.abort()
 
 
 def _address(name: object) -> Address | None:

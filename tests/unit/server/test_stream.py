@@ -1,0 +1,432 @@
+"""The stream between a transport and a driver, over real sockets and both event loops."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import socket
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from asgiws.asgi.outlet import Driver, Outlet
+from asgiws.asgi.runtime import Runtime
+from asgiws.server import stream as stream_module
+from asgiws.server.stream import Stream
+from asgiws.server.ticker import Ticker
+from tests.unit.asgi.loops import on_each_loop, settle
+
+
+class Recorder(Driver):
+    """Notes what it is told; `react` runs when data comes, as an application's step would."""
+
+    def __init__(self) -> None:
+        self.events: list[Any] = []
+        self.changed = asyncio.Event()
+        self.outlet: Outlet
+        self.react: Any = None
+        self.next_check = 0.0
+
+    def note(self, event: Any) -> None:
+        self.events.append(event)
+        self.changed.set()
+
+    def connected(self, outlet: Outlet) -> None:
+        self.outlet = outlet
+        self.note("connected")
+
+    def receive_data(self, data: bytearray, start: int, end: int) -> None:
+        self.note(bytes(data[start:end]))
+        if self.react is not None:
+            self.react()
+
+    def receive_eof(self) -> None:
+        self.note("eof")
+
+    def connection_lost(self) -> None:
+        self.note("lost")
+
+    def writable(self) -> None:
+        self.note("writable")
+
+    def check(self, now: float) -> float:
+        self.note("check")
+        return self.next_check
+
+    def shutdown(self) -> None:
+        self.note("shutdown")
+
+    async def until(self, event: Any) -> None:
+        async with asyncio.timeout(10) if hasattr(asyncio, "timeout") else _no_timeout():
+            while event not in self.events:
+                self.changed.clear()
+                await self.changed.wait()
+
+
+class _no_timeout:
+    async def __aenter__(self) -> None: ...
+    async def __aexit__(self, *error: object) -> None: ...
+
+
+class ProtocolStream(Stream, asyncio.BufferedProtocol):
+    """As `server.connection.Connection`, with a driver of the test's."""
+
+
+class Pair:
+    """A stream with its recorder, and the peer's end as a socket."""
+
+    def __init__(self) -> None:
+        self.driver = Recorder()
+        self.loop = asyncio.get_running_loop()
+        self.runtime = Runtime(
+            cast(Any, None), cast(Any, SimpleNamespace()), self.loop, None
+        )
+        self.ticker = Ticker(self.loop)
+
+    async def open(self, send_buffer: int = 0) -> Pair:
+        listener = socket.create_server(("127.0.0.1", 0))
+        self.peer = socket.create_connection(listener.getsockname())
+        accepted, _ = listener.accept()
+        listener.close()
+        if send_buffer:
+            accepted.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
+            self.peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, send_buffer)
+        self.peer.setblocking(False)
+        accepted.setblocking(False)
+        self.transport, self.stream = await self.loop.connect_accepted_socket(
+            lambda: ProtocolStream(self.runtime, self.ticker, self.driver), accepted
+        )
+        return self
+
+    async def read(self, size: int) -> bytes:
+        data = b""
+        while len(data) < size:
+            piece = await self.loop.sock_recv(self.peer, size - len(data))
+            if not piece:
+                break
+            data += piece
+        return data
+
+    async def read_to_end(self) -> bytes:
+        data = b""
+        while piece := await self.loop.sock_recv(self.peer, 65536):
+            data += piece
+        return data
+
+    async def say(self, data: bytes) -> None:
+        await self.loop.sock_sendall(self.peer, data)
+        await self.driver.until(data)
+
+    async def close(self) -> None:
+        self.stream.abort()
+        self.peer.close()
+        await self.driver.until("lost")
+        self.ticker.close()
+
+
+@on_each_loop
+async def test_addresses_and_registration() -> None:
+    pair = await Pair().open()
+    assert pair.stream.client == pair.peer.getsockname()
+    assert pair.stream.server == pair.peer.getpeername()
+    assert pair.stream.secure is False
+    assert pair.stream in pair.runtime.connections
+    await pair.close()
+    assert pair.stream not in pair.runtime.connections
+    assert pair.driver.events.count("lost") == 1
+
+
+@on_each_loop
+async def test_writes_of_one_read_leave_in_one_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[int] = []
+    real = os.write
+    monkeypatch.setattr(os, "write", lambda fd, data: (calls.append(len(data)), real(fd, data))[1])
+    pair = await Pair().open()
+
+    def react() -> None:
+        for _ in range(5):
+            pair.stream.write(b"abc")
+        assert calls == []
+
+    pair.driver.react = react
+    await pair.say(b"go")
+    assert await pair.read(15) == b"abc" * 5
+    assert calls == [15]
+    await pair.close()
+
+
+@on_each_loop
+async def test_a_write_outside_a_read_leaves_at_once() -> None:
+    pair = await Pair().open()
+    pair.stream.write(b"now")
+    # No turn of the loop was given: the octets are in the socket already.
+    assert pair.peer.recv(10) == b"now"
+    pair.stream.writelines([b"a", b"b"])
+    assert pair.peer.recv(10) == b"ab"
+    await pair.close()
+
+
+@on_each_loop
+async def test_order_is_kept_when_the_socket_is_full() -> None:
+    pair = await Pair().open(send_buffer=65536)
+    sent = bytearray()
+    for number in range(200):
+        piece = number.to_bytes(2, "big") * 4000
+        sent += piece
+        if number % 3:
+            pair.stream.write(bytes(piece))
+        else:
+            pair.stream.writelines([bytes(piece[:100]), bytes(piece[100:])])
+    assert await pair.read(len(sent)) == sent
+    pair.stream.write(b"end")
+    assert await pair.read(3) == b"end"
+    await pair.close()
+
+
+@on_each_loop
+async def test_many_large_pieces_in_one_call() -> None:
+    pair = await Pair().open(send_buffer=65536)
+    pieces = [bytes([number % 251]) * 300 for number in range(3000)]
+    pair.stream.writelines(pieces)
+    assert await pair.read(900000) == b"".join(pieces)
+    large = [b"x" * 100000, b"", b"y" * 100000]
+    pair.stream.writelines(large)
+    assert await pair.read(200000) == b"".join(large)
+    await pair.close()
+
+
+@on_each_loop
+async def test_drain_waits_for_the_peer_and_tells_the_driver() -> None:
+    pair = await Pair().open(send_buffer=65536)
+    await pair.stream.drain()
+    payload = b"z" * 2_000_000
+    pair.stream.write(payload)
+    assert pair.stream.write_paused
+    waiting = [asyncio.ensure_future(pair.stream.drain()) for _ in range(2)]
+    await settle()
+    assert not any(task.done() for task in waiting)
+    assert await pair.read(len(payload)) == payload
+    await asyncio.gather(*waiting)
+    assert not pair.stream.write_paused
+    assert "writable" in pair.driver.events
+    await pair.close()
+
+
+@on_each_loop
+async def test_drain_ends_with_the_connection() -> None:
+    pair = await Pair().open(send_buffer=65536)
+    pair.stream.write(b"z" * 2_000_000)
+    waiting = asyncio.ensure_future(pair.stream.drain())
+    await settle()
+    pair.stream.abort()
+    await waiting
+    assert not pair.stream.write_paused
+    pair.stream.write(b"nobody hears this")
+    pair.stream.writelines([b"nor", b"this"])
+    await pair.close()
+
+
+@on_each_loop
+async def test_last_words_reach_a_peer_that_is_still_sending() -> None:
+    pair = await Pair().open()
+
+    def react() -> None:
+        pair.stream.write(b"goodbye")
+        pair.stream.close()
+        pair.stream.write(b"not any more")
+        assert pair.stream.is_closing()
+
+    pair.driver.react = react
+    await pair.say(b"first")
+    # Octets that arrive after the close would reset the connection, were they left unread.
+    for _ in range(20):
+        await pair.loop.sock_sendall(pair.peer, b"more" * 5000)
+        await settle()
+    assert await pair.read_to_end() == b"goodbye"
+    assert pair.driver.events == ["connected", b"first"]
+    pair.peer.close()
+    await pair.driver.until("lost")
+    await pair.close()
+
+
+@on_each_loop
+async def test_close_without_linger_closes_both_sides() -> None:
+    pair = await Pair().open()
+    pair.stream.write(b"goodbye")
+    pair.stream.close(linger=False)
+    pair.stream.close()
+    assert await pair.read_to_end() == b"goodbye"
+    await pair.driver.until("lost")
+    await pair.close()
+
+
+@on_each_loop
+async def test_close_sends_all_that_was_written() -> None:
+    for linger in (True, False):
+        pair = await Pair().open(send_buffer=65536)
+        payload = b"p" * 1_000_000
+        pair.stream.write(payload)
+        pair.stream.close(linger=linger)
+        assert await pair.read_to_end() == payload
+        await pair.close()
+
+
+@on_each_loop
+async def test_a_lingering_peer_is_cut_off() -> None:
+    pair = await Pair().open()
+    pair.stream.close()
+    assert await pair.read_to_end() == b""
+    assert pair.stream.tick(pair.loop.time()) == 0.0  # LINGER has passed
+    await pair.driver.until("lost")
+    await pair.close()
+
+
+@on_each_loop
+async def test_a_slow_peer_is_waited_for_and_one_that_stands_still_is_cut_off() -> None:
+    pair = await Pair().open(send_buffer=65536)
+    pair.stream.write(b"p" * 1_000_000)
+    pair.stream.close()
+    now = pair.loop.time()
+    await pair.read(300_000)
+    await settle()
+    assert pair.stream.tick(now) == now + stream_module.FLUSH
+    assert pair.stream.tick(now) == 0.0
+    await pair.driver.until("lost")
+    await pair.close()
+
+
+@on_each_loop
+async def test_after_the_last_octet_was_taken_the_peer_has_time_to_close() -> None:
+    pair = await Pair().open(send_buffer=65536)
+    pair.stream.write(b"p" * 1_000_000)
+    pair.stream.close()
+    assert len(await pair.read_to_end()) == 1_000_000
+    now = pair.loop.time()
+    assert pair.stream.tick(now) == now + stream_module.LINGER
+    assert pair.stream.tick(now) == 0.0
+    await pair.close()
+
+
+@on_each_loop
+async def test_end_of_stream_leaves_our_side_open() -> None:
+    pair = await Pair().open()
+    pair.peer.shutdown(socket.SHUT_WR)
+    await pair.driver.until("eof")
+    pair.stream.write(b"still here")
+    assert await pair.read(10) == b"still here"
+    pair.stream.close()
+    assert await pair.read_to_end() == b""
+    await pair.driver.until("lost")
+    await pair.close()
+
+
+@on_each_loop
+async def test_reading_pauses_and_goes_on() -> None:
+    pair = await Pair().open()
+    pair.stream.pause_reading()
+    pair.stream.pause_reading()
+    await pair.loop.sock_sendall(pair.peer, b"later")
+    await settle(50)
+    assert b"later" not in pair.driver.events
+    pair.stream.resume_reading()
+    pair.stream.resume_reading()
+    await pair.driver.until(b"later")
+    await pair.close()
+
+
+@on_each_loop
+async def test_a_paused_stream_still_closes() -> None:
+    pair = await Pair().open()
+    pair.stream.pause_reading()
+    pair.stream.close()
+    pair.stream.pause_reading()
+    assert await pair.read_to_end() == b""
+    pair.peer.close()
+    await pair.driver.until("lost")
+    await pair.close()
+
+
+@on_each_loop
+async def test_nothing_goes_to_a_descriptor_that_the_transport_gave_up() -> None:
+    pair = await Pair().open()
+    pair.transport.abort()  # behind our back, as the loop does when a read fails
+    written: list[bytes] = []
+    real = os.write
+    stream_module.os.write = lambda fd, data: (written.append(data), len(data))[1]  # type: ignore
+    try:
+        pair.stream.write(b"for nobody")
+    finally:
+        stream_module.os.write = real
+    assert written == []
+    await pair.driver.until("lost")
+    await pair.close()
+
+
+@on_each_loop
+async def test_a_broken_socket_is_the_transports_to_find() -> None:
+    pair = await Pair().open()
+    real = os.write
+
+    def broken(fd: int, data: bytes) -> int:
+        raise OSError(errno.EPIPE, "broken pipe")
+
+    stream_module.os.write = broken  # type: ignore[assignment]
+    try:
+        pair.stream.write(b"through the transport")
+    finally:
+        stream_module.os.write = real
+    assert await pair.read(21) == b"through the transport"
+    await pair.close()
+
+
+@on_each_loop
+async def test_hand_over_gives_the_tail_to_the_next_driver() -> None:
+    pair = await Pair().open()
+    following = Recorder()
+    pair.driver.react = lambda: pair.stream.hand_over(following, b"tail")
+    await pair.say(b"head")
+    assert following.events == ["connected", b"tail"]
+    await pair.loop.sock_sendall(pair.peer, b"more")
+    await following.until(b"more")
+    pair.stream.hand_over(pair.driver, b"")
+    assert pair.driver.events == ["connected", b"head", "connected"]
+    await pair.close()
+
+
+@on_each_loop
+async def test_ticks_and_shutdown_go_to_the_driver() -> None:
+    pair = await Pair().open()
+    pair.driver.next_check = 12.5
+    assert pair.stream.tick(1.0) == 12.5
+    pair.stream.check_at(pair.loop.time())
+    await pair.driver.until("check")
+    pair.stream.shutdown()
+    assert pair.driver.events[-1] in ("shutdown", "check")
+    pair.stream.close()
+    pair.driver.events.clear()
+    pair.stream.shutdown()
+    assert pair.driver.events == []
+    pair.peer.close()
+    await pair.close()
+
+
+@on_each_loop
+async def test_send_file(tmp_path: Path) -> None:
+    content = os.urandom(700_000)
+    file = tmp_path / "content"
+    file.write_bytes(content)
+    pair = await Pair().open(send_buffer=65536)
+    reading = asyncio.ensure_future(pair.read(len(content) + 4))
+    pair.stream.write(b"head")
+    await pair.stream.send_file(str(file))
+    assert await reading == b"head" + content
+    with pytest.raises(FileNotFoundError):
+        await pair.stream.send_file(str(tmp_path / "missing"))
+    pair.stream.close()
+    await pair.stream.send_file(str(file))
+    assert await pair.read_to_end() == b""
+    pair.peer.close()
+    await pair.close()
