@@ -7,7 +7,6 @@ cdef int BINARY
 cdef int FIN
 cdef int RSV1
 cdef int TEXT
-cdef Py_ssize_t LARGE
 
 
 cdef class WebSocketConnection:

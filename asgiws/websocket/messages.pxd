@@ -5,6 +5,8 @@ from asgiws.websocket cimport octets
 from asgiws.websocket.frames cimport FrameReader
 
 cdef int NONE
+cdef int TRUST
+cdef bytes NO_TARGET
 cdef int BINARY
 cdef int CLOSE
 cdef int CONTINUATION
@@ -28,6 +30,9 @@ cdef class MessageReader:
     cdef bytearray _message
     cdef bytearray _control
     cdef object _utf8
+    cdef bytes _target
+    cdef bint _has_target
+    cdef Py_ssize_t _filled
 
     cpdef int feed(self, bytearray data, Py_ssize_t start, Py_ssize_t end) except -1
 
@@ -43,8 +48,17 @@ cdef class MessageReader:
     @cython.locals(opcode=int)
     cdef object _whole_message(self, Py_ssize_t start, Py_ssize_t stop)
 
-    @cython.locals(message=bytearray, piece=bytes)
+    @cython.locals(frame=FrameReader, message=bytearray, piece=bytes, inflated=bytes)
     cdef int _take_data(self, Py_ssize_t start, Py_ssize_t stop, bint final) except -1
+
+    @cython.locals(size=Py_ssize_t)
+    cdef int _find_target(self, bytearray message, Py_ssize_t length) except -1
+    cdef int _fill_target(self, Py_ssize_t start, Py_ssize_t stop, bint final) except -1
+    cdef int _validate_plain(self, Py_ssize_t start, Py_ssize_t stop, bint final) except -1
+    cdef int _validate(self, bytes piece, bint final) except -1
+
+    @cython.locals(opcode=int, data=bytes)
+    cdef object _finished_target(self)
 
     @cython.locals(opcode=int, message=bytearray)
     cdef object _assembled_message(self)

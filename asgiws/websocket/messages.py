@@ -25,6 +25,12 @@ from asgiws.websocket.utf8 import Utf8Validator
 #: `_opcode` between messages.
 NONE = -1
 
+#: Room is made for a whole frame once one part in TRUST of it has come. Until then what comes is gathered, so
+#: that a client takes memory with what it sends and not with what it announces.
+TRUST = 8
+
+NO_TARGET = octets.new_target(0)
+
 
 class MessageReader:
     """Reads the messages and control frames that a client sends.
@@ -38,7 +44,9 @@ class MessageReader:
         "_data",
         "_deflate",
         "_end",
+        "_filled",
         "_frame",
+        "_has_target",
         "_in_frame",
         "_max_size",
         "_message",
@@ -46,6 +54,7 @@ class MessageReader:
         "_phase",
         "_position",
         "_remaining",
+        "_target",
         "_utf8",
     )
 
@@ -65,6 +74,10 @@ class MessageReader:
         self._compressed = False
         #: What came of the message in progress; None until its first octets are kept.
         self._message: bytearray | None = None
+        #: Where a message of one frame is put while it comes in several reads.
+        self._target = NO_TARGET
+        self._has_target = False
+        self._filled = 0
         self._control: bytearray | None = None
         self._utf8: Utf8Validator | None = None
 
@@ -106,9 +119,20 @@ class MessageReader:
                 event = self._take_control(start, stop, complete)
                 if event is not None:
                     return event
-            elif complete and frame.fin and self._message is None and not self._compressed:
+            elif (
+                complete
+                and frame.fin
+                and self._message is None
+                and not self._compressed
+                and not self._has_target
+            ):
                 # The whole message lies in this one stretch of octets: no copy but the event's own.
                 return self._whole_message(start, stop)
+            elif self._has_target:
+                if take:
+                    self._fill_target(start, stop, complete)
+                if complete:
+                    return self._finished_target()
             else:
                 if take or (complete and frame.fin):
                     self._take_data(start, stop, complete and frame.fin)
@@ -171,21 +195,65 @@ class MessageReader:
         message = self._message
         if message is None:
             message = self._message = bytearray()
-        piece = octets.to_bytes(self._data, start, stop)
         if self._compressed:
             assert self._deflate is not None  # RSV1 passes the frame reader only with compression
-            piece = self._deflate.inflate(piece, final, self._max_size - len(message))
-        message += piece
+            piece = octets.to_bytes(self._data, start, stop)
+            inflated = self._deflate.inflate(piece, final, self._max_size - len(message))
+            message += inflated
+            if self._opcode == TEXT:
+                self._validate(inflated, final)
+        else:
+            octets.append(message, self._data, start, stop)
+            if self._opcode == TEXT:
+                self._validate_plain(start, stop, final)
+            frame = self._frame
+            if frame.fin and frame.opcode != CONTINUATION and not final:
+                self._find_target(message, frame.length)
+
+    def _find_target(self, message: bytearray, length: int) -> None:
+        """Make room for a message of one frame, once enough of it has come for the client to mean it."""
+        size = len(message)
+        if size >= length // TRUST:
+            self._target = octets.new_target(length)
+            octets.put(self._target, 0, message, 0, size)
+            self._has_target = True
+            self._filled = size
+            self._message = None
+
+    def _fill_target(self, start: int, stop: int, final: bool) -> None:
+        """Put octets of a frame that is a whole message, but has not come whole, where they will stay."""
+        octets.put(self._target, self._filled, self._data, start, stop)
+        self._filled += stop - start
         if self._opcode == TEXT:
-            if self._utf8 is None:
-                self._utf8 = Utf8Validator()
-            try:
-                # "... fail the connection" at once, not when the message ends (8.1; Autobahn 6.4).
-                self._utf8.feed(piece)
-                if final:
-                    self._utf8.finish()
-            except UnicodeDecodeError:
-                raise ProtocolError(INVALID_PAYLOAD, "text message is not UTF-8") from None
+            self._validate_plain(start, stop, final)
+
+    def _validate_plain(self, start: int, stop: int, final: bool) -> None:
+        if not octets.is_ascii(self._data, start, stop) or (
+            self._utf8 is not None and self._utf8.pending
+        ):
+            self._validate(octets.to_bytes(self._data, start, stop), final)
+
+    def _validate(self, piece: bytes, final: bool) -> None:
+        """Check a piece of a text message: "... fail the connection" at once, not when the message ends (8.1;
+        Autobahn 6.4)."""
+        if self._utf8 is None:
+            self._utf8 = Utf8Validator()
+        try:
+            self._utf8.feed(piece)
+            if final:
+                self._utf8.finish()
+        except UnicodeDecodeError:
+            raise ProtocolError(INVALID_PAYLOAD, "text message is not UTF-8") from None
+
+    def _finished_target(self) -> Event:
+        opcode = self._opcode
+        data = octets.finish(self._target)
+        self._opcode = NONE
+        self._has_target = False
+        self._target = NO_TARGET
+        if opcode == TEXT:
+            return data.decode()
+        return data
 
     def _assembled_message(self) -> Event:
         opcode = self._opcode

@@ -2,7 +2,7 @@
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcpy
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from cpython.bytearray cimport PyByteArray_AS_STRING
+from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_GET_SIZE, PyByteArray_Resize
 from cpython.unicode cimport PyUnicode_DecodeUTF8
 
 cdef extern from *:
@@ -27,6 +27,17 @@ cdef extern from *:
         for (; i < n; i++)
             p[i] ^= pattern[i & 7];
     }
+    static inline int asgiws_is_ascii(const unsigned char *p, Py_ssize_t n) {
+        uint64_t word, seen = 0;
+        Py_ssize_t i;
+        for (i = 0; i + 8 <= n; i += 8) {
+            memcpy(&word, p + i, 8);
+            seen |= word;
+        }
+        for (; i < n; i++)
+            seen |= p[i];
+        return (seen & UINT64_C(0x8080808080808080)) == 0;
+    }
     /* Writes the header of an unmasked frame; returns its length, at most 10. */
     static inline Py_ssize_t asgiws_header(unsigned char *p, int first, uint64_t size) {
         int i;
@@ -47,6 +58,7 @@ cdef extern from *:
         return 10;
     }
     """
+    bint asgiws_is_ascii(const unsigned char* p, Py_ssize_t n) noexcept nogil
     Py_ssize_t asgiws_header(unsigned char* p, int first, uint64_t size) noexcept nogil
     void asgiws_xor(unsigned char* p, Py_ssize_t n, uint32_t key, int phase) noexcept nogil
 
@@ -58,6 +70,31 @@ cdef inline int xor(bytearray data, Py_ssize_t start, Py_ssize_t end, uint32_t k
 
 cdef inline bytes to_bytes(bytearray data, Py_ssize_t start, Py_ssize_t end):
     return PyBytes_FromStringAndSize(PyByteArray_AS_STRING(data) + start, end - start)
+
+
+cdef inline int append(bytearray target, bytearray data, Py_ssize_t start, Py_ssize_t end) except -1:
+    cdef Py_ssize_t size = PyByteArray_GET_SIZE(target)
+    PyByteArray_Resize(target, size + end - start)
+    memcpy(PyByteArray_AS_STRING(target) + size, PyByteArray_AS_STRING(data) + start, end - start)
+    return 0
+
+
+cdef inline bytes new_target(Py_ssize_t size):
+    return PyBytes_FromStringAndSize(NULL, size)
+
+
+cdef inline int put(bytes target, Py_ssize_t at, bytearray data, Py_ssize_t start, Py_ssize_t end) except -1:
+    # Nobody else holds the object yet, see messages.py: filling it is part of making it.
+    memcpy(PyBytes_AS_STRING(target) + at, PyByteArray_AS_STRING(data) + start, end - start)
+    return 0
+
+
+cdef inline bytes finish(bytes target):
+    return target
+
+
+cdef inline bint is_ascii(bytearray data, Py_ssize_t start, Py_ssize_t end) except -1:
+    return asgiws_is_ascii(<unsigned char*> PyByteArray_AS_STRING(data) + start, end - start)
 
 
 cdef inline str to_text(bytearray data, Py_ssize_t start, Py_ssize_t end):

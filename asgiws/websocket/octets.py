@@ -31,6 +31,32 @@ def to_bytes(data: bytearray, start: int, end: int) -> bytes:
     return bytes(data[start:end])
 
 
+def append(target: bytearray, data: bytearray, start: int, end: int) -> None:
+    """Put the octets from `start` to `end` behind those of `target`."""
+    target += memoryview(data)[start:end]
+
+
+def new_target(size: int) -> bytearray:
+    """Room for `size` octets that are all put there by `put` before `finish`; the compiled twin makes the
+    `bytes` object itself, whose octets are not set yet."""
+    return bytearray(size)
+
+
+def put(target: bytearray, at: int, data: bytearray, start: int, end: int) -> None:
+    """Put the octets from `start` to `end` into `target`, from `at` on."""
+    target[at : at + end - start] = data[start:end]
+
+
+def finish(target: bytearray) -> bytes:
+    """What was put together, as `bytes`."""
+    return bytes(target)
+
+
+def is_ascii(data: bytearray, start: int, end: int) -> bool:
+    """True when no octet from `start` to `end` has its highest bit set."""
+    return data[start:end].isascii()
+
+
 def to_text(data: bytearray, start: int, end: int) -> str:
     """The octets from `start` to `end` decoded as UTF-8. Raises UnicodeDecodeError."""
     return data[start:end].decode()

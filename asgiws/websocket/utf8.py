@@ -18,10 +18,12 @@ class Utf8Validator:
     text ends within a character. After either, `finish` included, the validator starts anew.
     """
 
-    __slots__ = ("_decoder",)
+    __slots__ = ("_decoder", "pending")
 
     def __init__(self) -> None:
-        # None between characters: most text is ASCII and most pieces end at a character's boundary.
+        #: True within a character; between two, a piece of ASCII need not be fed.
+        self.pending = False
+        # None between characters: most pieces end at a character's boundary.
         self._decoder: codecs.IncrementalDecoder | None = None
 
     def feed(self, piece: bytes | bytearray) -> None:
@@ -31,6 +33,7 @@ class Utf8Validator:
                 return
             decoder = _new_decoder()
         self._decoder = None
+        self.pending = False
         decoder.decode(piece)
         pending = decoder.getstate()[0]
         if pending:
@@ -39,9 +42,11 @@ class Utf8Validator:
             if len(pending) == 2 and pending[0] == 0xED and pending[1] >= 0xA0:
                 raise UnicodeDecodeError("utf-8", pending, 0, 2, "surrogates not allowed")
             self._decoder = decoder
+            self.pending = True
 
     def finish(self) -> None:
         decoder = self._decoder
         if decoder is not None:
             self._decoder = None
+            self.pending = False
             decoder.decode(b"", True)
