@@ -48,7 +48,7 @@ from asgiws.http.errors import HTTPError, InvalidResponse, RequestTimeout
 from asgiws.http.head import RequestHead
 from asgiws.http.limits import DEFAULT_LIMITS
 from asgiws.http.parser import make_parser
-from asgiws.http.response import ResponseDefaults
+from asgiws.http.response import ResponseDefaults, as_pairs
 
 #: Seconds that a client has for its first request head, from the connection's start, and for each
 #: later one,
@@ -203,6 +203,9 @@ class HTTPDriver(Driver):
             self._refuse(error, now)
         finally:
             self._pumping = False
+        # Only now, so that `receive()` gives all that came in this read, and its end with it.
+        if self._cycle is not None:
+            self._cycle.tell(now)
 
     def _take_event(self, now: bool) -> bool:
         """Act on the next event; false when the pump is to stop."""
@@ -229,11 +232,11 @@ class HTTPDriver(Driver):
             return False
         if type(event) is bytes:
             if cycle is not None:
-                cycle.feed(event, now)
+                cycle.feed(event)
         elif type(event) is RequestHead:
             return self._begin(event)
         elif type(event) is EndOfRequest and cycle is not None:
-            cycle.end(event.trailers, now)
+            cycle.end(event.trailers)
         return True
 
     def _begin(self, head: RequestHead) -> bool:
@@ -422,7 +425,7 @@ class HTTPCycle:
         self._final_taken = False
         self._trailers: Headers | None = None
         #: The application's trailers, until there are no more to come.
-        self._trailers_out: list[Any] | None = None
+        self._trailers_out: Headers | None = None
         #: The peer sends no more.
         self._disconnected = False
         self._stage = _START
@@ -430,19 +433,20 @@ class HTTPCycle:
 
     # From the driver
 
-    def feed(self, data: bytes, now: bool) -> None:
-        """A piece of the body."""
+    def feed(self, data: bytes) -> None:
+        """A piece of the body; `tell` follows."""
         self._pieces.append(data)
         self.queued += len(data)
-        if self._waiters:
-            self._wake(now)
 
-    def end(self, trailers: Headers, now: bool) -> None:
-        """The request is complete."""
+    def end(self, trailers: Headers) -> None:
+        """The request is complete; `tell` follows."""
         self._ended = True
         if trailers:
             self._trailers = trailers
-        if self._waiters:
+
+    def tell(self, now: bool) -> None:
+        """Wake who waits for the body, if there is some."""
+        if self._waiters and (self._pieces or (self._ended and not self._final_taken)):
             self._wake(now)
 
     def half_closed(self, now: bool) -> None:
@@ -650,8 +654,9 @@ class HTTPCycle:
 
     def _send_trailers(self, message: Message) -> None:
         """`http.response.trailers`; they leave together, when there are no more to come."""
-        headers = message.get("headers", ())
-        trailers = [*(self._trailers_out or ()), *headers]
+        trailers = as_pairs(message.get("headers", ()))
+        if self._trailers_out is not None:
+            trailers = self._trailers_out + trailers
         if message.get("more_trailers", False):
             self._trailers_out = trailers
             return

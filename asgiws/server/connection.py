@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import struct
 from collections import deque
 from typing import cast
 
@@ -41,6 +42,9 @@ FILE_CHUNK = 262144
 
 _DIRECT = hasattr(os, "writev")
 _IOV_MAX = 1024
+
+#: SO_LINGER for zero seconds: closing resets the connection.
+_RESET = struct.pack("ii", 1, 0)
 
 
 class Connection(asyncio.BufferedProtocol, Outlet):
@@ -170,7 +174,7 @@ class Connection(asyncio.BufferedProtocol, Outlet):
             # The peer still takes what was written before the close, slowly as it may.
             self._unsent = unsent
             return now + (FLUSH if unsent else LINGER)
-        self.abort()
+        self._transport.abort()
         return 0.0
 
     # From the server.
@@ -316,7 +320,12 @@ class Connection(asyncio.BufferedProtocol, Outlet):
     def abort(self) -> None:
         self._closing = True
         self._out.clear()
-        self._transport.abort()
+        transport = self._transport
+        if self._direct and self.client is not None and not transport.is_closing():
+            # A reset: an orderly end would be taken for that of a response without a length.
+            sock = transport.get_extra_info("socket")
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        transport.abort()
 
 
 def _address(name: object) -> Address | None:

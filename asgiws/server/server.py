@@ -171,6 +171,7 @@ class Server:
         try:
             await self._until(lambda: startup.done() or self._should_exit)
             if not startup.done():
+                logger.info("Stopping; the application is still starting")
                 end = self._begin_stop()
                 await self._until(lambda: startup.done() or self._force_exit, end)
         finally:
@@ -178,7 +179,7 @@ class Server:
                 startup.cancel()
                 await asyncio.wait([startup], timeout=LEAST_MOMENT)
         if startup.cancelled() or not startup.done():
-            logger.warning("Stopped while the application was still starting")
+            logger.warning("Stopped, though the application had not started")
             return False
         startup.result()
         return True

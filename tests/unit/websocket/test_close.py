@@ -98,7 +98,9 @@ def test_a_long_reason_is_cut_between_characters(reason: str, kept: str) -> None
     st.text(max_size=200),
 )
 @quick
-def test_what_is_serialised_fits_a_control_frame_and_is_parsed_again(code: int, reason: str) -> None:
+def test_what_is_serialised_fits_a_control_frame_and_is_parsed_again(
+    code: int, reason: str
+) -> None:
     body = close.serialise(code, reason)
     # "All control frames MUST have a payload length of 125 bytes or less" (5.5)
     assert len(body) <= 125

@@ -115,7 +115,10 @@ FORBIDDEN = [
         for size in (126, 65536)
     ),
     # "... and MUST NOT be fragmented." (5.5)
-    *((f"fragmented {opcode}", client_frame(opcode, fin=False), 2) for opcode in (CLOSE, PING, PONG)),
+    *(
+        (f"fragmented {opcode}", client_frame(opcode, fin=False), 2)
+        for opcode in (CLOSE, PING, PONG)
+    ),
     # "a server MUST close the connection upon receiving a frame that is not masked" (5.1)
     *(
         (f"unmasked {opcode}", client_frame(opcode, b"x", key=None), 2)
@@ -137,7 +140,9 @@ FORBIDDEN = [
 
 
 @pytest.mark.parametrize(("what", "wire", "known"), FORBIDDEN, ids=lambda value: str(value)[:30])
-def test_a_forbidden_header_fails_as_soon_as_it_is_known(what: str, wire: bytes, known: int) -> None:
+def test_a_forbidden_header_fails_as_soon_as_it_is_known(
+    what: str, wire: bytes, known: int
+) -> None:
     for pieces in (
         [wire],
         [wire[:known]],

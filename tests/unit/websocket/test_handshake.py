@@ -205,7 +205,9 @@ def test_websockets_accepts_the_answer(
         ],
     )
     request = client.connect()
-    fields = [(name.lower().encode(), value.encode()) for name, value in request.headers.raw_items()]
+    fields = [
+        (name.lower().encode(), value.encode()) for name, value in request.headers.raw_items()
+    ]
     found = handshake.check(SimpleNamespace(method="GET", http_version="1.1", headers=fields))
     headers, agreed = handshake.response(found, "b", True)
     answer = Headers([("Connection", "Upgrade")])

@@ -21,7 +21,7 @@ CONT, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 KEY = bytes.fromhex("37fa213d")
 
 #: For property tests: the time that an example takes is no verdict.
-quick = settings(deadline=None, max_examples=200)
+quick = settings(deadline=None, max_examples=100)
 
 
 class Failed(NamedTuple):
@@ -76,7 +76,7 @@ TAIL_EVENT = Ping(b"the tail")
 
 
 def feed_all(reader: Any, pieces: Iterable[bytes]) -> list[Any]:
-    """Everything that `reader` makes of `pieces`, a ProtocolError as `Failed`.
+    """What `reader` makes of `pieces` up to the first Close or ProtocolError, the latter as `Failed`.
 
     Each piece lies somewhere within a larger buffer, which is overwritten once the reader asked for more, as
     the buffer that all connections share is.
@@ -88,6 +88,8 @@ def feed_all(reader: Any, pieces: Iterable[bytes]) -> list[Any]:
         try:
             while (event := reader.next_event()) is not None:
                 events.append(event)
+                if type(event) is Close:
+                    return events
         except ProtocolError as error:
             events.append(Failed(error.code))
             return events
@@ -116,3 +118,19 @@ def splits(draw: st.DrawFn, wire: bytes) -> list[bytes]:
     cuts = draw(st.lists(st.integers(0, len(wire)), max_size=12).map(sorted))
     edges = [0, *cuts, len(wire)]
     return [wire[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+
+
+def server_frames(wire: bytes) -> list[tuple[int, bytes]]:
+    """(first octet, payload) of each frame in what a server wrote, which must be whole frames, unmasked."""
+    frames = []
+    while wire:
+        first, size = wire[0], wire[1]
+        at = 2
+        if size == 126:
+            size, at = int.from_bytes(wire[2:4], "big"), 4
+        elif size == 127:
+            size, at = int.from_bytes(wire[2:10], "big"), 10
+        assert size <= len(wire) - at, "masked, or not a whole frame"
+        frames.append((first, wire[at : at + size]))
+        wire = wire[at + size :]
+    return frames
