@@ -31,6 +31,7 @@ from conformance.servers import Server
 OUTPUT = Path("reports") / "conformance"
 EXPECTED, DEVIATES, CANNOT_RUN = 0, 1, 2
 
+_PACKAGE_VERSION = "import sys, importlib.metadata as m; print(m.version(sys.argv[1]))"
 _OWN = ("http", "loop", "pure")
 _ERRORS = (
     cases.CaseError,
@@ -205,18 +206,22 @@ def _report(
 
 
 def _version(server: Server) -> str:
-    """What the server says of its version and build, in one line; nothing when it says nothing."""
-    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
-        said = subprocess.run(
-            [server.argv[0], "--version"],
-            env=servers.environment(server),
-            capture_output=True,
-            text=True,
-            timeout=30,
-            check=False,
-        )
-        if said.returncode == 0 and said.stdout.strip():
-            return "; ".join(" ".join(line.split()) for line in said.stdout.strip().splitlines())
+    """What the server says of its version and build, or else its package, in one line; or nothing."""
+    program = Path(server.argv[0])
+    package = [str(program.with_name("python")), "-c", _PACKAGE_VERSION, program.name]
+    for command in ([str(program), "--version"], package):
+        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+            said = subprocess.run(
+                command,
+                env=servers.environment(server),
+                capture_output=True,
+                text=True,
+                timeout=30,
+                check=False,
+            )
+            lines = [" ".join(line.split()) for line in said.stdout.splitlines()]
+            if said.returncode == 0 and any(lines):
+                return "; ".join(filter(None, lines))
     return ""
 
 

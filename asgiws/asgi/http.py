@@ -227,15 +227,16 @@ class HTTPDriver(Driver):
             self._pause_if_flooded()
             return False
         if event is CLOSED:
-            if self.http.is_closed():
-                self._close()
+            self._close()
             return False
-        if type(event) is bytes:
-            if cycle is not None:
-                cycle.feed(event)
-        elif type(event) is RequestHead:
+        if type(event) is RequestHead:
             return self._begin(event)
-        elif type(event) is EndOfRequest and cycle is not None:
+        # A request that was answered in place of the application gives no more events.
+        assert cycle is not None
+        if type(event) is bytes:
+            cycle.feed(event)
+        else:
+            assert type(event) is EndOfRequest
             cycle.end(event.trailers)
         return True
 

@@ -188,14 +188,20 @@ class Server:
         """Accept connections on all sockets. Raises BindError."""
         loop = runtime.loop
         for listener in self._listeners:
-            is_unix = isinstance(listener.address, str)
-            create: Callable[..., Any] = loop.create_unix_server if is_unix else loop.create_server
+            create: Callable[..., Any] = loop.create_server
+            more: dict[str, Any] = {}
+            if isinstance(listener.address, str):
+                create = loop.create_unix_server
+                if sys.version_info >= (3, 13):
+                    # The Listener removes the file, and only one that it made.
+                    more["cleanup_socket"] = False
             try:
                 server = await create(
                     lambda: Connection(runtime, ticker),
                     sock=listener.sock,
                     ssl=context,
                     backlog=self.config.backlog,
+                    **more,
                 )
             except OSError as error:
                 raise sockets.failure(listener.url(context is not None), error) from None

@@ -158,6 +158,8 @@ async def ask(address: Any, path: str = "/x") -> bytes:
     writer.write(f"GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode())
     try:
         return await reader.read()
+    except ConnectionResetError:
+        return b""
     finally:
         writer.close()
         with contextlib.suppress(ConnectionError):
@@ -276,7 +278,7 @@ async def test_a_cancelled_server_leaves_nothing_behind() -> None:
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        assert await peer in (b"",)
+        assert await peer == b""
     for _ in range(3):
         await asyncio.sleep(0)
     assert asyncio.all_tasks() == {asyncio.current_task()}

@@ -1,4 +1,5 @@
-"""The Waiter under everything that awaits it: tasks of both kinds, timeouts, cancel scopes, both loops."""
+"""The Waiter under everything that awaits it: tasks of both kinds, timeouts, cancel scopes, both
+loops."""
 
 from __future__ import annotations
 
@@ -52,7 +53,8 @@ class Channel:
 
 
 def from_the_loop(function: Callable[..., object], *arguments: object) -> asyncio.Future[Any]:
-    """Call `function` from a callback of the loop, as a read does; the result is a future of what it gave."""
+    """Call `function` from a callback of the loop, as a read does; the result is a future of what
+    it gave."""
     loop = asyncio.get_running_loop()
     done = loop.create_future()
 

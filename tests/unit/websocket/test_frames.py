@@ -1,4 +1,5 @@
-"""Frame headers (RFC 6455, 5.2): fed whole, octet by octet, and with a tail; in whichever build runs."""
+"""Frame headers (RFC 6455, 5.2): fed whole, octet by octet, and with a tail; in whichever build
+runs."""
 
 from __future__ import annotations
 
@@ -157,7 +158,8 @@ def test_a_forbidden_header_fails_as_soon_as_it_is_known(
 
 
 def test_rsv1_where_an_extension_defines_it() -> None:
-    # RFC 7692, 6.1: "MUST NOT set the "Per-Message Compressed" bit of control frames and non-first fragments"
+    # RFC 7692, 6.1: "MUST NOT set the "Per-Message Compressed" bit of control frames and non-first
+    # fragments"
     for opcode in (TEXT, BINARY):
         for fin in (True, False):
             reader, _ = read(client_frame(opcode, b"x", rsv=RSV1, fin=fin), allow_rsv1=True)
