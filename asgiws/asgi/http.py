@@ -163,7 +163,7 @@ class HTTPDriver(Driver):
     def connection_lost(self) -> None:
         cycle = self._cycle
         if cycle is not None:
-            self._cycle = None
+            # What has arrived of the body is still given out, from here and from what is unparsed.
             self.http.receive_eof()
             cycle.disconnect(True)
 
@@ -259,6 +259,7 @@ class HTTPDriver(Driver):
         ):
             session = self._upgrade(head, self.outlet, self)
             if session is not None:
+                self._resume_reading()
                 self.outlet.hand_over(session, self.http.take_tail())
                 return False
             return True
@@ -292,10 +293,11 @@ class HTTPDriver(Driver):
             self.outlet.check_at(when)
 
     def _pause_if_flooded(self) -> None:
-        """Stop reading when the peer sends far ahead of what is served; it is not noticed then that
-        it goes, so not earlier."""
+        """Read on, to notice when the peer goes, unless it sends far ahead of what is served."""
         if self.http.buffered() >= HIGH_WATER:
             self._pause_reading()
+        else:
+            self._resume_reading()
 
     def _pause_reading(self) -> None:
         if not self._reading_paused:
@@ -527,8 +529,10 @@ class HTTPCycle:
                 return self._take_body()
             if self._disconnected:
                 return {"type": "http.disconnect"}
-            if not self._ended and self._driver.http.expects_continue:
-                self._outlet.write(self._driver.http.send_continue())
+            if self._driver.http.expects_continue and not self._ended:
+                interim = self._driver.http.send_continue()
+                if interim:
+                    self._outlet.write(interim)
             waiter = Waiter(self._outlet.loop)
             self._waiters.append(waiter)
             try:

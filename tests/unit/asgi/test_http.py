@@ -415,6 +415,45 @@ class TestRequestBackpressure:
         assert await served.exchange(b"x" + GET) == OK
         await app.send(None)
 
+    async def test_reading_goes_on_when_the_whole_body_was_taken(self) -> None:
+        """Or it would not be noticed that the peer goes while the response is made."""
+        app = Recorder()
+        release = asyncio.Event()
+        original = app.read
+
+        async def read(receive: Any) -> None:
+            await release.wait()
+            await original(receive)
+
+        app.read = read  # type: ignore[method-assign]
+        served = Served(app)
+        await served.exchange(POST + b"Content-Length: %d\r\n\r\n" % HIGH_WATER + b"x" * HIGH_WATER)
+        assert not served.outlet.reading
+        release.set()
+        await settle()
+        assert served.outlet.reading
+        await served.outlet.lose()
+        await settle()
+        assert app.messages[-1] == DISCONNECT
+        await app.send(None)
+
+    async def test_the_unparsed_rest_is_given_though_the_peer_has_gone(self) -> None:
+        sizes: list[int] = []
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await release.wait()
+            while (message := await receive()) != DISCONNECT:
+                sizes.append(len(message["body"]))
+
+        release = asyncio.Event()
+        served = Served(app)
+        await served.exchange(POST + b"Content-Length: %d\r\n\r\n" % (HIGH_WATER + 3))
+        await served.exchange(b"x" * HIGH_WATER, b"end")
+        await served.outlet.lose()
+        release.set()
+        await settle()
+        assert sizes == [HIGH_WATER, 3]
+
 
 class TestWriteBackpressure:
     async def test_send_waits(self) -> None:
@@ -473,6 +512,17 @@ class TestWriteBackpressure:
         assert not served.outlet.reading
         await served.outlet.lose()
         await settle()
+
+    async def test_an_empty_piece_writes_nothing(self) -> None:
+        app = Recorder()
+        served = Served(app)
+        await served.exchange(GET)
+        await app.send(START, {**BODY, "more_body": True})
+        writes = served.outlet.writes
+        await app.send({"type": "http.response.body", "more_body": True})
+        assert served.outlet.writes == writes
+        await app.send({"type": "http.response.body"}, None)
+        assert served.outlet.take().endswith(b"2\r\nok\r\n0\r\n\r\n")
 
     async def test_a_large_body_is_not_copied(self) -> None:
         body = b"x" * 100000
@@ -981,6 +1031,17 @@ class TestExtensions:
         await app.send(START, {**BODY, "more_body": True}, pathsend, None)
         assert served.outlet.take().endswith(b"2\r\nok\r\n7\r\ncontent\r\n0\r\n\r\n")
 
+    async def test_pathsend_of_an_empty_file(self, tmp_path: Path) -> None:
+        path = tmp_path / "file"
+        path.touch()
+        app = Recorder()
+        served = Served(app)
+        pathsend = {"type": "http.response.pathsend", "path": str(path)}
+        await served.exchange(GET)
+        await app.send(START, {**BODY, "more_body": True}, pathsend, None)
+        assert served.outlet.take().endswith(b"2\r\nok\r\n0\r\n\r\n")
+        assert served.outlet.files == []
+
     async def test_pathsend_to_head(self, tmp_path: Path) -> None:
         path = tmp_path / "file"
         path.write_bytes(b"content")
@@ -1085,6 +1146,12 @@ class TestUpgrade:
         assert await served.exchange(WEBSOCKET) == (
             b"HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\r\n"
         )
+
+    async def test_the_session_finds_the_connection_reading(self) -> None:
+        served = Served(ok, lambda head, outlet, driver: RecordingDriver())
+        await served.exchange(GET + WEBSOCKET + b"x" * HIGH_WATER)
+        assert served.outlet.handed_over[0][1] == b"x" * HIGH_WATER
+        assert served.outlet.reading
 
     async def test_refused(self) -> None:
         def upgrade(head: RequestHead, outlet: Outlet, driver: HTTPDriver) -> None:
