@@ -401,7 +401,7 @@ class Application(Kind):
     allowed = "module:attribute, as in main:app"
 
     def convert(self, value: Any) -> Any:
-        # An application may be false as a truth value; it is None or a text that tells of a mistake.
+        # An application may be false as a truth value: only None and a text tell of a mistake.
         if value is None or (isinstance(value, str) and (not value or "\0" in value)):
             raise ValueError(self.allowed)
         return value
@@ -668,8 +668,9 @@ def read_env_file(path: str | os.PathLike[str]) -> dict[str, str]:
     try:
         with open(path, encoding="utf-8") as stream:
             values = dotenv_values(stream=stream)
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+    except (OSError, ValueError) as error:
+        reason = "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
+        reason = getattr(error, "strerror", None) or reason
         raise ConfigError(f"env_file: cannot read {os.fspath(path)!r}: {reason}") from None
     return {name: value for name, value in values.items() if value is not None}
 

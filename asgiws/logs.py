@@ -13,7 +13,7 @@ import logging
 import os
 import sys
 from collections.abc import Mapping
-from typing import ClassVar, TextIO
+from typing import TYPE_CHECKING, ClassVar, TextIO
 
 from asgiws.config import Config
 
@@ -32,7 +32,13 @@ NAMES = ("asgiws", "asgiws.error", "asgiws.access")
 _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029)}
 
 
-class Handler(logging.StreamHandler[TextIO]):
+if TYPE_CHECKING:
+    _StreamHandler = logging.StreamHandler[TextIO]
+else:
+    _StreamHandler = logging.StreamHandler  # not to be subscripted before Python 3.11
+
+
+class Handler(_StreamHandler):
     """Writes to what `sys.stderr` is at that moment, so that a redirection is followed."""
 
     def __init__(self) -> None:

@@ -9,6 +9,7 @@ Rules of this file:
 from __future__ import annotations
 
 import fnmatch
+import re
 from collections.abc import Iterable
 
 SUITE_VERSION = "25.10.1"
@@ -85,19 +86,23 @@ def sections_of(cases: Iterable[str]) -> list[str]:
 
 
 def ranges(cases: Iterable[str]) -> str:
-    """Case ids in short: `3.2-4, 5.15`."""
+    """Case ids in short: `3.2-4, 5.15, 12.*`, the last for all cases of a section."""
+    given = set(cases)
+    whole = {name for name in SECTIONS if given.issuperset(select(name))}
     runs: list[tuple[str, int, int]] = []
-    for case in sorted(cases, key=order):
+    for case in sorted((case for case in given if section(case) not in whole), key=order):
         group, _, last = case.rpartition(".")
         number = int(last)
         if runs and runs[-1][0] == group and runs[-1][2] == number - 1:
             runs[-1] = (group, runs[-1][1], number)
         else:
             runs.append((group, number, number))
-    return ", ".join(
+    parts = [
         f"{group}.{first}" if first == last else f"{group}.{first}-{last}"
         for group, first, last in runs
-    )
+    ]
+    parts += [f"{name}.*" for name in whole]
+    return ", ".join(sorted(parts, key=lambda part: order(re.split(r"\.\*|-", part)[0])))
 
 
 def _fitting(pattern: str, known: list[str]) -> list[str]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import datetime
+import os
 import platform
 import subprocess
 import sys
@@ -30,6 +31,7 @@ from conformance.servers import Server
 OUTPUT = Path("reports") / "conformance"
 EXPECTED, DEVIATES, CANNOT_RUN = 0, 1, 2
 
+_PACKAGE_VERSION = "import sys, importlib.metadata as m; print(m.version(sys.argv[1]))"
 _OWN = ("http", "loop", "pure")
 _ERRORS = (
     cases.CaseError,
@@ -51,10 +53,11 @@ class UsageError(Exception):
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be done, checked."""
+    """What is to be done, checked. `first` is the server that is judged, unless peers go alone."""
 
     cases: list[str]
-    servers: list[Server]
+    first: Server | None
+    peers: list[Server]
     expected: dict[str, Expected]
 
 
@@ -67,13 +70,14 @@ def main(argv: Sequence[str]) -> int:
             return EXPECTED
         if options.from_:
             expected = expectations.load(options.expectations)
-            shown = [one for path in options.from_ for one in results.read_summary(path)]
-            failed = False
-        else:
-            plan = make_plan(options)
-            expected = plan.expected
-            shown, failed = _carry_out(plan, options)
-        return _report(shown, expected, options, failed)
+            summary = results.merge(results.read_summary(path) for path in options.from_)
+            return _report(summary, expected, options)
+        plan = make_plan(options)
+        done, failed = _carry_out(plan, options)
+        if not done:
+            return CANNOT_RUN
+        code = _report(results.Summary(_about(), done), plan.expected, options)
+        return CANNOT_RUN if failed else code
     except (*_ERRORS, UsageError) as error:
         return _cannot(str(error))
     except KeyboardInterrupt:
@@ -89,21 +93,26 @@ def make_plan(options: argparse.Namespace) -> Plan:
         raise UsageError("--http, --loop and --pure are asgiws' own; put such into the command")
     if options.repeat < 1:
         raise UsageError("--repeat: at least 1")
+    if options.peers_only and not options.compare:
+        raise UsageError("--peers-only: --compare names the peers")
+    if options.peers_only and (options.server or any(getattr(options, name) for name in _OWN)):
+        raise UsageError("--peers-only: no other server is started, so none can be described")
     expected = expectations.load(options.expectations)
     chosen = cases.select(options.cases)
+    first = None
     if options.server:
         first = servers.custom(options.server, tls=options.tls)
-    else:
+    elif not options.peers_only:
         first = servers.asgiws(
             http=options.http, loop=options.loop, pure=options.pure, tls=options.tls
         )
     names = [name.strip() for name in (options.compare or "").split(",") if name.strip()]
     peers = [servers.peer(name, folder=options.peers_bin, tls=options.tls) for name in names]
-    planned = [first, *peers]
-    twice = {one.name for one in planned if [other.name for other in planned].count(one.name) > 1}
+    planned = [server.name for server in (first, *peers) if server is not None]
+    twice = {name for name in planned if planned.count(name) > 1}
     if twice:
         raise UsageError(f"--compare: {min(twice)} is there twice")
-    return Plan(chosen, planned, expected)
+    return Plan(chosen, first, peers, expected)
 
 
 def _carry_out(plan: Plan, options: argparse.Namespace) -> tuple[list[ServerResult], bool]:
@@ -111,9 +120,11 @@ def _carry_out(plan: Plan, options: argparse.Namespace) -> tuple[list[ServerResu
     client = clients.choose(options.docker, _say)
     done: list[ServerResult] = []
     failed = False
-    for number, server in enumerate(plan.servers):
+    for server in (plan.first, *plan.peers):
+        if server is None:
+            continue
         try:
-            result = _all_passes(server, client, plan, options, judged=number == 0)
+            result = _all_passes(server, client, plan, options, judged=server is plan.first)
         except _ERRORS as error:
             failed = True
             _cannot(f"{server.name}: {error}")
@@ -161,52 +172,56 @@ def _show(server: ServerResult, expected: dict[str, Expected]) -> None:
         print(f"  {line}")
 
 
-def _report(
-    shown: list[ServerResult],
-    expected: dict[str, Expected],
-    options: argparse.Namespace,
-    failed: bool,
-) -> int:
-    """Print what several servers have beside each other, write the files, give the exit code."""
-    about = {
+def _about() -> dict[str, str]:
+    """What is to be known of a run, beside its results."""
+    return {
         "suite": cases.SUITE_VERSION,
         "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d"),
         "python": platform.python_version(),
-        "machine": f"{platform.system()} {platform.machine()}",
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
     }
+
+
+def _report(
+    summary: results.Summary, expected: dict[str, Expected], options: argparse.Namespace
+) -> int:
+    """Print what several servers have beside each other, write the files, give the exit code."""
+    shown = summary.servers
     if len(shown) > 1:
         print("\n" + tables.text(tables.side_by_side(shown)))
         print("\n" + tables.text(tables.overall(shown, expected)))
     found: dict[str, list[Deviation]] = {
         server.name: expectations.judge(server, expected) for server in shown if server.judged
     }
-    if shown and not options.from_:
-        summary = options.output / "summary.json"
+    if not options.from_:
         options.output.mkdir(parents=True, exist_ok=True)
+        path = options.output / "summary.json"
         judged = {name: [asdict(one) for one in several] for name, several in found.items()}
-        results.write_summary(summary, shown, about, judged)
-        print(f"\nSummary: {summary}; the suite's own reports: */pass-*/index.html beside it.")
-    if shown and options.write_docs:
-        docs.write(docs.block(shown, expected, about), docs.PAGE)
+        results.write_summary(path, summary, judged)
+        print(f"\nSummary: {path}; the suite's own reports: */pass-*/index.html beside it.")
+    if options.write_docs:
+        docs.write(docs.block(summary, expected), docs.PAGE)
         print(f"Written: {docs.PAGE.name}")
-    if failed:
-        return CANNOT_RUN
     return DEVIATES if any(found.values()) else EXPECTED
 
 
 def _version(server: Server) -> str:
-    """What the server says of its version and build, in one line; nothing when it says nothing."""
-    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
-        said = subprocess.run(
-            [server.argv[0], "--version"],
-            env=servers.environment(server),
-            capture_output=True,
-            text=True,
-            timeout=30,
-            check=False,
-        )
-        if said.returncode == 0 and said.stdout.strip():
-            return "; ".join(" ".join(line.split()) for line in said.stdout.strip().splitlines())
+    """What the server says of its version and build, or else its package, in one line; or nothing."""
+    program = Path(server.argv[0])
+    package = [str(program.with_name("python")), "-c", _PACKAGE_VERSION, program.name]
+    for command in ([str(program), "--version"], package):
+        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+            said = subprocess.run(
+                command,
+                env=servers.environment(server),
+                capture_output=True,
+                text=True,
+                timeout=30,
+                check=False,
+            )
+            lines = [" ".join(line.split()) for line in said.stdout.splitlines()]
+            if said.returncode == 0 and any(lines):
+                return "; ".join(filter(None, lines))
     return ""
 
 
@@ -235,6 +250,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--server", metavar="COMMAND", help="another server instead: a command line with {port}")
     add("--compare", metavar="NAMES", help=f"peers beside it: {', '.join(servers.PEERS)}")
     add("--peers-bin", type=Path, metavar="DIR", help="where the peers are, if not on PATH")
+    add("--peers-only", action="store_true", help="only the peers, nothing beside them")
     add("--http", choices=["httptools", "h11"], help="asgiws' HTTP parser")
     add("--loop", choices=["uvloop", "asyncio"], help="asgiws' event loop")
     add("--pure", action="store_true", help="asgiws without its compiled modules")

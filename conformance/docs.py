@@ -7,13 +7,12 @@ Rules of this file:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from conformance import tables
 from conformance.cases import SUITE_VERSION
 from conformance.expectations import Expected
-from conformance.results import ServerResult
+from conformance.results import Summary
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "conformance.md"
 BEGIN = "<!-- begin of what `python -m conformance --write-docs` writes -->"
@@ -24,10 +23,9 @@ class DocsError(Exception):
     """A page without the two marks; one line for the user."""
 
 
-def block(
-    servers: Sequence[ServerResult], expected: dict[str, Expected], about: dict[str, str]
-) -> str:
+def block(summary: Summary, expected: dict[str, Expected]) -> str:
     """The Markdown of the results."""
+    about, servers = summary.about, summary.servers
     lines = [
         f"Autobahn testsuite {SUITE_VERSION}, {about['date']}, Python {about['python']},"
         f" {about['machine']}.",

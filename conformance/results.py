@@ -9,7 +9,7 @@ Rules of this file:
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -93,21 +93,42 @@ def read_report(folder: Path, agent: str) -> dict[str, CaseResult]:
     }
 
 
-def write_summary(
-    path: Path, servers: Iterable[ServerResult], about: Mapping[str, str], verdict: Any
-) -> None:
-    """Write the summary: what was run, the results, and what the expectations said of them."""
-    content = {**about, "servers": [asdict(server) for server in servers], "deviations": verdict}
+@dataclass(frozen=True)
+class Summary:
+    """The results of some servers, and what is to be known of the run: date, Python, machine."""
+
+    about: dict[str, str]
+    servers: list[ServerResult]
+
+
+def write_summary(path: Path, summary: Summary, verdict: Any) -> None:
+    """Write the summary, and what the expectations said of it."""
+    content = {**asdict(summary), "deviations": verdict}
     path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
-def read_summary(path: Path) -> list[ServerResult]:
-    """The servers of a summary. Raises ResultError."""
+def read_summary(path: Path) -> Summary:
+    """A summary as it was written. Raises ResultError."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        return [_server(entry) for entry in content["servers"]]
+        return Summary(dict(content["about"]), [_server(entry) for entry in content["servers"]])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ResultError(f"{path} is no summary of a run: {error!r}") from error
+
+
+def merge(summaries: Iterable[Summary]) -> Summary:
+    """Several summaries as one. Raises ResultError when two have a server of the same name."""
+    about: dict[str, str] = {}
+    servers: list[ServerResult] = []
+    for summary in summaries:
+        for name, value in summary.about.items():
+            if value not in about.setdefault(name, value).split(" / "):
+                about[name] += f" / {value}"
+        for server in summary.servers:
+            if any(server.name == other.name for other in servers):
+                raise ResultError(f"{server.name} is in more than one of the summaries")
+            servers.append(server)
+    return Summary(about, servers)
 
 
 def _server(entry: dict[str, Any]) -> ServerResult:

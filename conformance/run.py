@@ -159,7 +159,7 @@ def _drive(
     reader.start()
     last = "no output"
     try:
-        with (folder / "suite.log").open("w", encoding="utf-8") as log:
+        with (folder / "suite.log").open("w", 1, encoding="utf-8") as log:
             while (line := lines.get(timeout=STALL_SECONDS)) is not None:
                 log.write(line)
                 last = line.strip() or last

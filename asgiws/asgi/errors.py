@@ -9,7 +9,7 @@ from __future__ import annotations
 
 
 class ClientDisconnected(OSError):
-    """The peer has gone: what was sent can no longer reach it (ASGI HTTP & WebSocket 2.4, "Disconnected Client")."""
+    """The peer has gone: what was sent can no longer reach it (ASGI 2.4, "Disconnected Client")."""
 
 
 class ApplicationError(RuntimeError):

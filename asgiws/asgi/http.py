@@ -48,7 +48,7 @@ from asgiws.http.errors import HTTPError, InvalidResponse, RequestTimeout
 from asgiws.http.head import RequestHead
 from asgiws.http.limits import DEFAULT_LIMITS
 from asgiws.http.parser import make_parser
-from asgiws.http.response import ResponseDefaults
+from asgiws.http.response import ResponseDefaults, as_pairs
 
 #: Seconds that a client has for its first request head, from the connection's start, and for each
 #: later one,
@@ -163,7 +163,7 @@ class HTTPDriver(Driver):
     def connection_lost(self) -> None:
         cycle = self._cycle
         if cycle is not None:
-            self._cycle = None
+            # What has arrived of the body is still given out, from here and from what is unparsed.
             self.http.receive_eof()
             cycle.disconnect(True)
 
@@ -203,6 +203,9 @@ class HTTPDriver(Driver):
             self._refuse(error, now)
         finally:
             self._pumping = False
+        # Only now, so that `receive()` gives all that came in this read, and its end with it.
+        if self._cycle is not None:
+            self._cycle.tell(now)
 
     def _take_event(self, now: bool) -> bool:
         """Act on the next event; false when the pump is to stop."""
@@ -224,16 +227,17 @@ class HTTPDriver(Driver):
             self._pause_if_flooded()
             return False
         if event is CLOSED:
-            if self.http.is_closed():
-                self._close()
+            self._close()
             return False
-        if type(event) is bytes:
-            if cycle is not None:
-                cycle.feed(event, now)
-        elif type(event) is RequestHead:
+        if type(event) is RequestHead:
             return self._begin(event)
-        elif type(event) is EndOfRequest and cycle is not None:
-            cycle.end(event.trailers, now)
+        # A request that was answered in place of the application gives no more events.
+        assert cycle is not None
+        if type(event) is bytes:
+            cycle.feed(event)
+        else:
+            assert type(event) is EndOfRequest
+            cycle.end(event.trailers)
         return True
 
     def _begin(self, head: RequestHead) -> bool:
@@ -255,6 +259,7 @@ class HTTPDriver(Driver):
         ):
             session = self._upgrade(head, self.outlet, self)
             if session is not None:
+                self._resume_reading()
                 self.outlet.hand_over(session, self.http.take_tail())
                 return False
             return True
@@ -288,10 +293,11 @@ class HTTPDriver(Driver):
             self.outlet.check_at(when)
 
     def _pause_if_flooded(self) -> None:
-        """Stop reading when the peer sends far ahead of what is served; it is not noticed then that
-        it goes, so not earlier."""
+        """Read on, to notice when the peer goes, unless it sends far ahead of what is served."""
         if self.http.buffered() >= HIGH_WATER:
             self._pause_reading()
+        else:
+            self._resume_reading()
 
     def _pause_reading(self) -> None:
         if not self._reading_paused:
@@ -422,7 +428,7 @@ class HTTPCycle:
         self._final_taken = False
         self._trailers: Headers | None = None
         #: The application's trailers, until there are no more to come.
-        self._trailers_out: list[Any] | None = None
+        self._trailers_out: Headers | None = None
         #: The peer sends no more.
         self._disconnected = False
         self._stage = _START
@@ -430,19 +436,20 @@ class HTTPCycle:
 
     # From the driver
 
-    def feed(self, data: bytes, now: bool) -> None:
-        """A piece of the body."""
+    def feed(self, data: bytes) -> None:
+        """A piece of the body; `tell` follows."""
         self._pieces.append(data)
         self.queued += len(data)
-        if self._waiters:
-            self._wake(now)
 
-    def end(self, trailers: Headers, now: bool) -> None:
-        """The request is complete."""
+    def end(self, trailers: Headers) -> None:
+        """The request is complete; `tell` follows."""
         self._ended = True
         if trailers:
             self._trailers = trailers
-        if self._waiters:
+
+    def tell(self, now: bool) -> None:
+        """Wake who waits for the body, if there is some."""
+        if self._waiters and (self._pieces or (self._ended and not self._final_taken)):
             self._wake(now)
 
     def half_closed(self, now: bool) -> None:
@@ -522,8 +529,10 @@ class HTTPCycle:
                 return self._take_body()
             if self._disconnected:
                 return {"type": "http.disconnect"}
-            if not self._ended and self._driver.http.expects_continue:
-                self._outlet.write(self._driver.http.send_continue())
+            if self._driver.http.expects_continue and not self._ended:
+                interim = self._driver.http.send_continue()
+                if interim:
+                    self._outlet.write(interim)
             waiter = Waiter(self._outlet.loop)
             self._waiters.append(waiter)
             try:
@@ -650,8 +659,9 @@ class HTTPCycle:
 
     def _send_trailers(self, message: Message) -> None:
         """`http.response.trailers`; they leave together, when there are no more to come."""
-        headers = message.get("headers", ())
-        trailers = [*(self._trailers_out or ()), *headers]
+        trailers = as_pairs(message.get("headers", ()))
+        if self._trailers_out is not None:
+            trailers = self._trailers_out + trailers
         if message.get("more_trailers", False):
             self._trailers_out = trailers
             return

@@ -70,6 +70,8 @@ def _takes(signature: inspect.Signature, count: int) -> bool:
 
 
 def _is_coroutine_function(app: Any) -> bool:
+    if inspect.isclass(app):
+        return False  # called, it gives an instance
     return inspect.iscoroutinefunction(app) or inspect.iscoroutinefunction(
         getattr(app, "__call__", None)  # noqa: B004
     )

@@ -42,6 +42,8 @@ HELD_BACK = 65536
 
 SHUTDOWN_REASON = "service restart"
 
+_SERVERS_OWN = (b"upgrade", b"connection", b"content-length", b"transfer-encoding")
+
 
 class WebSocketSession(Driver):
     """Drives one connection from its opening handshake to its end."""
@@ -78,6 +80,8 @@ class WebSocketSession(Driver):
         self._opened = False
         self._app_ended = False
         self._closed_by_app = False
+        #: The application refused the handshake itself.
+        self._refused_by_app = False
         #: Status of a denial response that was started and is not complete.
         self._denial = 0
         #: `websocket.disconnect` was received by the application.
@@ -148,7 +152,8 @@ class WebSocketSession(Driver):
 
     def shutdown(self) -> None:
         if self._ws.state == CONNECTING:
-            self._refuse(503, "the server is shutting down")
+            if not self._denial:  # else it comes to its end, and the connection with it
+                self._refuse(503, "the server is shutting down")
         else:
             self._close(close.SERVICE_RESTART, SHUTDOWN_REASON)
 
@@ -179,13 +184,16 @@ class WebSocketSession(Driver):
     def _settle(self) -> None:
         """What is left to do after events came: end the connection, or pause reading."""
         if self._terminal is not None:
-            if (self._queue or self._owes_turn) and self._ws.state == OPEN and not self._app_ended:
+            # The last in the queue is a dict only when nothing but websocket.connect waits there.
+            waiting = self._queue and type(self._queue[-1]) is not dict
+            if (waiting or self._owes_turn) and self._ws.state == OPEN and not self._app_ended:
                 if not self._grace_at:
                     self._grace_at = self._loop.time() + ANSWER_GRACE
                     self._outlet.check_at(self._grace_at)
             else:
                 self._end()
-        elif self._queued > HIGH_WATER:
+        elif self._queued > HIGH_WATER and self._ws.state == OPEN:
+            # Once we have closed, nothing is queued and the client's close frame is waited for.
             self._pause_reading()
 
     def _pause_reading(self) -> None:
@@ -203,7 +211,8 @@ class WebSocketSession(Driver):
     def _answer_ping(self, payload: bytes) -> None:
         if self._outlet.write_paused:
             self._unanswered = payload
-        elif self._ws.state == OPEN:
+        else:
+            # After our own close frame too: only the client's relieves us of it (5.5.2).
             self._outlet.write(self._ws.pong(payload))
 
     def _take_pong(self, payload: bytes) -> None:
@@ -342,10 +351,11 @@ class WebSocketSession(Driver):
     def _finish(self, code: int, reason: str) -> None:
         """The application has ended."""
         self._app_ended = True
-        self._queue.clear()
-        self._queued = 0
+        if self._ws.state <= CLOSING:  # else websocket.disconnect is in there, for who still asks
+            self._queue.clear()
+            self._queued = 0
         if self._ws.state == CONNECTING:
-            if self._denial:
+            if self._http.response_started():
                 # Cut short, so that the client does not take half a response for a whole one.
                 self._denial = 0
                 self._act(self._ws.apply(Trigger.LOST))
@@ -388,7 +398,8 @@ class WebSocketSession(Driver):
             return {"type": "websocket.receive", "bytes": event}
         if event["type"] == "websocket.disconnect":  # type: ignore[call-overload, index]
             self._told = True
-            queue.clear()
+            while self._waiters:  # nothing comes for them any more: they must hear of it
+                self._waiters.popleft().wake_soon()
         return event  # type: ignore[return-value]
 
     def _took(self, event: Any) -> None:
@@ -424,7 +435,7 @@ class WebSocketSession(Driver):
                 if data is None and text is not None:
                     chunks = self._ws.text(text)
                 elif text is None and data is not None:
-                    chunks = self._ws.binary(data if type(data) is bytes else bytes(data))
+                    chunks = self._ws.binary(_octets(data))
                 else:
                     raise ApplicationError(
                         "websocket.send needs one of 'text' and 'bytes', and not both"
@@ -452,8 +463,8 @@ class WebSocketSession(Driver):
                 self._close(code, reason)
             return
         name = State(state).name
-        if state == State.CLOSED and not self._opened:
-            raise ClientDisconnected("the client has gone before its handshake was answered")
+        if not self._opened and not self._refused_by_app:
+            raise ClientDisconnected("the connection has ended before its handshake was answered")
         if kind != "websocket.send" or state == State.REFUSED:
             expected = "websocket.send or websocket.close" if state == OPEN else "nothing more"
             raise ApplicationError(
@@ -475,10 +486,11 @@ class WebSocketSession(Driver):
             elif kind == "websocket.accept":
                 self._accept(message)
             elif kind == "websocket.close":
+                self._refused_by_app = True
                 self._refuse(403, "the application refused the WebSocket")
             elif kind == "websocket.http.response.start":
                 status = message["status"]
-                headers = [(bytes(name), bytes(value)) for name, value in message.get("headers", ())]
+                headers = [(_octets(name), _octets(value)) for name, value in message.get("headers", ())]
                 self._http.start_response(status, headers)
                 self._denial = status
             else:
@@ -498,13 +510,14 @@ class WebSocketSession(Driver):
             self._handshake, subprotocol, config.ws_per_message_deflate
         )
         for name, value in message.get("headers") or ():
-            lowered = bytes(name).lower()
-            if lowered.startswith(b"sec-websocket-") or lowered in (b"upgrade", b"connection"):
-                # It would speak for the protocol: two subprotocols or extensions fail the connection.
+            lowered = _octets(name).lower()
+            if lowered.startswith(b"sec-websocket-") or lowered in _SERVERS_OWN:
+                # It would speak for the protocol: two subprotocols or extensions fail the connection, and
+                # a 101 with a framed body is none (RFC 9110, 8.6; RFC 9112, 6.1).
                 raise ApplicationError(
                     f"header {lowered.decode('latin-1')} of websocket.accept is the server's to send"
                 )
-            headers.append((lowered, bytes(value)))
+            headers.append((lowered, _octets(value)))
         data = self._http.switch_protocols(headers)
         deflate = None if parameters is None else Deflate(parameters)
         self._ws.open(config.ws_max_size, deflate)
@@ -531,11 +544,17 @@ class WebSocketSession(Driver):
                 "expected websocket.http.response.body"
             )
         more = bool(message.get("more_body", False))
-        self._outlet.writelines(self._http.send_body(bytes(message.get("body", b"")), more))
+        self._outlet.writelines(self._http.send_body(_octets(message.get("body", b"")), more))
         if not more:
             self._log_handshake(self._denial)
             self._denial = 0
+            self._refused_by_app = True
             self._act(self._ws.apply(Trigger.CLOSE))
+
+
+def _octets(data: Any) -> bytes:
+    """`data` as bytes. Raises TypeError for what holds none: `bytes(5)` would make five of them."""
+    return data if type(data) is bytes else memoryview(data).tobytes()
 
 
 def _close_arguments(message: Message) -> tuple[int, str]:

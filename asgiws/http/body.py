@@ -124,7 +124,7 @@ class ChunkedBody(BodyReader):
         return b"".join(pieces)
 
     def _read_frame(self, buffer: ReceiveBuffer) -> bool:
-        """Read one of the things around the data; false when more must arrive, or nothing follows."""
+        """Read one of the things around the data; false when more must arrive or none follows."""
         if self._expected == _SIZE:
             return self._read_size(buffer)
         if self._expected == _DATA_END:

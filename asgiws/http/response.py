@@ -51,7 +51,11 @@ def encode_fields(pairs: Headers) -> bytes:
         block = b"".join([b"%b: %b\r\n" % pair for pair in pairs])
     except TypeError:
         raise InvalidResponse("header names and values are pairs of bytes") from None
-    if grammar.field_block.fullmatch(block) is None or block.count(b"\r") != len(pairs):
+    if (
+        grammar.field_block.fullmatch(block) is None
+        or block.count(b"\r") != len(pairs)
+        or b":" in b"".join([name for name, _ in pairs])
+    ):
         _explain_fields(pairs)
     return block
 
@@ -226,6 +230,8 @@ class ResponseWriter:
             if option == b"close":
                 self.close = True
             elif option != b"keep-alive":
+                if grammar.token.fullmatch(option) is None:
+                    raise InvalidResponse("a Connection option is not a token")
                 self._extra.append(option)
         return False
 

@@ -73,6 +73,7 @@ def run(main: Callable[[], Coroutine[Any, Any, T]], name: str) -> T:
     loop = factory(name)()
     executor = ThreadPoolExecutor(thread_name_prefix="asyncio")
     loop.set_default_executor(executor)
+    loop.set_exception_handler(_report)
     try:
         return loop.run_until_complete(main())
     finally:
@@ -81,6 +82,12 @@ def run(main: Callable[[], Coroutine[Any, Any, T]], name: str) -> T:
             executor.shutdown(wait=False, cancel_futures=True)
         finally:
             loop.close()
+
+
+def _report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """What the loop wants to have logged: all but the end of the process, which is no fault."""
+    if not isinstance(context.get("exception"), SystemExit):
+        loop.default_exception_handler(context)
 
 
 async def _end_tasks() -> None:

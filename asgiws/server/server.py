@@ -171,6 +171,7 @@ class Server:
         try:
             await self._until(lambda: startup.done() or self._should_exit)
             if not startup.done():
+                logger.info("Stopping; the application is still starting")
                 end = self._begin_stop()
                 await self._until(lambda: startup.done() or self._force_exit, end)
         finally:
@@ -178,7 +179,7 @@ class Server:
                 startup.cancel()
                 await asyncio.wait([startup], timeout=LEAST_MOMENT)
         if startup.cancelled() or not startup.done():
-            logger.warning("Stopped while the application was still starting")
+            logger.warning("Stopped, though the application had not started")
             return False
         startup.result()
         return True
@@ -187,14 +188,20 @@ class Server:
         """Accept connections on all sockets. Raises BindError."""
         loop = runtime.loop
         for listener in self._listeners:
-            is_unix = isinstance(listener.address, str)
-            create: Callable[..., Any] = loop.create_unix_server if is_unix else loop.create_server
+            create: Callable[..., Any] = loop.create_server
+            more: dict[str, Any] = {}
+            if isinstance(listener.address, str):
+                create = loop.create_unix_server
+                if sys.version_info >= (3, 13):
+                    # The Listener removes the file, and only one that it made.
+                    more["cleanup_socket"] = False
             try:
                 server = await create(
                     lambda: Connection(runtime, ticker),
                     sock=listener.sock,
                     ssl=context,
                     backlog=self.config.backlog,
+                    **more,
                 )
             except OSError as error:
                 raise sockets.failure(listener.url(context is not None), error) from None

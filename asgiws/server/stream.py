@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import struct
 from collections import deque
 from typing import cast
 
@@ -39,6 +40,9 @@ FILE_CHUNK = 262144
 
 _DIRECT = hasattr(os, "writev")
 _IOV_MAX = 1024
+
+#: SO_LINGER for zero seconds: closing resets the connection.
+_RESET = struct.pack("ii", 1, 0)
 
 
 class Stream(Outlet):
@@ -171,7 +175,7 @@ class Stream(Outlet):
             # The peer still takes what was written before the close, slowly as it may.
             self._unsent = unsent
             return now + (FLUSH if unsent else LINGER)
-        self.abort()
+        self._transport.abort()
         return 0.0
 
     # From the server.
@@ -268,7 +272,7 @@ class Stream(Outlet):
                 waiter.wake_soon()
 
     async def send_file(self, path: str) -> None:
-        with open(path, "rb") as file:
+        with await self.loop.run_in_executor(None, open, path, "rb") as file:
             while chunk := await self.loop.run_in_executor(None, file.read, FILE_CHUNK):
                 if self._closing:
                     return
@@ -315,10 +319,16 @@ class Stream(Outlet):
         self._ticker.schedule(self, self.loop.time() + (FLUSH if self._unsent else LINGER))
 
     def abort(self) -> None:
-        if not self._lost:
-            self._closing = True
-            self._out.clear()
-            self._transport.abort()
+        if self._lost:
+            return
+        self._closing = True
+        self._out.clear()
+        transport = self._transport
+        if self._direct and self.client is not None and not transport.is_closing():
+            # A reset: an orderly end would be taken for that of a response without a length.
+            sock = transport.get_extra_info("socket")
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        transport.abort()
 
 
 def _address(name: object) -> Address | None:

@@ -21,8 +21,10 @@ from typing import Protocol
 
 logger = logging.getLogger("asgiws.error")
 
-#: Seconds in a bucket. Deadlines of connections are seconds and more; a tenth is not noticed.
-GRAIN = 0.1
+#: Seconds in a bucket. Deadlines of connections are seconds and more: a sixteenth is not noticed.
+#: It is a power of two so that bucket numbers and moments convert exactly: rounded, a timer could
+#: fire at the very moment that does not count as reached, and be armed for it again and again.
+GRAIN = 0.0625
 
 
 class Entry(Protocol):

@@ -85,10 +85,9 @@ def _accept(offer: Extension) -> tuple[Extension, Parameters] | None:
             response.append((name, str(client_bits)))
         else:
             return None
-    if server_bits < MAX_BITS or "server_max_window_bits" in seen:
-        # A server may name its window in the response without having been asked, and must confirm one that
-        # it was asked for (7.1.2.1).
-        response.append(("server_max_window_bits", str(server_bits)))
+    # A server may name its window in the response without having been asked, and must confirm one that it was
+    # asked for (7.1.2.1).
+    response.append(("server_max_window_bits", str(server_bits)))
     return Extension(NAME, response), Parameters(
         "server_no_context_takeover" in seen,
         "client_no_context_takeover" in seen,

@@ -8,6 +8,7 @@ from django.core.management.utils import get_random_secret_key
 SECRET_KEY = os.environ.get("DJANGO_SECRET_KEY") or get_random_secret_key()
 ALLOWED_HOSTS = ["localhost", "127.0.0.1", "[::1]"]  # as Host, and as Origin of a WebSocket
 DEBUG = False
+TIME_ZONE = "UTC"  # Django sets it for the whole process, the server's log too
 
 INSTALLED_APPS = [
     "django.contrib.auth",

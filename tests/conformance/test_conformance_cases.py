@@ -44,3 +44,9 @@ def test_ranges_are_short():
         "3.2-4, 5.15, 6.4.1, 6.5.1"
     )
     assert cases.ranges([]) == ""
+
+
+def test_a_whole_section_is_a_star():
+    assert cases.ranges([*cases.select("3,12"), "4.1.1", "13.1.2"]) == "3.*, 4.1.1, 12.*, 13.1.2"
+    assert cases.ranges(cases.select("10")) == "10.*"
+    assert cases.ranges(cases.select("7.1,7.3")) == "7.1.1-6, 7.3.1-6"

@@ -41,6 +41,8 @@ def line(capsys):
         (["--repeat", "many"], "argument --repeat: invalid int value: 'many'"),
         (["--server", SERVER, "--compare", "gunicorn"], "unknown server 'gunicorn'; known are"),
         (["--server", SERVER, "--compare", "daphne", "--peers-bin", "/"], "daphne is not in /"),
+        (["--peers-only"], "--peers-only: --compare names the peers"),
+        (["--peers-only", "--compare", "daphne", "--pure"], "--peers-only: no other server is"),
         (["--loop", "trio"], "argument --loop: invalid choice: 'trio'"),
         (["--nonsense"], "unrecognized arguments: --nonsense"),
         (["--from", "missing.json"], "missing.json is no summary of a run"),
@@ -81,7 +83,7 @@ def test_everything_as_expected(made_up, capsys):
     _, out = made_up
     assert cli.main(["--cases", "1,3", "--output", str(out)]) == cli.EXPECTED
     assert "Everything as expected." in capsys.readouterr().out
-    (server,) = results.read_summary(out / "summary.json")
+    (server,) = results.read_summary(out / "summary.json").servers
     assert (server.name, server.judged, len(server.cases)) == ("asgiws", True, 23)
 
 
@@ -112,13 +114,31 @@ def test_peers_are_shown_but_not_judged(made_up, capsys):
     assert "7/7, - s  6/7, - s" in said
 
 
+def test_peers_alone(made_up):
+    verdicts, out = made_up
+    verdicts["daphne"] = {"3.2": CaseResult("FAILED", "OK", None, 1)}
+    argv = ["--cases", "3", "--compare", "daphne", "--peers-only", "--output", str(out)]
+    assert cli.main(argv) == cli.EXPECTED
+    (server,) = results.read_summary(out / "summary.json").servers
+    assert (server.name, server.judged) == ("daphne", False)
+
+
 def test_a_server_that_cannot_be_run_does_not_stop_the_others(made_up, capsys):
     _, out = made_up
     argv = ["--cases", "3", "--compare", "broken,daphne", "--output", str(out)]
     assert cli.main(argv) == cli.CANNOT_RUN
     captured = capsys.readouterr()
     assert "conformance: broken: the server ended with exit code 3\n" in captured.err
-    assert [one.name for one in results.read_summary(out / "summary.json")] == ["asgiws", "daphne"]
+    summary = results.read_summary(out / "summary.json")
+    assert [one.name for one in summary.servers] == ["asgiws", "daphne"]
+
+
+def test_the_exit_code_of_nothing_that_ran(made_up, monkeypatch, tmp_path):
+    _, out = made_up
+    broken = servers.Server("broken", (sys.executable, "{port}"))
+    monkeypatch.setattr(servers, "custom", lambda command, tls: broken)
+    assert cli.main(["--server", SERVER, "--output", str(out)]) == cli.CANNOT_RUN
+    assert not out.exists()
 
 
 def test_a_name_twice_is_an_error(made_up, line):
@@ -137,6 +157,23 @@ def test_the_docs_from_earlier_results(made_up, monkeypatch, tmp_path, capsys):
     assert cli.main(argv) == cli.EXPECTED
     assert cli.main(["--from", str(out / "summary.json"), "--write-docs"]) == cli.EXPECTED
     assert "| daphne | 2 | 7 | 7 |" in page.read_text()
+
+
+def test_the_same_server_from_two_runs_is_an_error(made_up, line):
+    _, out = made_up
+    assert cli.main(["--cases", "3", "--output", str(out)]) == cli.EXPECTED
+    summary = str(out / "summary.json")
+    assert line("--from", summary, "--from", summary) == (
+        cli.CANNOT_RUN,
+        "conformance: asgiws is in more than one of the summaries",
+    )
+
+
+def test_the_page_tells_of_every_option():
+    page = docs.PAGE.read_text()
+    for action in cli._parser()._actions:
+        if action.dest != "help":
+            assert f"`{action.option_strings[0]}" in page, action.option_strings
 
 
 def test_prepare_only(made_up, capsys):

@@ -32,7 +32,7 @@ def test_some_cases(tmp_path, capfd, variant):
     code = cli.main(["--cases", CASES, "--output", str(tmp_path), *variant])
     captured = capfd.readouterr()
     assert code == cli.EXPECTED, captured.out + captured.err
-    (server,) = results.read_summary(tmp_path / "summary.json")
+    (server,) = results.read_summary(tmp_path / "summary.json").servers
     assert len(server.cases) == len(server.runs[0].cases) == 13
     assert server.runs[0].tracebacks == 0
     if "--pure" in variant:

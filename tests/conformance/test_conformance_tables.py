@@ -76,8 +76,19 @@ def test_text_and_markdown():
 def test_a_summary_comes_back_as_it_was(tmp_path, make_server):
     servers = [make_server({"1.1.1": "OK"}, {"1.1.1": "OK"}), make_server({"3.2": "FAILED"})]
     path = tmp_path / "summary.json"
-    results.write_summary(path, servers, {"suite": "x"}, {})
-    assert results.read_summary(path) == servers
+    summary = results.Summary({"date": "today"}, servers)
+    results.write_summary(path, summary, {})
+    assert results.read_summary(path) == summary
+
+
+def test_summaries_are_merged(make_server):
+    first = results.Summary({"date": "1", "python": "3"}, [make_server({"3.2": "OK"})])
+    second = results.Summary({"date": "2", "python": "3"}, [make_server({"3.2": "OK"}, name="b")])
+    merged = results.merge([first, second])
+    assert merged.about == {"date": "1 / 2", "python": "3"}
+    assert [server.name for server in merged.servers] == ["asgiws", "b"]
+    with pytest.raises(results.ResultError, match="asgiws is in more than one"):
+        results.merge([first, first])
 
 
 @pytest.mark.parametrize("content", ["", "{}", "[]", '{"servers": [{}]}', '{"servers": 1}'])
@@ -104,7 +115,7 @@ def test_the_block_of_the_docs(tmp_path, make_server):
     page.write_text(f"before\n{docs.BEGIN}\nold\n{docs.END}\nafter\n")
     about = {"date": "2026-01-02", "python": "3.13.0", "machine": "Linux"}
     servers = [make_server({"1.1.1": "OK"}), make_server({"3.2": "FAILED"}, name="peer")]
-    docs.write(docs.block(servers, EXPECTED, about), page)
+    docs.write(docs.block(results.Summary(about, servers), EXPECTED), page)
     written = page.read_text()
     assert written.startswith(f"before\n{docs.BEGIN}\n")
     assert written.endswith(f"{docs.END}\nafter\n")

@@ -116,6 +116,14 @@ class RunningServer:
             self.process.send_signal(signal)
         return self.wait(timeout)
 
+    def close(self) -> None:
+        """Kill the process if it still runs, and let go of it."""
+        if self.process.poll() is None:
+            self.process.kill()
+        self.wait()
+        assert self.process.stderr is not None
+        self.process.stderr.close()
+
     def assert_no_fault(self) -> None:
         text = self.stderr()
         for sign in SIGNS_OF_A_FAULT:
@@ -148,7 +156,7 @@ def start(
     cwd: str | os.PathLike[str] | None = None,
     pass_fds: Sequence[int] = (),
 ) -> RunningServer:
-    """Start a server and return at once, for tests of the start itself. The caller ends it."""
+    """Start a server and return at once, for tests of the start itself. The caller closes it."""
     return RunningServer(
         subprocess.Popen(
             command(app, *options),
@@ -191,9 +199,5 @@ def serve(
             server.wait()
             server.assert_no_fault()
     finally:
-        if server.process.poll() is None:
-            server.process.kill()
-        server.wait()
-        assert server.process.stderr is not None
-        server.process.stderr.close()
+        server.close()
         sys.stderr.write(server.stderr())

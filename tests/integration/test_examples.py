@@ -7,7 +7,7 @@ import json
 import os
 import re
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -106,11 +106,12 @@ async def test_echo_chooses_the_best_subprotocol(
 # ---- chat ----------------------------------------------------------------------------------------
 
 
-async def join(server: RunningServer, name: str, **options: Any) -> ClientConnection:
-    socket = await open_socket(server, f"/room?name={name}", **options)
-    assert (await receive_kind(socket, "welcome"))["name"] == name
-    assert name in (await receive_kind(socket, "joined"))["members"]
-    return socket
+@asynccontextmanager
+async def join(server: RunningServer, name: str, **options: Any) -> AsyncIterator[ClientConnection]:
+    async with open_socket(server, f"/room?name={name}", **options) as socket:
+        assert (await receive_kind(socket, "welcome"))["name"] == name
+        assert name in (await receive_kind(socket, "joined"))["members"]
+        yield socket
 
 
 async def say(socket: ClientConnection, text: str) -> None:
@@ -127,7 +128,7 @@ async def test_chat_serves_its_page(chat: RunningServer) -> None:
 
 
 async def test_chat_passes_on_what_two_members_say(chat: RunningServer) -> None:
-    async with await join(chat, "Ada") as ada, await join(chat, "Grace") as grace:
+    async with join(chat, "Ada") as ada, join(chat, "Grace") as grace:
         assert (await receive_kind(ada, "joined"))["name"] == "Grace"
 
         await say(ada, "Hello")
@@ -146,7 +147,7 @@ async def test_chat_passes_on_what_two_members_say(chat: RunningServer) -> None:
 
 async def test_chat_loses_nothing_of_a_burst(chat: RunningServer) -> None:
     words = [str(number) for number in range(1_000)]
-    async with await join(chat, "Ada") as ada, await join(chat, "Grace") as grace:
+    async with join(chat, "Ada") as ada, join(chat, "Grace") as grace:
         await receive_kind(ada, "joined")
         burst = asyncio.gather(*(say(ada, word) for word in words))
 
@@ -156,9 +157,9 @@ async def test_chat_loses_nothing_of_a_burst(chat: RunningServer) -> None:
 
 
 async def test_chat_goes_on_when_a_member_vanishes(chat: RunningServer) -> None:
-    async with await join(chat, "Ada") as ada:
-        grace = await join(chat, "Grace")
-        grace.transport.abort()
+    async with join(chat, "Ada") as ada:
+        async with join(chat, "Grace") as grace:
+            grace.transport.abort()
 
         left = await receive_kind(ada, "left")
         assert (left["name"], left["code"], left["members"]) == ("Grace", 1006, ["Ada"])
@@ -168,8 +169,7 @@ async def test_chat_goes_on_when_a_member_vanishes(chat: RunningServer) -> None:
 
 async def test_chat_lets_go_of_a_member_who_does_not_read(chat: RunningServer) -> None:
     picture = os.urandom(512 * 1024)
-    async with await join(chat, "Ada", max_size=None) as ada:
-        sleeper = await join(chat, "Sleeper", max_queue=1)
+    async with join(chat, "Ada") as ada, join(chat, "Sleeper", max_queue=1) as sleeper:
         await receive_kind(ada, "joined")
         told: list[Any] = []
         while not told:
@@ -208,7 +208,7 @@ async def test_chat_lets_go_of_a_member_who_does_not_read(chat: RunningServer) -
 async def test_chat_closes_with_a_reason(
     chat: RunningServer, message: str | bytes, code: int, reason: str | None
 ) -> None:
-    async with await join(chat, "Ada") as ada:
+    async with join(chat, "Ada") as ada:
         await ada.send(message)
 
         told = await closed(ada)
@@ -262,26 +262,25 @@ async def test_feed_is_not_held_up_by_one_who_does_not_read(feed: RunningServer)
     large = {"values": {f"sensor {number}": float(number) for number in range(3_000)}}
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(http(feed))
-        sockets = [await stack.enter_async_context(open_socket(feed, "/updates")) for _ in range(3)]
-        last = [0] * len(sockets)
-        sleeper = await open_socket(feed, "/updates", max_queue=1, compression=None)
-        full = False
-        while not full:
+        *readers, sleeper = [
+            await stack.enter_async_context(
+                open_socket(feed, "/updates", max_queue=1, compression=None)
+            )
+            for _ in range(4)
+        ]
+        last = [0] * len(readers)
+        while len(waiting := (await client.get("/subscribers")).json()) > len(readers):
+            assert max(waiting) <= 100
             response = await client.post("/updates", json=large)
             number = response.json()["number"]
             last = [
                 await receive_until(socket, number, read)
-                for socket, read in zip(sockets, last, strict=True)
+                for socket, read in zip(readers, last, strict=True)
             ]
-            full = 100 in (await client.get("/subscribers")).json()
 
-        # It is let go of in the end, while the others still miss nothing.
-        while len((await client.get("/subscribers")).json()) > len(sockets):
-            last = [
-                await receive_until(socket, read + 1, read)
-                for socket, read in zip(sockets, last, strict=True)
-            ]
         assert await closed(sleeper) == (1013, "too slow")
+        for socket, read in zip(readers, last, strict=True):
+            await receive_until(socket, read + 1, read)
 
 
 async def test_feed_serves_its_page(feed: RunningServer) -> None:
@@ -351,9 +350,9 @@ async def test_django_chat_lets_members_talk(
             assert await receive_json(ada) == await receive_json(grace) == said
         assert await receive_json(ada) == {"kind": "left", "nickname": "Grace", "text": ""}
 
-        vanishing = await enter(django_chat, other)
-        assert (await receive_json(ada))["kind"] == "joined"
-        vanishing.transport.abort()
+        async with enter(django_chat, other) as vanishing:
+            assert (await receive_json(ada))["kind"] == "joined"
+            vanishing.transport.abort()
         assert (await receive_json(ada))["kind"] == "left"
 
 

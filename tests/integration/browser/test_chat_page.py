@@ -108,7 +108,7 @@ async def test_the_page_comes_back_when_the_server_closes_with_1012(
 
     await ada.get_by_role("button", name="Let the server close").click()
 
-    await expect(logged(ada, "close").last).to_contain_text("1012 “service restart” wasClean: true")
+    await expect(logged(ada, "close").last).to_contain_text("1012 “restart” wasClean: true")
     await expect(logged(ada, "retry")).to_have_count(1)
     await expect(logged(ada, "open")).to_have_count(opened + 1)
     await say(ada, "Back again")

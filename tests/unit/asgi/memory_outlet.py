@@ -7,6 +7,7 @@ time, the peer's reading and the end of the connection are the test's to move.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from asgiws.asgi.outlet import Driver, Outlet
@@ -46,20 +47,41 @@ class MemoryOutlet(Outlet):
 
     # What a test does
 
-    def feed(self, data: bytes) -> None:
+    async def call(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Run `function` as a callback of the loop, as a real outlet calls a driver.
+
+        A driver may step a task there, which asyncio forbids from within another one, the test's.
+        """
+        future: asyncio.Future[Any] = self.loop.create_future()
+
+        def callback() -> None:
+            try:
+                result = function(*args)
+            except Exception as error:
+                future.set_exception(error)
+            else:
+                future.set_result(result)
+
+        self.loop.call_soon(callback)
+        return await future
+
+    async def feed(self, data: bytes) -> None:
         """Bytes arrive in one read, in a buffer that is overwritten afterwards."""
         if self.ended:
             return
         buffer = bytearray(b"<<<" + data + b">>>")
-        self.driver.receive_data(buffer, 3, 3 + len(data))
+        await self.call(self.driver.receive_data, buffer, 3, 3 + len(data))
         buffer[:] = b"?" * len(buffer)
 
-    def feed_eof(self) -> None:
+    async def feed_eof(self) -> None:
         if not self.ended:
-            self.driver.receive_eof()
+            await self.call(self.driver.receive_eof)
 
-    def lose(self) -> None:
+    async def lose(self) -> None:
         """The connection is gone."""
+        await self.call(self._lose)
+
+    def _lose(self) -> None:
         assert not self.lost
         self.lost = True
         self.ended = self.ended or "lost"
@@ -70,15 +92,21 @@ class MemoryOutlet(Outlet):
     def pause_writing(self) -> None:
         self.write_paused = True
 
-    def resume_writing(self) -> None:
+    async def resume_writing(self) -> None:
         self.write_paused = False
         self._wake_drains()
         if not self.ended:
-            self.driver.writable()
+            await self.call(self.driver.writable)
 
-    def tick(self, now: float) -> float:
+    async def tick(self, now: float) -> float:
         """The moment `now` (`loop.time()`) has come."""
-        return 0.0 if self.ended else self.driver.check(now)
+        if self.ended:
+            return 0.0
+        when: float = await self.call(self.driver.check, now)
+        return when
+
+    async def shutdown(self) -> None:
+        await self.call(self.driver.shutdown)
 
     def take(self) -> bytes:
         """What was written since the last call."""

@@ -15,7 +15,8 @@ ALLOWED = {1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 101
 
 
 def test_which_codes_may_stand_in_a_close_frame() -> None:
-    # 7.4.2: "3000-3999 ... reserved for use by libraries", "4000-4999 ... private use"; "0-999 ... not used".
+    # 7.4.2: "3000-3999 ... reserved for use by libraries", "4000-4999 ... private use"; "0-999 ...
+    # not used".
     expected = ALLOWED | set(range(3000, 5000))
     assert {code for code in range(65536) if close.is_sendable(code)} == expected
     assert not close.is_sendable(-1)
@@ -25,8 +26,8 @@ def test_which_codes_may_stand_in_a_close_frame() -> None:
 @pytest.mark.parametrize(
     ("body", "expected"),
     [
-        # "If this Close control frame contains no status code, _The WebSocket Connection Close Code_ is
-        # considered to be 1005." (7.1.5)
+        # "If this Close control frame contains no status code, _The WebSocket Connection Close
+        # Code_ is considered to be 1005." (7.1.5)
         (b"", (1005, "")),
         (b"\x03\xe8", (1000, "")),
         (b"\x03\xe9going", (1001, "going")),
@@ -41,7 +42,8 @@ def test_parse(body: bytes, expected: tuple[int, str]) -> None:
 @pytest.mark.parametrize(
     ("body", "code"),
     [
-        # "If there is a body, the first two bytes of the body MUST be a 2-byte unsigned integer" (5.5.1)
+        # "If there is a body, the first two bytes of the body MUST be a 2-byte unsigned integer"
+        # (5.5.1)
         (b"\x03", close.PROTOCOL_ERROR),
         *(
             (number.to_bytes(2, "big"), close.PROTOCOL_ERROR)
@@ -98,7 +100,9 @@ def test_a_long_reason_is_cut_between_characters(reason: str, kept: str) -> None
     st.text(max_size=200),
 )
 @quick
-def test_what_is_serialised_fits_a_control_frame_and_is_parsed_again(code: int, reason: str) -> None:
+def test_what_is_serialised_fits_a_control_frame_and_is_parsed_again(
+    code: int, reason: str
+) -> None:
     body = close.serialise(code, reason)
     # "All control frames MUST have a payload length of 125 bytes or less" (5.5)
     assert len(body) <= 125
@@ -114,6 +118,7 @@ def test_any_body_is_parsed_or_refused(body: bytes) -> None:
     try:
         code, reason = close.parse(body)
     except ProtocolError as error:
-        assert error.code in (close.PROTOCOL_ERROR, close.INVALID_PAYLOAD)
+        refused = error.code
+        assert refused in (close.PROTOCOL_ERROR, close.INVALID_PAYLOAD)
     else:
         assert close.serialise(code, reason) == body

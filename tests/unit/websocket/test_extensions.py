@@ -11,8 +11,8 @@ from tests.unit.websocket.wire import quick
 
 ACCEPTED = [
     ([b"foo"], [("foo", [])]),
-    # 9.1: "Sec-WebSocket-Extensions: foo", "Sec-WebSocket-Extensions: bar; baz=2" is exactly equivalent to
-    # "Sec-WebSocket-Extensions: foo, bar; baz=2"
+    # 9.1: "Sec-WebSocket-Extensions: foo", "Sec-WebSocket-Extensions: bar; baz=2" is exactly
+    # equivalent to "Sec-WebSocket-Extensions: foo, bar; baz=2"
     ([b"foo", b"bar; baz=2"], [("foo", []), ("bar", [("baz", "2")])]),
     ([b"foo, bar; baz=2"], [("foo", []), ("bar", [("baz", "2")])]),
     ([b"deflate-stream"], [("deflate-stream", [])]),
@@ -23,7 +23,8 @@ ACCEPTED = [
     ([b'private-extension; a="b"'], [("private-extension", [("a", "b")])]),
     ([b"a;b;c=1;b"], [("a", [("b", None), ("c", "1"), ("b", None)])]),
     ([b" \ta \t; \tb = c\t, \td "], [("a", [("b", "c")]), ("d", [])]),
-    # RFC 9110, 5.6.1: "A recipient MUST parse and ignore a reasonable number of empty list elements"
+    # RFC 9110, 5.6.1: "A recipient MUST parse and ignore a reasonable number of empty list
+    # elements"
     ([b",, a,,b , ,"], [("a", []), ("b", [])]),
     ([b"!#$%&'*+-.^_`|~09AZaz; !#$=%&'"], [("!#$%&'*+-.^_`|~09AZaz", [("!#$", "%&'")])]),
     ([], []),
@@ -51,8 +52,8 @@ REFUSED = [
     b'a; b=""',
     b'a; b="c',
     b'a; b=c"',
-    # "When using the quoted-string syntax variant, the value after quoted-string unescaping MUST conform to
-    # the 'token' ABNF."
+    # "When using the quoted-string syntax variant, the value after quoted-string unescaping MUST
+    # conform to the 'token' ABNF."
     b'a; b="c d"',
     b'a; b="c,d"',
     b'a; b="c;d"',
@@ -91,7 +92,7 @@ def test_what_is_written_is_parsed_again(written: list[Extension], lines: bool) 
     assert parse(texts if lines else [b", ".join(texts)]) == written
 
 
-@given(st.binary(max_size=40) | st.text("a,; =\"\t\\", max_size=30).map(str.encode))
+@given(st.binary(max_size=40) | st.text('a,; ="\t\\', max_size=30).map(str.encode))
 @quick
 def test_any_octets_are_parsed_or_refused(value: bytes) -> None:
     try:
@@ -105,6 +106,11 @@ def test_any_octets_are_parsed_or_refused(value: bytes) -> None:
 
 def test_a_long_malformed_header_is_refused_in_linear_work() -> None:
     # Nothing here may backtrack more than once over what it matched: these would take for ever.
-    for value in (b"a;" * 20000, b"a, " * 20000 + b"@", b"a" * 60000 + b"@", b"a" + b" " * 3000 + b"@"):
+    for value in (
+        b"a;" * 20000,
+        b"a, " * 20000 + b"@",
+        b"a" * 60000 + b"@",
+        b"a" + b" " * 3000 + b"@",
+    ):
         with pytest.raises(ValueError):
             parse([value])

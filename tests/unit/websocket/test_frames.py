@@ -1,4 +1,5 @@
-"""Frame headers (RFC 6455, 5.2): fed whole, octet by octet, and with a tail; in whichever build runs."""
+"""Frame headers (RFC 6455, 5.2): fed whole, octet by octet, and with a tail; in whichever build
+runs."""
 
 from __future__ import annotations
 
@@ -115,7 +116,10 @@ FORBIDDEN = [
         for size in (126, 65536)
     ),
     # "... and MUST NOT be fragmented." (5.5)
-    *((f"fragmented {opcode}", client_frame(opcode, fin=False), 2) for opcode in (CLOSE, PING, PONG)),
+    *(
+        (f"fragmented {opcode}", client_frame(opcode, fin=False), 2)
+        for opcode in (CLOSE, PING, PONG)
+    ),
     # "a server MUST close the connection upon receiving a frame that is not masked" (5.1)
     *(
         (f"unmasked {opcode}", client_frame(opcode, b"x", key=None), 2)
@@ -137,7 +141,9 @@ FORBIDDEN = [
 
 
 @pytest.mark.parametrize(("what", "wire", "known"), FORBIDDEN, ids=lambda value: str(value)[:30])
-def test_a_forbidden_header_fails_as_soon_as_it_is_known(what: str, wire: bytes, known: int) -> None:
+def test_a_forbidden_header_fails_as_soon_as_it_is_known(
+    what: str, wire: bytes, known: int
+) -> None:
     for pieces in (
         [wire],
         [wire[:known]],
@@ -152,7 +158,8 @@ def test_a_forbidden_header_fails_as_soon_as_it_is_known(what: str, wire: bytes,
 
 
 def test_rsv1_where_an_extension_defines_it() -> None:
-    # RFC 7692, 6.1: "MUST NOT set the "Per-Message Compressed" bit of control frames and non-first fragments"
+    # RFC 7692, 6.1: "MUST NOT set the "Per-Message Compressed" bit of control frames and non-first
+    # fragments"
     for opcode in (TEXT, BINARY):
         for fin in (True, False):
             reader, _ = read(client_frame(opcode, b"x", rsv=RSV1, fin=fin), allow_rsv1=True)

@@ -1,4 +1,5 @@
-"""The opening handshake (RFC 6455, 4.2), and that `websockets` as a client agrees to what we answer."""
+"""The opening handshake (RFC 6455, 4.2), and that `websockets` as a client agrees to what we
+answer."""
 
 from __future__ import annotations
 
@@ -34,7 +35,8 @@ GOOD = {
 
 
 def head(method: str = "GET", version: str = "1.1", **changes: object) -> SimpleNamespace:
-    """A good request head with changes: a value or a list of values for a header, None to leave it out."""
+    """A good request head with changes: a value or a list of values for a header, None to leave it
+    out."""
     fields = dict(GOOD)
     for name, value in changes.items():
         values = [] if value is None else value if isinstance(value, list) else [value]
@@ -62,7 +64,8 @@ GOOD_VARIANTS = [
     {"upgrade": b"WEBSOCKET"},
     {"upgrade": b"h2c, websocket"},
     {"upgrade": [b"h2c", b"websocket"]},
-    # "4. A |Connection| header field that includes the token "Upgrade", treated as ... case-insensitive"
+    # "4. A |Connection| header field that includes the token "Upgrade", treated as ...
+    # case-insensitive"
     {"connection": b"upgrade"},
     {"connection": b"keep-alive, Upgrade"},
     {"connection": b"Upgrade, keep-alive"},
@@ -99,7 +102,8 @@ BAD = [
     ({"connection": b"keep-alive"}, 400, "Connection"),
     ({"connection": b"Upgraded"}, 400, "Connection"),
     ({"connection": b"keep-alive Upgrade"}, 400, "Connection"),
-    # "5. A |Sec-WebSocket-Key| header field with a base64-encoded value that, when decoded, is 16 bytes"
+    # "5. A |Sec-WebSocket-Key| header field with a base64-encoded value that, when decoded, is 16
+    # bytes"
     ({"sec_websocket_key": None}, 400, "Key header is missing"),
     ({"sec_websocket_key": [KEY, KEY]}, 400, "Key header is repeated"),
     ({"sec_websocket_key": b""}, 400, "16 octets"),
@@ -115,12 +119,14 @@ BAD = [
         ({"sec_websocket_version": version}, 426, "version 13")
         for version in (None, b"", b"8", b"14", b"013", b"13.0", b"13, 8", [b"13", b"8"])
     ),
-    # "8. Optionally, a |Sec-WebSocket-Protocol| header field"; 4.1, item 10: tokens, "and MUST all be unique"
+    # "8. Optionally, a |Sec-WebSocket-Protocol| header field"; 4.1, item 10: tokens, "and MUST all
+    # be unique"
     ({"sec_websocket_protocol": b"a b"}, 400, "Protocol header is malformed"),
     ({"sec_websocket_protocol": b"caf\xe9"}, 400, "Protocol header is malformed"),
     ({"sec_websocket_protocol": b"a, b, a"}, 400, "twice"),
     ({"sec_websocket_protocol": [b"a", b"a"]}, 400, "twice"),
-    # 9.1: "... does not conform to this grammar ... MUST immediately _Fail the WebSocket Connection_"
+    # 9.1: "... does not conform to this grammar ... MUST immediately _Fail the WebSocket
+    # Connection_"
     ({"sec_websocket_extensions": b"a;"}, 400, "Extensions"),
     ({"sec_websocket_extensions": b"a; b=\xff"}, 400, "Extensions"),
 ]
@@ -135,8 +141,8 @@ def test_refused(changes: dict[str, object], status: int, words: str) -> None:
 
 
 def test_another_version_is_told_which_is_spoken() -> None:
-    # 4.4: "... the server MUST respond with a |Sec-WebSocket-Version| header field ... indicating the
-    # version(s) the server is willing to use."
+    # 4.4: "... the server MUST respond with a |Sec-WebSocket-Version| header field ... indicating
+    # the version(s) the server is willing to use."
     with pytest.raises(HandshakeError) as caught:
         handshake.check(head(sec_websocket_version=b"8"))
     assert caught.value.headers == [(b"sec-websocket-version", b"13")]
@@ -205,7 +211,9 @@ def test_websockets_accepts_the_answer(
         ],
     )
     request = client.connect()
-    fields = [(name.lower().encode(), value.encode()) for name, value in request.headers.raw_items()]
+    fields = [
+        (name.lower().encode(), value.encode()) for name, value in request.headers.raw_items()
+    ]
     found = handshake.check(SimpleNamespace(method="GET", http_version="1.1", headers=fields))
     headers, agreed = handshake.response(found, "b", True)
     answer = Headers([("Connection", "Upgrade")])
@@ -243,4 +251,5 @@ def test_any_headers_are_accepted_or_refused_with_a_status(
     try:
         handshake.check(request)
     except HandshakeError as error:
-        assert error.status in (400, 426)
+        status = error.status
+        assert status in (400, 426)

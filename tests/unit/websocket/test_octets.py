@@ -1,7 +1,7 @@
 """The primitives of the pure build, and that their compiled twin gives the same.
 
-The twin (`octets.pxd`) has no name of its own at run time: it is reached through `mask.apply_mask`, which is
-compiled in the compiled build.
+The twin (`octets.pxd`) has no name of its own at run time: it is reached through `mask.apply_mask`,
+which is compiled in the compiled build.
 """
 
 from __future__ import annotations
@@ -54,7 +54,8 @@ def test_the_compiled_twin_gives_the_same(payload: bytes, key: bytes) -> None:
 
 
 def test_xor_works_in_a_buffer_that_is_exported() -> None:
-    # The read buffer of a worker has a memoryview on it for its whole life: it must never be resized.
+    # The read buffer of a worker has a memoryview on it for its whole life: it must never be
+    # resized.
     data = bytearray(b"Hello")
     with memoryview(data):
         octets.xor(data, 1, 4, 0x3D21FA37, 0)

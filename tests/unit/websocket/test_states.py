@@ -1,4 +1,5 @@
-"""The table of states against the table of the design, cell by cell, and the rules that it must keep."""
+"""The table of states against the table of the design, cell by cell, and the rules that it must
+keep."""
 
 from __future__ import annotations
 
@@ -10,8 +11,8 @@ CONNECTING, OPEN, CLOSING = State.CONNECTING, State.OPEN, State.CLOSING
 REFUSED, FAILED, CLOSED = State.REFUSED, State.FAILED, State.CLOSED
 
 E = Effect
-#: What the design's table says; None where it says "error" for the application, or "-": cannot happen.
-#:              app accepts, app closes, close frame in, protocol error, TCP lost, deadline
+#: What the design's table says; None where it says "error" for the application, or "-": cannot
+#: happen. app accepts, app closes, close frame in, protocol error, TCP lost, deadline
 DESIGN: dict[State, tuple[tuple[State, Effect] | None, ...]] = {
     CONNECTING: (
         (OPEN, E.SEND_RESPONSE),
@@ -90,8 +91,8 @@ def test_every_other_state_ends_whatever_happens_to_the_connection() -> None:
 
 
 def test_at_most_one_close_frame_is_sent() -> None:
-    # 5.5.1: "After ... sending a Close message, ... MUST NOT send any more data frames"; one close frame
-    # each. SEND_CLOSE leaves OPEN for good.
+    # 5.5.1: "After ... sending a Close message, ... MUST NOT send any more data frames"; one close
+    # frame each. SEND_CLOSE leaves OPEN for good.
     for (source, _), (target, effect) in TRANSITIONS.items():
         if Effect.SEND_CLOSE in effect:
             assert source is OPEN

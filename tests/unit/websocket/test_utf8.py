@@ -1,8 +1,9 @@
-"""Incremental UTF-8 (RFC 6455, 8.1): the first octet that no text can have there fails, and no later one.
+"""Incremental UTF-8 (RFC 6455, 8.1): the first octet that no text can have there fails, and no
+later one.
 
-The shapes are those of Autobahn's cases 6.x, which are Markus Kuhn's "UTF-8 decoder capability and stress
-test"; their numbers stand beside them. The oracle is the grammar of RFC 3629, section 4, written down as it
-stands there.
+The shapes are those of Autobahn's cases 6.x, which are Markus Kuhn's "UTF-8 decoder capability and
+stress test"; their numbers stand beside them. The oracle is the grammar of RFC 3629, section 4,
+written down as it stands there.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ GRAMMAR = [
 
 
 def first_bad(data: bytes) -> int | None:
-    """The position of the first octet that ends all hope; len(data) when the text ends within a character;
-    None for a valid text."""
+    """The position of the first octet that ends all hope; len(data) when the text ends within a
+    character; None for a valid text."""
     expected: list[tuple[range, ...]] = []
     for position, octet in enumerate(data):
         if not expected:
@@ -45,7 +46,8 @@ def first_bad(data: bytes) -> int | None:
 
 
 def fails_at(pieces: list[bytes]) -> int | None:
-    """The number of octets that were fed when the piece came that failed; all of them for `finish`."""
+    """The number of octets that were fed when the piece came that failed; all of them for
+    `finish`."""
     validator = Utf8Validator()
     fed = 0
     for piece in pieces:
@@ -99,7 +101,8 @@ def test_valid(text: bytes) -> None:
     assert fails_at([text, b"tail"]) is None
 
 
-#: (octets, position of the first bad octet); the position behind the last one means "only the end tells".
+#: (octets, position of the first bad octet); the position behind the last one means "only the end
+#: tells".
 INVALID = [
     # 6.3.1, 6.4.x: kosme, then a surrogate (ED A0: the second octet already cannot be), then more
     (KOSME + b"\xed\xa0\x80edited", len(KOSME) + 1),
@@ -201,9 +204,13 @@ def test_any_octets_in_any_pieces_fail_in_the_piece_with_the_first_bad_octet(
 @pytest.mark.parametrize("wrong", [b"\xff", b"\xc3(", b"\xed\xa0", b"\xc3"])
 def test_after_an_error_it_starts_anew(wrong: bytes) -> None:
     validator = Utf8Validator()
-    with pytest.raises(UnicodeDecodeError):
+
+    def whole() -> None:
         validator.feed(wrong)
         validator.finish()
+
+    with pytest.raises(UnicodeDecodeError):
+        whole()
     validator.feed("é".encode())
     validator.finish()
 

@@ -1,11 +1,12 @@
 """A client's side of the wire, built from RFC 6455 alone.
 
-Rules of this file: nothing here uses asgiws to make octets, so that a mistake in the package cannot hide
-behind the same mistake in its test.
+Rules of this file: nothing here uses asgiws to make octets, so that a mistake in the package cannot
+hide behind the same mistake in its test.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -21,7 +22,7 @@ CONT, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 KEY = bytes.fromhex("37fa213d")
 
 #: For property tests: the time that an example takes is no verdict.
-quick = settings(deadline=None, max_examples=200)
+quick = settings(deadline=None, max_examples=100)
 
 
 class Failed(NamedTuple):
@@ -31,8 +32,8 @@ class Failed(NamedTuple):
 
 
 def mask(payload: bytes, key: bytes = KEY) -> bytes:
-    """5.3, literally: "Octet i of the transformed data is the XOR of octet i of the original data with octet
-    at index i modulo 4 of the masking key"."""
+    """5.3, literally: "Octet i of the transformed data is the XOR of octet i of the original data
+    with octet at index i modulo 4 of the masking key"."""
     return bytes(octet ^ key[index % 4] for index, octet in enumerate(payload))
 
 
@@ -48,8 +49,8 @@ def client_frame(
 ) -> bytes:
     """A frame as a client sends it (5.2).
 
-    `rsv` is the number of three bits (RSV1 is 4); `key` None leaves the frame unmasked; `form` forces the
-    length's form: 7, 16 or 64 bits; `length` tells another length than the payload's.
+    `rsv` is the number of three bits (RSV1 is 4); `key` None leaves the frame unmasked; `form`
+    forces the length's form: 7, 16 or 64 bits; `length` tells another length than the payload's.
     """
     size = len(payload) if length is None else length
     if form is None:
@@ -76,10 +77,11 @@ TAIL_EVENT = Ping(b"the tail")
 
 
 def feed_all(reader: Any, pieces: Iterable[bytes]) -> list[Any]:
-    """Everything that `reader` makes of `pieces`, a ProtocolError as `Failed`.
+    """What `reader` makes of `pieces` up to the first Close or ProtocolError, the latter as
+    `Failed`.
 
-    Each piece lies somewhere within a larger buffer, which is overwritten once the reader asked for more, as
-    the buffer that all connections share is.
+    Each piece lies somewhere within a larger buffer, which is overwritten once the reader asked for
+    more, as the buffer that all connections share is.
     """
     events: list[Any] = []
     for piece in pieces:
@@ -88,6 +90,8 @@ def feed_all(reader: Any, pieces: Iterable[bytes]) -> list[Any]:
         try:
             while (event := reader.next_event()) is not None:
                 events.append(event)
+                if type(event) is Close:
+                    return events
         except ProtocolError as error:
             events.append(Failed(error.code))
             return events
@@ -115,4 +119,21 @@ def splits(draw: st.DrawFn, wire: bytes) -> list[bytes]:
     """`wire` in any pieces."""
     cuts = draw(st.lists(st.integers(0, len(wire)), max_size=12).map(sorted))
     edges = [0, *cuts, len(wire)]
-    return [wire[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    return [wire[a:b] for a, b in itertools.pairwise(edges)]
+
+
+def server_frames(wire: bytes) -> list[tuple[int, bytes]]:
+    """(first octet, payload) of each frame in what a server wrote, which must be whole frames,
+    unmasked."""
+    frames = []
+    while wire:
+        first, size = wire[0], wire[1]
+        at = 2
+        if size == 126:
+            size, at = int.from_bytes(wire[2:4], "big"), 4
+        elif size == 127:
+            size, at = int.from_bytes(wire[2:10], "big"), 10
+        assert size <= len(wire) - at, "masked, or not a whole frame"
+        frames.append((first, wire[at : at + size]))
+        wire = wire[at + size :]
+    return frames

@@ -1,0 +1,189 @@
+"""The command as its users meet it: what it serves, what it says, and the exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import urllib.request
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.server import PACKAGE_ROOT, environment, serve, start
+
+APP = "lifecycle_app:app"
+
+
+def get(url: str) -> Any:
+    with urllib.request.urlopen(url, timeout=30) as response:
+        return json.load(response)
+
+
+def fail(*arguments: str, cwd: Path | None = None, **env: str) -> tuple[int, str]:
+    """The exit code and the stderr of a server that does not start."""
+    with closing(start(*arguments, cwd=cwd, env=env)) as server:
+        code = server.wait()
+    return code, server.stderr()
+
+
+def test_a_free_port_is_picked_and_printed() -> None:
+    with serve(APP) as server:
+        assert server.port > 0
+        assert (
+            f"asgiws running on http://127.0.0.1:{server.port} (Press CTRL+C to quit)"
+            in server.stderr()
+        )
+        assert get(server.url("/x")) == "/x"
+
+
+def test_a_factory() -> None:
+    with serve("lifecycle_app:create", "--factory") as server:
+        assert "app: created" in server.stderr()
+        assert get(server.url("/x")) == "/x"
+
+
+def test_an_asgi2_application() -> None:
+    with serve("lifecycle_app:Double") as server:
+        assert get(server.url()) == "2.0"
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_the_loop_is_the_one_asked_for(loop: str) -> None:
+    if loop == "uvloop":
+        pytest.importorskip("uvloop")
+    with serve(APP, "--loop", loop) as server:
+        assert get(server.url("/loop")) == loop
+
+
+def test_the_application_may_lie_in_another_directory(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere.py").write_text("from lifecycle_app import app\n")
+    (tmp_path / "lifecycle_app.py").write_text(
+        (Path(__file__).parent / "lifecycle_app.py").read_text(encoding="utf-8")
+    )
+    with serve("elsewhere:app", "--app-dir", str(tmp_path)) as server:
+        assert get(server.url("/x")) == "/x"
+    with serve("elsewhere:app", cwd=tmp_path) as server:
+        assert get(server.url("/x")) == "/x"
+
+
+def test_options_come_from_the_environment_and_from_an_env_file(tmp_path: Path) -> None:
+    pytest.importorskip("dotenv")
+    env_file = tmp_path / "env"
+    env_file.write_text("ASGIWS_ROOT_PATH=/file\nASGIWS_LOOP=asyncio\nAT_EXIT=1\n")
+    options = ("--env-file", str(env_file))
+    with serve(APP, *options, env={"ASGIWS_ROOT_PATH": "/env"}) as server:
+        assert get(server.url("/scope"))["root_path"] == "/env"
+    assert "app: atexit" in server.stderr()  # the application sees the file too
+    with serve(APP, *options) as server:
+        assert get(server.url("/scope"))["root_path"] == "/file"
+
+
+def test_the_version() -> None:
+    result = subprocess.run(
+        [sys.executable, "-m", "asgiws", "--version"],
+        capture_output=True,
+        text=True,
+        env=environment(),
+        check=True,
+    )
+    assert re.match(r"asgiws \d+\.\d+\.\d+\npython    \w+ 3\.", result.stdout)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "text"),
+    [
+        (["lifecycle_app"], 1, "'lifecycle_app' is not of the form module:attribute"),
+        (["none_such:app"], 1, "there is no module 'none_such'"),
+        (["lifecycle_app:ap"], 1, "has no attribute 'ap'; did you mean 'app'?"),
+        (["lifecycle_app:create"], 1, "takes no arguments: .* add --factory"),
+        (["lifecycle_app:app", "--factory"], 1, "is no factory"),
+        (["lifecycle_app:wsgi"], 1, "'lifecycle_app:wsgi' takes two arguments, as a WSGI"),
+        (["lifecycle_app:something"], 1, "'lifecycle_app:something' is no application: int is not"),
+        ([APP, "--host", "192.0.2.1"], 1, "cannot listen on 192.0.2.1:0: "),
+        ([APP, "--uds", "none/such"], 1, "cannot listen on unix:none/such: no such file"),
+        ([APP, "--fd", "99"], 1, "cannot listen on file descriptor 99: bad file descriptor"),
+        ([APP, "--ssl-certfile", "none"], 1, "cannot read the certificate 'none': no such file"),
+        ([APP, "--backlog", "0"], 2, "Invalid value for '--backlog': '0' is not allowed; expected"),
+        ([APP, "--nonsense"], 2, "No such option"),
+    ],
+)
+def test_a_mistake_is_one_line_and_never_a_traceback(
+    arguments: list[str], code: int, text: str
+) -> None:
+    got, stderr = fail(*arguments)
+    assert (got, stderr.count("\n")) == (code, 1), stderr
+    assert re.match(f"Error: .*{text}", stderr)
+
+
+def test_a_port_in_use_is_one_line() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        code, stderr = fail(APP, "--port", str(port))
+    assert code == 1
+    assert stderr == f"Error: cannot listen on 127.0.0.1:{port}: address already in use\n"
+
+
+def test_a_module_that_raises_shows_its_own_traceback(tmp_path: Path) -> None:
+    (tmp_path / "bad_app.py").write_text("import sys\n\n\ndef f():\n    1 / 0\n\n\nf()\n")
+    code, stderr = fail("bad_app:app", cwd=tmp_path)
+    assert code == 1
+    assert stderr.startswith("Traceback (most recent call last):\n")
+    assert re.findall(r'File "(.+)", line (\d+)', stderr) == [
+        (str(tmp_path / "bad_app.py"), "8"),
+        (str(tmp_path / "bad_app.py"), "5"),
+    ]
+    assert stderr.endswith(
+        "ZeroDivisionError: division by zero\nError: importing 'bad_app' failed\n"
+    )
+
+
+def test_a_module_that_ends_the_process_does(tmp_path: Path) -> None:
+    (tmp_path / "exits_app.py").write_text("raise SystemExit(7)\n")
+    code, stderr = fail("exits_app:app", cwd=tmp_path)
+    assert (code, stderr) == (7, "")
+
+
+@pytest.mark.parametrize("name", ["httptools", "uvloop"])
+def test_a_package_that_is_not_there_is_one_line(tmp_path: Path, name: str) -> None:
+    option = {"httptools": "--http", "uvloop": "--loop"}[name]
+    # A finder at the start of the path that knows of no such package, as if it were not installed.
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys\n"
+        "class Finder:\n"
+        "    @staticmethod\n"
+        "    def find_spec(name, path=None, target=None):\n"
+        f"        if name == {name!r}:\n"
+        "            raise ModuleNotFoundError(name, name=name)\n"
+        "sys.meta_path.insert(0, Finder)\n"
+        "import importlib.util\n"
+        "real = importlib.util.find_spec\n"
+        f"importlib.util.find_spec = lambda n, p=None: None if n == {name!r} else real(n, p)\n"
+    )
+    path = os.pathsep.join([str(tmp_path), str(PACKAGE_ROOT)])
+    code, stderr = fail(APP, option, name, PYTHONPATH=path)
+    assert code == 1
+    assert stderr == f"Error: {option} {name} needs the package {name}: pip install {name}\n"
+
+
+@pytest.mark.parametrize(
+    ("option", "lines"), [("--access-log", ["GET /seen"]), ("--no-access-log", [])]
+)
+def test_the_access_log_can_be_switched_off(option: str, lines: list[str]) -> None:
+    with serve(APP, option) as server:
+        get(server.url("/seen"))
+    assert re.findall(r"GET /seen", server.stderr()) == lines
+
+
+def test_the_log_level_holds_for_the_server(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    with closing(start(APP, "--log-level", "error", "--uds", str(path))) as server:
+        server.wait_for_log("app: starting")
+        assert server.stop() == 0
+        assert "asgiws running" not in server.stderr()
+        assert "INFO" not in server.stderr()

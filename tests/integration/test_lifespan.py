@@ -1,0 +1,84 @@
+"""The application's lifespan, seen from outside: the log, the exit code, and what requests see."""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+import pytest
+
+from tests.integration.server import serve, start
+from tests.integration.test_cli import APP, fail, get
+
+
+def test_start_and_stop_surround_the_serving() -> None:
+    with serve(APP) as server:
+        text = server.stderr()
+        assert text.index("app: starting") < text.index("asgiws running on")
+        assert "app: stopping" not in text
+    text = server.stderr()
+    assert text.index("app: stopping") < text.index("app: stopped")
+
+
+def test_each_request_gets_a_shallow_copy_of_the_state() -> None:
+    with serve(APP) as server:
+        assert get(server.url("/state")) == {"shared": ["from the start"]}
+        assert get(server.url("/state")) == {"shared": ["from the start", "by a request"]}
+
+
+def test_without_lifespan_there_is_no_state() -> None:
+    with serve(APP, "--lifespan", "off") as server:
+        assert get(server.url("/state")) is None
+    assert "app: starting" not in server.stderr()
+
+
+@pytest.mark.parametrize("mode", ["auto", "on"])
+def test_a_start_that_fails_is_exit_code_3_with_the_reason(mode: str) -> None:
+    code, stderr = fail(APP, "--lifespan", mode, LIFESPAN="start-fails")
+    assert code == 3
+    assert "The application failed to start: no database" in stderr
+    assert stderr.endswith("Error: the application failed to start\n")
+    assert "running on" not in stderr
+    assert "Traceback" not in stderr
+
+
+def test_a_start_that_raises_is_no_support_for_auto() -> None:
+    with serve(APP, env={"LIFESPAN": "start-raises"}) as server:
+        assert get(server.url("/x")) == "/x"
+    assert "The application does not support lifespan (LookupError: own fault)" in server.stderr()
+
+
+def test_a_start_that_raises_is_exit_code_3_for_on() -> None:
+    code, stderr = fail(APP, "--lifespan", "on", LIFESPAN="start-raises")
+    assert code == 3
+    assert "LookupError: own fault" in stderr
+    assert stderr.endswith("Error: the application failed to start\n")
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "text"),
+    [
+        ("stop-fails", "The application failed to stop: still dirty"),
+        ("stop-raises", "LookupError: own fault"),
+    ],
+)
+def test_a_stop_that_fails_is_logged_and_ends_well(behaviour: str, text: str) -> None:
+    with serve(APP, env={"LIFESPAN": behaviour}, expect_errors=True) as server:
+        assert server.stop() == 0
+    assert text in server.stderr()
+
+
+def test_a_stop_that_hangs_is_bounded() -> None:
+    options = ("--timeout-graceful-shutdown", "500ms")
+    with serve(APP, *options, env={"LIFESPAN": "stop-hangs"}) as server:
+        assert server.stop() == 0
+    assert "The application did not end its lifespan within" in server.stderr()
+
+
+def test_a_start_that_hangs_can_be_stopped() -> None:
+    with closing(
+        start(APP, "--timeout-graceful-shutdown", "300ms", env={"LIFESPAN": "start-hangs"})
+    ) as server:
+        server.wait_for_log("app: starting")
+        assert server.stop() == 0
+        assert "Stopped, though the application had not started" in server.stderr()
+        server.assert_no_fault()

@@ -1,0 +1,1339 @@
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from asgiws.asgi import http as asgi_http
+from asgiws.asgi.errors import ApplicationError, ClientDisconnected
+from asgiws.asgi.http import HEAD_TIMEOUT, HIGH_WATER, HTTPDriver
+from asgiws.asgi.outlet import Driver, Outlet
+from asgiws.asgi.runtime import Runtime
+from asgiws.config import Config
+from asgiws.http.head import RequestHead
+from tests.unit.asgi.memory_outlet import MemoryOutlet, RecordingDriver
+
+GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+POST = b"POST / HTTP/1.1\r\nHost: a\r\n"
+WEBSOCKET = (
+    b"GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+)
+START = {"type": "http.response.start", "status": 200, "headers": []}
+BODY = {"type": "http.response.body", "body": b"ok"}
+OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
+DISCONNECT = {"type": "http.disconnect"}
+
+App = Callable[[Any, Any, Any], Awaitable[None]]
+Upgrade = Callable[[RequestHead, Outlet, HTTPDriver], Driver | None]
+
+
+def never(head: RequestHead, outlet: Outlet, driver: HTTPDriver) -> Driver | None:
+    raise AssertionError("no upgrade is expected")
+
+
+class Served:
+    """An application behind a driver on a connection in memory."""
+
+    def __init__(
+        self, app: App, upgrade: Upgrade = never, runtime: Runtime | None = None, **options: Any
+    ) -> None:
+        if runtime is None:
+            options = {"server_header": False, "date_header": False, **options}
+            config = Config(app="unused:app", **options)
+            runtime = Runtime(app, config, asyncio.get_running_loop(), None)
+        self.runtime = runtime
+        self.driver = HTTPDriver(runtime, upgrade)
+        self.outlet = MemoryOutlet(self.driver)
+        self.runtime.connections.add(self.outlet)
+
+    async def exchange(self, *reads: bytes) -> bytes:
+        """Feed each of `reads`, let the application run after it, and give what was written."""
+        for data in reads:
+            await self.outlet.feed(data)
+            await settle()
+        return self.outlet.take()
+
+
+async def settle() -> None:
+    for _ in range(12):
+        await asyncio.sleep(0)
+
+
+async def ok(scope: Any, receive: Any, send: Any) -> None:
+    await send(START)
+    await send(BODY)
+
+
+async def echo(scope: Any, receive: Any, send: Any) -> None:
+    body = b""
+    while True:
+        message = await receive()
+        assert message["type"] == "http.request"
+        body += message["body"]
+        if not message["more_body"]:
+            break
+    await send(START)
+    await send({"type": "http.response.body", "body": body})
+
+
+class Recorder:
+    """An application that keeps what it receives and waits to be told what to send."""
+
+    def __init__(self) -> None:
+        self.messages: list[Any] = []
+        self.errors: list[BaseException] = []
+        self.outbox: asyncio.Queue[Any] = asyncio.Queue()
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        reader = asyncio.create_task(self.read(receive))
+        while (message := await self.outbox.get()) is not None:
+            await self.try_to_send(send, message)
+        reader.cancel()
+
+    async def try_to_send(self, send: Any, message: Any) -> None:
+        try:
+            await send(message)
+        except Exception as error:
+            self.errors.append(error)
+
+    async def read(self, receive: Any) -> None:
+        while True:
+            self.messages.append(await receive())
+            if self.messages[-1] == DISCONNECT:
+                return
+
+    async def send(self, *messages: Any) -> None:
+        for message in messages:
+            self.outbox.put_nowait(message)
+        await settle()
+
+
+class TestRequests:
+    async def test_one(self) -> None:
+        served = Served(ok)
+        assert await served.exchange(GET) == OK
+        assert not served.outlet.ended
+        assert served.outlet.writes == 1
+        assert not served.runtime.tasks
+
+    async def test_kept_alive(self) -> None:
+        served = Served(echo)
+        for body in (b"a", b"b"):
+            data = POST + b"Content-Length: 1\r\n\r\n" + body
+            assert (await served.exchange(data)).endswith(b"\r\n\r\n" + body)
+
+    async def test_pipelined_in_order(self) -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            if scope["path"] == "/slow":
+                await asyncio.sleep(0.01)
+            await send(START)
+            await send({"type": "http.response.body", "body": scope["path"].encode()})
+
+        served = Served(app)
+        requests = [
+            b"GET %b HTTP/1.1\r\nHost: a\r\n\r\n" % path for path in (b"/slow", b"/b", b"/c")
+        ]
+        await served.outlet.feed(b"".join(requests))
+        await settle()
+        assert len(served.runtime.tasks) == 1
+        await asyncio.sleep(0.03)
+        parts = served.outlet.take().split(b"HTTP/1.1 200 OK")
+        assert [part.rpartition(b"\r\n\r\n")[2] for part in parts[1:]] == [b"/slow", b"/b", b"/c"]
+
+    async def test_byte_by_byte(self) -> None:
+        served = Served(echo)
+        data = POST + b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"
+        written = await served.exchange(*(data[i : i + 1] for i in range(len(data))))
+        assert written.endswith(b"\r\n\r\nabcde")
+
+    @pytest.mark.parametrize("http", ["httptools", "h11"])
+    async def test_parsers(self, http: str) -> None:
+        assert await Served(ok, http=http).exchange(GET) == OK
+
+    async def test_http_1_0(self) -> None:
+        served = Served(ok)
+        assert b"connection: close\r\n" in await served.exchange(b"GET / HTTP/1.0\r\n\r\n")
+        assert served.outlet.ended == "close"
+
+    async def test_connection_close(self) -> None:
+        served = Served(ok)
+        data = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+        assert b"connection: close\r\n" in await served.exchange(data)
+        assert served.outlet.ended == "close"
+
+    async def test_default_headers(self) -> None:
+        served = Served(ok, server_header=True, date_header=True, headers=[(b"X-A", b"b")])
+        written = await served.exchange(GET)
+        assert b"\r\nx-a: b\r\n" in written
+        assert b"\r\nserver: asgiws\r\n" in written
+        assert b"\r\ndate: " in written
+
+    async def test_a_foreign_upgrade_keeps_its_body(self) -> None:
+        data = POST + b"Connection: Upgrade\r\nUpgrade: h2c\r\nContent-Length: 2\r\n\r\nhi"
+        assert (await Served(echo).exchange(data)).endswith(b"\r\n\r\nhi")
+
+    async def test_the_next_request_starts_while_the_application_still_runs(self) -> None:
+        release = asyncio.Event()
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await ok(scope, receive, send)
+            await release.wait()
+
+        served = Served(app)
+        assert await served.exchange(GET, GET) == OK * 2
+        assert len(served.runtime.tasks) == 2
+        release.set()
+        await settle()
+
+
+class TestReceive:
+    async def test_the_body_as_it_comes_then_the_disconnect(self) -> None:
+        app = Recorder()
+        served = Served(app)
+        await served.exchange(POST + b"Content-Length: 6\r\n\r\nab", b"cd", b"ef")
+        assert app.messages == [
+            {"type": "http.request", "body": b"ab", "more_body": True},
+            {"type": "http.request", "body": b"cd", "more_body": True},
+            {"type": "http.request", "body": b"ef", "more_body": False},
+        ]
+        await app.send(START, BODY)
+        assert app.messages[3:] == [DISCONNECT]
+        await app.send(None)
+
+    async def test_no_body(self) -> None:
+        app = Recorder()
+        served = Served(app)
+        await served.exchange(GET)
+        assert app.messages == [{"type": "http.request", "body": b"", "more_body": False}]
+        await served.outlet.lose()
+        await settle()
+        assert app.messages[1:] == [DISCONNECT]
+        await app.send(None)
+
+    async def test_what_is_there_comes_at_once_and_joined(self) -> None:
+        seen: list[Any] = []
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await release.wait()
+            coroutine = receive()
+            with pytest.raises(StopIteration) as stopped:
+                coroutine.send(None)  # it does not suspend
+            seen.append(stopped.value.value)
+            await ok(scope, receive, send)
+
+        release = asyncio.Event()
+        served = Served(app)
+        await served.exchange(POST + b"Content-Length: 4\r\n\r\nab", b"cd")
+        release.set()
+        await settle()
+        assert seen == [{"type": "http.request", "body": b"abcd", "more_body": False}]
+
+    async def test_the_application_is_stepped_within_the_read(self) -> None:
+        app = Recorder()
+        served = Served(app)
+        await served.exchange(POST + b"Content-Length: 2\r\n\r\n")
+
+        def read() -> list[Any]:
+            served.driver.receive_data(bytearray(b"ab"), 0, 2)
+            return list(app.messages)
+
+        messages = await served.outlet.call(read)
+        assert messages == [{"type": "http.request", "body": b"ab", "more_body": False}]
+        await app.send(START, BODY, None)
+
+    async def test_disconnect_again_and_again(self) -> None:
+        seen: list[Any] = []
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await ok(scope, receive, send)
+            seen.append(await receive())
+            seen.append(await receive())
+
+        await Served(app).exchange(GET)
+        assert seen == [DISCONNECT, DISCONNECT]
+
+    async def test_the_whole_body_is_given_though_the_peer_has_gone(self) -> None:
+        seen: list[Any] = []
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await asyncio.sleep(0.01)
+            while (message := await receive()) != DISCONNECT:
+                seen.append(message)
+
+        served = Served(app)
+        await served.exchange(POST + b"Content-Length: 2\r\n\r\nab")
+        await served.outlet.lose()
+        await asyncio.sleep(0.03)
+        assert seen == [{"type": "http.request", "body": b"ab", "more_body": False}]
+
+    async def test_several_tasks_receive(self) -> None:
+        seen: list[Any] = []
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            async def read() -> None:
+                seen.append(await receive())
+
+            await asyncio.gather(read(), read())
+            await ok(scope, receive, send)
+
+        served = Served(app)
+        await served.exchange(POST + b"Content-Length: 3\r\n\r\n", b"a", b"b")
+        assert [message["body"] for message in seen] == [b"a", b"b"]
+
+    async def test_a_cancelled_receive_loses_nothing(self) -> None:
+        seen: list[Any] = []
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            for _ in range(3):
+                task = asyncio.create_task(receive())
+                await asyncio.sleep(0)
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+            seen.append(await receive())
+            await ok(scope, receive, send)
+
+        served = Served(app)
+        await served.exchange(POST + b"Content-Length: 1\r\n\r\n")
+        await served.exchange(b"x")
+        assert seen == [{"type": "http.request", "body": b"x", "more_body": False}]
+
+    async def test_cancelled_in_the_moment_of_waking(self) -> None:
+        """The read wakes the receive; its task is cancelled by another one before anything else."""
+        seen: list[Any] = []
+        tasks: list[asyncio.Task[Any]] = []
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            async def canceller() -> None:
+                await receive()
+                tasks[1].cancel()
+
+            tasks.append(asyncio.create_task(canceller()))
+            await asyncio.sleep(0)
+            tasks.append(asyncio.create_task(receive()))
+            await asyncio.gather(*tasks, return_exceptions=True)
+            seen.append(await receive())
+            await ok(scope, receive, send)
+
+        served = Served(app)
+        await served.exchange(POST + b"Content-Length: 2\r\n\r\n", b"a", b"b")
+        assert seen == [{"type": "http.request", "body": b"b", "more_body": False}]
+
+    async def test_trailers(self) -> None:
+        app = Recorder()
+        served = Served(app)
+        data = POST + b"Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nX-Sum: 1\r\n\r\n"
+        await served.exchange(data)
+        assert app.messages == [
+            {
+                "type": "http.request",
+                "body": b"a",
+                "more_body": False,
+                "trailers": [(b"x-sum", b"1")],
+            }
+        ]
+        await app.send(START, BODY, None)
+
+
+class TestRequestBackpressure:
+    async def test_reading_pauses_and_goes_on(self) -> None:
+        release = asyncio.Event()
+        sizes: list[int] = []
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await release.wait()
+            more = True
+            while more:
+                message = await receive()
+                sizes.append(len(message["body"]))
+                more = message["more_body"]
+            await ok(scope, receive, send)
+
+        served = Served(app)
+        length = 3 * HIGH_WATER
+        await served.exchange(POST + b"Content-Length: %d\r\n\r\n" % length)
+        await served.exchange(b"x" * (HIGH_WATER - 1))
+        assert served.outlet.reading
+        await served.exchange(b"x")
+        assert not served.outlet.reading
+        # One more read may be on its way; it stays unparsed.
+        await served.exchange(b"x" * HIGH_WATER)
+        assert not served.outlet.reading
+        release.set()
+        await settle()
+        assert served.outlet.reading
+        assert sizes == [HIGH_WATER, HIGH_WATER]
+        assert await served.exchange(b"x" * HIGH_WATER) == OK
+        assert sum(sizes) == length
+
+    async def test_requests_far_ahead(self) -> None:
+        app = Recorder()
+        served = Served(app)
+        many = GET * (HIGH_WATER // len(GET) + 2)
+        await served.exchange(many)
+        assert not served.outlet.reading
+        await app.send(START, BODY)
+        # The second request is served by now; the rest is under the mark again, or will be.
+        await app.send(*[START, BODY] * 3)
+        await settle()
+        await app.send(None)
+        await served.outlet.lose()
+        for task in list(served.runtime.tasks):
+            task.cancel()
+        await settle()
+
+    async def test_what_the_application_does_not_read_is_drained(self) -> None:
+        served = Served(ok)
+        data = POST + b"Content-Length: 4\r\n\r\nab"
+        assert await served.exchange(data) == OK
+        assert await served.exchange(b"cd" + GET) == OK
+        assert not served.outlet.ended
+
+    async def test_or_ends_the_connection(self) -> None:
+        served = Served(ok)
+        assert await served.exchange(POST + b"Content-Length: 100000\r\n\r\nab") == OK
+        assert not served.outlet.ended
+        await served.exchange(b"x" * 70000)
+        assert served.outlet.ended == "close"
+
+    async def test_a_paused_body_is_drained_too(self) -> None:
+        app = Recorder()
+        app.read = lambda receive: asyncio.sleep(0)  # type: ignore[method-assign, assignment]
+        served = Served(app)
+        data = POST + b"Content-Length: %d\r\n\r\n" % (HIGH_WATER + 1) + b"x" * HIGH_WATER
+        await served.exchange(data)
+        assert not served.outlet.reading
+        await app.send(START, BODY, None)
+        assert served.outlet.take() == OK
+        assert served.outlet.reading
+        app.outbox.put_nowait(START)
+        app.outbox.put_nowait(BODY)
+        assert await served.exchange(b"x" + GET) == OK
+        await app.send(None)
+
+    async def test_reading_goes_on_when_the_whole_body_was_taken(self) -> None:
+        """Or it would not be noticed that the peer goes while the response is made."""
+        app = Recorder()
+        release = asyncio.Event()
+        original = app.read
+
+        async def read(receive: Any) -> None:
+            await release.wait()
+            await original(receive)
+
+        app.read = read  # type: ignore[method-assign]
+        served = Served(app)
+        await served.exchange(POST + b"Content-Length: %d\r\n\r\n" % HIGH_WATER + b"x" * HIGH_WATER)
+        assert not served.outlet.reading
+        release.set()
+        await settle()
+        assert served.outlet.reading
+        await served.outlet.lose()
+        await settle()
+        assert app.messages[-1] == DISCONNECT
+        await app.send(None)
+
+    async def test_the_unparsed_rest_is_given_though_the_peer_has_gone(self) -> None:
+        sizes: list[int] = []
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await release.wait()
+            while (message := await receive()) != DISCONNECT:
+                sizes.append(len(message["body"]))
+
+        release = asyncio.Event()
+        served = Served(app)
+        await served.exchange(POST + b"Content-Length: %d\r\n\r\n" % (HIGH_WATER + 3))
+        await served.exchange(b"x" * HIGH_WATER, b"end")
+        await served.outlet.lose()
+        release.set()
+        await settle()
+        assert sizes == [HIGH_WATER, 3]
+
+
+class TestWriteBackpressure:
+    async def test_send_waits(self) -> None:
+        sent: list[int] = []
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await send(START)
+            for i in range(3):
+                if i == 0:
+                    served.outlet.pause_writing()
+                await send({"type": "http.response.body", "body": b"x", "more_body": i < 2})
+                sent.append(i)
+
+        served = Served(app)
+        served.outlet.pause_writing()
+        await served.outlet.feed(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        # Nothing was begun while the peer did not read.
+        await settle()
+        assert not served.runtime.tasks
+        await served.outlet.resume_writing()
+        await settle()
+        assert sent == []
+        assert len(served.outlet.take()) > 0
+        await served.outlet.resume_writing()
+        await settle()
+        assert sent == [0, 1, 2]
+
+    async def test_a_lost_peer_ends_the_wait(self) -> None:
+        seen: list[BaseException] = []
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await send(START)
+            served.outlet.pause_writing()
+            try:
+                await send({"type": "http.response.body", "body": b"x", "more_body": True})
+            except OSError as error:
+                seen.append(error)
+
+        served = Served(app)
+        await served.exchange(GET)
+        await served.outlet.lose()
+        await settle()
+        assert isinstance(seen[0], ClientDisconnected)
+
+    async def test_pipelined_requests_wait_for_the_peer_to_read(self) -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            served.outlet.pause_writing()
+            await ok(scope, receive, send)
+
+        served = Served(app)
+        assert await served.exchange(GET * 3) == OK
+        await served.outlet.resume_writing()
+        await settle()
+        assert served.outlet.take() == OK
+        await served.exchange(GET * (HIGH_WATER // len(GET) + 1))
+        assert not served.outlet.reading
+        await served.outlet.lose()
+        await settle()
+
+    async def test_an_empty_piece_writes_nothing(self) -> None:
+        app = Recorder()
+        served = Served(app)
+        await served.exchange(GET)
+        await app.send(START, {**BODY, "more_body": True})
+        writes = served.outlet.writes
+        await app.send({"type": "http.response.body", "more_body": True})
+        assert served.outlet.writes == writes
+        await app.send({"type": "http.response.body"}, None)
+        assert served.outlet.take().endswith(b"2\r\nok\r\n0\r\n\r\n")
+
+    async def test_a_large_body_is_not_copied(self) -> None:
+        body = b"x" * 100000
+        pieces: list[bytes] = []
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await send(START)
+            await send({"type": "http.response.body", "body": body})
+
+        served = Served(app)
+        served.outlet.writelines = pieces.extend  # type: ignore[method-assign, assignment]
+        await served.exchange(GET)
+        assert len(pieces) == 2
+        assert pieces[1] is body
+
+    async def test_a_buffer_that_the_application_reuses_is_copied(self) -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            buffer = bytearray(b"ab")
+            await send(START)
+            await send({"type": "http.response.body", "body": buffer, "more_body": True})
+            buffer[:] = b"cd"
+            await send({"type": "http.response.body", "body": memoryview(buffer)})
+
+        assert (await Served(app).exchange(GET)).endswith(b"2\r\nab\r\n2\r\ncd\r\n0\r\n\r\n")
+
+
+class TestContinue:
+    DATA = POST + b"Expect: 100-continue\r\nContent-Length: 2\r\n\r\n"
+
+    async def test_when_the_body_is_asked_for(self) -> None:
+        served = Served(echo)
+        assert await served.exchange(self.DATA) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        assert (await served.exchange(b"ab")).endswith(b"\r\n\r\nab")
+        assert not served.outlet.ended
+
+    async def test_not_when_it_answers_before(self) -> None:
+        served = Served(ok)
+        written = await served.exchange(self.DATA)
+        assert written.startswith(b"HTTP/1.1 200 OK\r\n")
+        assert b"connection: close\r\n" in written
+        assert served.outlet.ended == "close"
+
+    async def test_not_when_the_body_is_there(self) -> None:
+        assert b"100" not in await Served(echo).exchange(self.DATA + b"ab")
+
+
+class TestDisconnect:
+    async def test_send_raises(self) -> None:
+        app = Recorder()
+        served = Served(app)
+        await served.exchange(GET)
+        await served.outlet.lose()
+        await app.send(START, BODY, {"type": "nonsense"}, None)
+        assert [type(error) for error in app.errors] == [ClientDisconnected] * 3
+        assert isinstance(app.errors[0], OSError)
+
+    async def test_no_complaint_about_who_lets_it_through(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await receive()
+            await receive()
+            try:
+                await send(START)
+            except OSError:
+                raise ValueError("the framework's own") from None
+
+        served = Served(app)
+        caplog.set_level(logging.INFO, "asgiws.error")
+        await served.exchange(GET)
+        await served.outlet.lose()
+        await settle()
+        assert [record.levelname for record in caplog.records] == ["INFO"]
+        assert "ValueError: the client has gone: GET /" in caplog.text
+
+    async def test_an_error_of_its_own_is_logged(self, caplog: pytest.LogCaptureFixture) -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await receive()
+            await receive()
+            raise ValueError("mine")
+
+        served = Served(app)
+        await served.exchange(GET)
+        await served.outlet.lose()
+        await settle()
+        assert "ValueError: mine" in caplog.text
+
+    async def test_returning_is_fine(self, caplog: pytest.LogCaptureFixture) -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await receive()
+            await receive()
+
+        served = Served(app)
+        await served.exchange(GET)
+        await served.outlet.lose()
+        await settle()
+        assert not caplog.records
+
+    async def test_after_the_response_nothing_is_lost(self) -> None:
+        app = Recorder()
+        served = Served(app)
+        await served.exchange(GET)
+        await app.send(START, BODY)
+        await served.outlet.lose()
+        await app.send(BODY, None)
+        assert [type(error) for error in app.errors] == [ApplicationError]
+
+    async def test_without_a_request(self) -> None:
+        served = Served(ok)
+        await served.outlet.lose()
+
+
+class TestHalfClose:
+    async def test_the_response_is_sent(self) -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await asyncio.sleep(0.005)
+            await ok(scope, receive, send)
+
+        served = Served(app)
+        await served.outlet.feed(GET + GET)
+        await served.outlet.feed_eof()
+        await asyncio.sleep(0.03)
+        assert served.outlet.take() == OK * 2
+        assert served.outlet.ended == "close"
+
+    async def test_receive_tells_of_it(self) -> None:
+        app = Recorder()
+        served = Served(app)
+        await served.exchange(GET)
+        await served.outlet.feed_eof()
+        await settle()
+        assert app.messages[1:] == [DISCONNECT]
+        await app.send(START, BODY, None)
+        assert not app.errors
+        assert served.outlet.take() == OK
+
+    async def test_between_requests(self) -> None:
+        served = Served(ok)
+        await served.exchange(GET)
+        await served.outlet.feed_eof()
+        assert served.outlet.ended == "close"
+
+    async def test_within_a_head(self) -> None:
+        served = Served(ok)
+        await served.outlet.feed(b"GET /")
+        await served.outlet.feed_eof()
+        assert served.outlet.take().startswith(b"HTTP/1.1 400 Bad Request\r\n")
+        assert served.outlet.ended == "close"
+
+    async def test_within_a_body(self) -> None:
+        app = Recorder()
+        served = Served(app)
+        await served.exchange(POST + b"Content-Length: 3\r\n\r\nab")
+        await served.outlet.feed_eof()
+        await settle()
+        assert app.messages == [
+            {"type": "http.request", "body": b"ab", "more_body": True},
+            DISCONNECT,
+        ]
+        assert served.outlet.take().startswith(b"HTTP/1.1 400 Bad Request\r\n")
+        assert served.outlet.ended == "close"
+        await app.send(START, None)
+        assert [type(error) for error in app.errors] == [ClientDisconnected]
+
+    async def test_lost_within_a_body(self) -> None:
+        app = Recorder()
+        served = Served(app)
+        await served.exchange(POST + b"Content-Length: 3\r\n\r\nab")
+        await served.outlet.lose()
+        await settle()
+        assert app.messages[1:] == [DISCONNECT]
+        await app.send(None)
+
+
+class TestRefused:
+    @pytest.mark.parametrize("http", ["httptools", "h11"])
+    async def test_the_answer_says_why(self, http: str, caplog: pytest.LogCaptureFixture) -> None:
+        caplog.set_level(logging.INFO, "asgiws.error")
+        served = Served(ok, http=http)
+        assert await served.exchange(b"GET / HTTP/1.1\r\n\r\n" + GET) == (
+            b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain; charset=utf-8\r\n"
+            b"content-length: 15\r\nconnection: close\r\n\r\nno Host header\n"
+        )
+        assert served.outlet.ended == "close"
+        assert "192.0.2.1:4321 - request refused: 400, no Host header" in caplog.text
+
+    async def test_behind_a_good_one(self) -> None:
+        served = Served(ok)
+        written = await served.exchange(GET + b"\x00")
+        assert written.startswith(OK + b"HTTP/1.1 400 ")
+
+    async def test_a_bad_body_before_the_response(self) -> None:
+        app = Recorder()
+        served = Served(app)
+        await served.exchange(POST + b"Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n")
+        await app.send(START)
+        written = await served.exchange(b"x\r\n")
+        assert written.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+        assert app.messages == [
+            {"type": "http.request", "body": b"a", "more_body": True},
+            DISCONNECT,
+        ]
+        await app.send(BODY, None)
+        assert [type(error) for error in app.errors] == [ClientDisconnected]
+
+    async def test_a_bad_body_within_the_response(self) -> None:
+        app = Recorder()
+        served = Served(app)
+        await served.exchange(POST + b"Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n")
+        await app.send(START, {**BODY, "more_body": True})
+        assert (await served.exchange(b"x\r\n")).endswith(b"2\r\nok\r\n")
+        assert served.outlet.ended == "close"
+        await app.send(None)
+
+    async def test_found_when_the_application_asks(self) -> None:
+        """The bad chunk waits behind the mark, and is parsed in the application's own turn."""
+        seen: list[Any] = []
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            seen.append(len((await receive())["body"]))
+            seen.append(await receive())
+
+        served = Served(app)
+        size = HIGH_WATER
+        head = POST + b"Transfer-Encoding: chunked\r\n\r\n"
+        await served.outlet.feed(head + b"%x\r\n" % size + b"x" * size)
+        await served.outlet.feed(b"bad")
+        await settle()
+        assert seen == [size, DISCONNECT]
+        assert served.outlet.take().startswith(b"HTTP/1.1 400 Bad Request\r\n")
+
+
+class TestOrder:
+    @pytest.mark.parametrize(
+        ("messages", "error"),
+        [
+            ([BODY], "no response was started; http.response.start is expected"),
+            ([START, START], "the response was started; http.response.body is expected"),
+            ([START, BODY, BODY], "the response is complete; nothing is expected"),
+            ([START, BODY, START], "the response is complete; nothing is expected"),
+            (
+                [{**START, "trailers": True}, BODY, BODY],
+                "the body is complete; http.response.trailers is expected",
+            ),
+            ([{"type": "http.response.trailers"}], "http.response.start is expected"),
+            (
+                [{"type": "websocket.send"}],
+                "'websocket.send' was sent, but no response was started",
+            ),
+            ([{"status": 200}], "takes a message with a 'type'"),
+            (["nonsense"], "takes a message with a 'type'"),
+            ([{"type": "http.response.start"}], "has no 'status'"),
+            ([{**START, "status": "200"}], "the status of a response is an int"),
+            ([{**START, "status": 101}], "the status of a response is an int"),
+            ([{**START, "headers": [("a", "b")]}], "pairs of bytes"),
+            ([{**START, "headers": [b"abc"]}], "pairs of bytes"),
+            ([{**START, "headers": 1}], "pairs of bytes"),
+            ([{**START, "headers": [(b"a b", b"c")]}], "is not a token"),
+            ([{**START, "headers": [(b"a", b"b\r\nc: d")]}], "control character"),
+            ([{**START, "headers": [(b"a", b"b\nc")]}], "control character"),
+            ([{**START, "headers": [(b"a", b"b\x00c")]}], "control character"),
+            ([{**START, "headers": [(b"a\r\nb", b"c")]}], "is not a token"),
+            ([{**START, "headers": [(b"content-length", b"x")]}], "not a number"),
+            ([START, {**BODY, "body": "text"}], "is bytes, not str"),
+            ([START, {**BODY, "body": 5}], "is bytes, not int"),
+            ([START, {"type": "http.response.pathsend"}], "has no 'path'"),
+            ([{"type": "http.response.early_hint", "links": ["a"]}], "are bytes"),
+            ([{"type": "http.response.early_hint", "links": [b"a\r\nb"]}], "control character"),
+        ],
+    )
+    async def test_a_message_out_of_order_or_malformed(self, messages: Any, error: str) -> None:
+        app = Recorder()
+        served = Served(app)
+        await served.exchange(GET)
+        before = await served.exchange()
+        await app.send(*messages[:-1])
+        assert not app.errors
+        before = served.outlet.take()
+        await app.send(messages[-1])
+        assert [type(found) for found in app.errors] == [ApplicationError]
+        assert error in str(app.errors[0])
+        assert served.outlet.take() == b""
+        assert before in (b"", OK) or b"chunked" in before
+        await served.outlet.lose()
+        await app.send(None)
+
+    async def test_content_length(self) -> None:
+        app = Recorder()
+        served = Served(app)
+        await served.exchange(GET)
+        await app.send({**START, "headers": [(b"content-length", b"3")]}, {**BODY, "body": b"four"})
+        assert "longer than its Content-Length" in str(app.errors[0])
+        await app.send({**BODY, "more_body": True}, {**BODY, "body": b""})
+        assert "shorter than its Content-Length" in str(app.errors[1])
+        await app.send({**BODY, "body": b"3"}, None)
+        assert served.outlet.take() == b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nok3"
+
+
+class TestFailures:
+    async def test_before_the_response(self, caplog: pytest.LogCaptureFixture) -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            raise ValueError("oh no")
+
+        served = Served(app)
+        assert await served.exchange(b"GET /x?y HTTP/1.1\r\nHost: a\r\n\r\n" + GET) == (
+            b"HTTP/1.1 500 Internal Server Error\r\ncontent-type: text/plain; charset=utf-8\r\n"
+            b"content-length: 21\r\nconnection: close\r\n\r\nInternal Server Error"
+        )
+        assert served.outlet.ended == "close"
+        (record,) = (r for r in caplog.records if r.name == "asgiws.error")
+        assert record.getMessage() == "Exception in ASGI application: GET /x?y"
+        assert "ValueError: oh no" in caplog.text
+
+    async def test_behind_a_start_of_which_nothing_was_sent(self) -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await send({**START, "headers": [(b"content-length", b"9")]})
+            raise ValueError
+
+        assert (await Served(app).exchange(GET)).startswith(b"HTTP/1.1 500 ")
+
+    async def test_within_the_response(self, caplog: pytest.LogCaptureFixture) -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await send(START)
+            await send({**BODY, "more_body": True})
+            raise ValueError("oh no")
+
+        served = Served(app)
+        written = await served.exchange(GET)
+        assert written.endswith(b"\r\n\r\n2\r\nok\r\n")
+        assert served.outlet.ended == "close"
+        assert "ValueError: oh no" in caplog.text
+
+    async def test_within_a_response_that_ends_with_the_connection(self) -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await send(START)
+            await send({**BODY, "more_body": True})
+            raise ValueError
+
+        served = Served(app)
+        await served.exchange(b"GET / HTTP/1.0\r\n\r\n")
+        assert served.outlet.ended == "abort"
+
+    async def test_behind_the_response(self, caplog: pytest.LogCaptureFixture) -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await ok(scope, receive, send)
+            raise ValueError("too late")
+
+        served = Served(app)
+        assert await served.exchange(GET) == OK
+        assert "ValueError: too late" in caplog.text
+        assert not served.outlet.ended
+
+    async def test_no_response(self, caplog: pytest.LogCaptureFixture) -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            return
+
+        served = Served(app)
+        assert (await served.exchange(GET)).startswith(b"HTTP/1.1 500 ")
+        assert "returned without a response: GET /" in caplog.text
+
+    async def test_half_a_response(self, caplog: pytest.LogCaptureFixture) -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await send(START)
+            await send({**BODY, "more_body": True})
+
+        served = Served(app)
+        await served.exchange(GET)
+        assert "returned without completing its response: GET /" in caplog.text
+        assert served.outlet.ended == "close"
+
+    async def test_a_task_of_the_application_is_told(self) -> None:
+        seen: list[Any] = []
+        tasks: list[asyncio.Task[None]] = []
+
+        async def read(receive: Any) -> None:
+            seen.append(await receive())
+            seen.append(await receive())
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            tasks.append(asyncio.create_task(read(receive)))
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            raise ValueError
+
+        await Served(app).exchange(GET)
+        assert seen[1:] == [DISCONNECT]
+
+    async def test_cancelled(self, caplog: pytest.LogCaptureFixture) -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await asyncio.sleep(60)
+
+        served = Served(app)
+        await served.exchange(GET)
+        (task,) = served.runtime.tasks
+        task.cancel()
+        await settle()
+        assert task.cancelled()
+        assert served.outlet.ended == "close"
+        assert "cancelled before its response was complete: GET /" in caplog.text
+
+    async def test_cancelled_behind_the_response(self, caplog: pytest.LogCaptureFixture) -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await ok(scope, receive, send)
+            await asyncio.sleep(60)
+
+        served = Served(app)
+        await served.exchange(GET)
+        (task,) = served.runtime.tasks
+        task.cancel()
+        await settle()
+        assert not caplog.records
+        assert not served.outlet.ended
+
+    def test_system_exit_is_not_swallowed(self) -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            raise SystemExit(7)
+
+        async def main() -> None:
+            await Served(app).exchange(GET)
+
+        loop = asyncio.new_event_loop()
+        try:
+            with pytest.raises(SystemExit):
+                loop.run_until_complete(main())
+        finally:
+            for task in asyncio.all_tasks(loop):
+                task.cancel()
+            loop.run_until_complete(asyncio.sleep(0))
+            loop.close()
+
+
+class TestExtensions:
+    async def test_trailers(self) -> None:
+        app = Recorder()
+        served = Served(app)
+        await served.exchange(b"GET / HTTP/1.1\r\nHost: a\r\nTE: trailers\r\n\r\n")
+        trailers = {"type": "http.response.trailers", "headers": [(b"X", b"1")]}
+        await app.send({**START, "trailers": True}, BODY)
+        assert served.outlet.take().endswith(b"\r\n\r\n2\r\nok\r\n")
+        await app.send({**trailers, "more_trailers": True})
+        assert served.outlet.take() == b""
+        await app.send({**trailers, "headers": [(b"y", b"2")]}, None)
+        assert served.outlet.take() == b"0\r\nx: 1\r\ny: 2\r\n\r\n"
+        assert not app.errors
+        assert await served.exchange() == b""
+
+    async def test_trailers_that_are_none(self) -> None:
+        app = Recorder()
+        served = Served(app)
+        await served.exchange(GET)
+        await app.send(
+            {**START, "trailers": True}, BODY, {"type": "http.response.trailers", "headers": 5}
+        )
+        assert [type(error) for error in app.errors] == [ApplicationError]
+        await app.send({"type": "http.response.trailers"}, None)
+        assert served.outlet.take().endswith(b"0\r\n\r\n")
+
+    async def test_trailers_to_http_1_0(self) -> None:
+        app = Recorder()
+        served = Served(app)
+        await served.exchange(b"GET / HTTP/1.0\r\n\r\n")
+        await app.send({**START, "trailers": True}, BODY, {"type": "http.response.trailers"}, None)
+        assert not app.errors
+        assert served.outlet.take().endswith(b"\r\n\r\nok")
+        assert served.outlet.ended == "close"
+
+    async def test_early_hint(self) -> None:
+        app = Recorder()
+        served = Served(app)
+        await served.exchange(GET)
+        await app.send(
+            {"type": "http.response.early_hint", "links": [b"</a>", b"</b>"]}, START, BODY
+        )
+        assert served.outlet.take() == (
+            b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\nlink: </b>\r\n\r\n" + OK
+        )
+        await app.send(None)
+
+    async def test_early_hint_to_http_1_0(self) -> None:
+        app = Recorder()
+        served = Served(app)
+        await served.exchange(b"GET / HTTP/1.0\r\n\r\n")
+        await app.send({"type": "http.response.early_hint", "links": [b"</a>"]})
+        assert served.outlet.take() == b""
+        assert not app.errors
+        await app.send(START, BODY, None)
+
+    async def test_pathsend(self, tmp_path: Path) -> None:
+        path = tmp_path / "file"
+        path.write_bytes(b"content")
+        app = Recorder()
+        served = Served(app)
+        await served.exchange(GET)
+        await app.send(START, {"type": "http.response.pathsend", "path": str(path)}, None)
+        assert served.outlet.take() == b"HTTP/1.1 200 OK\r\ncontent-length: 7\r\n\r\ncontent"
+        assert served.outlet.files == [str(path)]
+        assert not app.errors
+
+    async def test_pathsend_behind_a_piece(self, tmp_path: Path) -> None:
+        path = tmp_path / "file"
+        path.write_bytes(b"content")
+        app = Recorder()
+        served = Served(app)
+        await served.exchange(GET)
+        pathsend = {"type": "http.response.pathsend", "path": str(path)}
+        await app.send(START, {**BODY, "more_body": True}, pathsend, None)
+        assert served.outlet.take().endswith(b"2\r\nok\r\n7\r\ncontent\r\n0\r\n\r\n")
+
+    async def test_pathsend_of_an_empty_file(self, tmp_path: Path) -> None:
+        path = tmp_path / "file"
+        path.touch()
+        app = Recorder()
+        served = Served(app)
+        pathsend = {"type": "http.response.pathsend", "path": str(path)}
+        await served.exchange(GET)
+        await app.send(START, {**BODY, "more_body": True}, pathsend, None)
+        assert served.outlet.take().endswith(b"2\r\nok\r\n0\r\n\r\n")
+        assert served.outlet.files == []
+
+    async def test_pathsend_to_head(self, tmp_path: Path) -> None:
+        path = tmp_path / "file"
+        path.write_bytes(b"content")
+        app = Recorder()
+        served = Served(app)
+        await served.exchange(b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n")
+        await app.send(START, {"type": "http.response.pathsend", "path": str(path)}, None)
+        assert served.outlet.take() == b"HTTP/1.1 200 OK\r\ncontent-length: 7\r\n\r\n"
+        assert served.outlet.files == []
+
+    async def test_pathsend_of_what_is_no_file(self, tmp_path: Path) -> None:
+        app = Recorder()
+        served = Served(app)
+        await served.exchange(GET)
+        for path in (tmp_path, tmp_path / "missing", "a\0b"):
+            await app.send(START, {"type": "http.response.pathsend", "path": str(path)})
+        kinds = {type(error) for error in app.errors}
+        assert kinds == {ApplicationError}
+        assert served.outlet.take() == b""
+        await app.send(BODY, None)
+        assert served.outlet.take() == OK
+
+    async def test_pathsend_that_fails_on_the_way(self, tmp_path: Path) -> None:
+        path = tmp_path / "file"
+        path.write_bytes(b"content")
+        app = Recorder()
+        served = Served(app)
+        served.outlet.file_error = PermissionError("no")
+        await served.exchange(GET)
+        pathsend = {"type": "http.response.pathsend", "path": str(path)}
+        await app.send(START, pathsend, BODY, None)
+        assert [str(error) for error in app.errors] == [
+            "http.response.pathsend: no",
+            "'http.response.body' was sent, but a file is being sent; "
+            "nothing is expected until send() returns",
+        ]
+        assert served.outlet.ended == "close"
+
+    async def test_pathsend_of_a_file_that_changes(self, tmp_path: Path) -> None:
+        path = tmp_path / "file"
+        path.write_bytes(b"content")
+
+        class Growing(Recorder):
+            async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+                asyncio.get_running_loop().call_soon(path.write_bytes, b"content and more")
+                await super().__call__(scope, receive, send)
+
+        app = Growing()
+        served = Served(app)
+        original = served.outlet.send_file
+
+        async def send_file(name: str) -> None:
+            await original(name)
+            path.write_bytes(b"")
+
+        served.outlet.send_file = send_file  # type: ignore[method-assign]
+        await served.exchange(GET)
+        await app.send(START, {"type": "http.response.pathsend", "path": str(path)}, None)
+        assert "the file changed" in str(app.errors[0])
+        assert served.outlet.ended == "close"
+
+    async def test_pathsend_to_a_peer_that_goes(self, tmp_path: Path) -> None:
+        path = tmp_path / "file"
+        path.write_bytes(b"content")
+        app = Recorder()
+        served = Served(app)
+
+        async def send_file(name: str) -> None:
+            await served.outlet.lose()
+
+        served.outlet.send_file = send_file  # type: ignore[method-assign]
+        await served.exchange(GET)
+        await app.send(START, {"type": "http.response.pathsend", "path": str(path)}, None)
+        assert [type(error) for error in app.errors] == [ClientDisconnected]
+
+
+class TestUpgrade:
+    async def test_handed_over_with_the_tail(self) -> None:
+        session = RecordingDriver()
+        heads: list[RequestHead] = []
+
+        def upgrade(head: RequestHead, outlet: Outlet, driver: HTTPDriver) -> Driver:
+            heads.append(head)
+            assert outlet is served.outlet
+            assert driver is served.driver
+            return session
+
+        served = Served(ok, upgrade)
+        assert await served.exchange(GET) == OK
+        assert await served.exchange(WEBSOCKET + b"\x81\x80tail") == b""
+        assert heads[0].target == b"/ws"
+        assert session.calls == [("connected", served.outlet), ("data", b"\x81\x80tail")]
+        await served.outlet.feed(b"more")
+        assert session.calls[2:] == [("data", b"more")]
+
+    async def test_the_session_answers_through_http(self) -> None:
+        class Session(RecordingDriver):
+            def connected(self, outlet: Outlet) -> None:
+                outlet.write(served.driver.http.switch_protocols([(b"upgrade", b"websocket")]))
+
+        served = Served(ok, lambda head, outlet, driver: Session())
+        assert await served.exchange(WEBSOCKET) == (
+            b"HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\r\n"
+        )
+
+    async def test_the_session_finds_the_connection_reading(self) -> None:
+        served = Served(ok, lambda head, outlet, driver: RecordingDriver())
+        await served.exchange(GET + WEBSOCKET + b"x" * HIGH_WATER)
+        assert served.outlet.handed_over[0][1] == b"x" * HIGH_WATER
+        assert served.outlet.reading
+
+    async def test_refused(self) -> None:
+        def upgrade(head: RequestHead, outlet: Outlet, driver: HTTPDriver) -> None:
+            driver.respond(426, [(b"sec-websocket-version", b"13")], b"no")
+
+        served = Served(ok, upgrade)
+        assert await served.exchange(WEBSOCKET + GET) == (
+            b"HTTP/1.1 426 Upgrade Required\r\nsec-websocket-version: 13\r\n"
+            b"content-length: 2\r\n\r\nno" + OK
+        )
+        assert not served.outlet.handed_over
+
+    @pytest.mark.parametrize(
+        "data",
+        [
+            WEBSOCKET.replace(b"GET", b"POST"),
+            WEBSOCKET.replace(b"websocket", b"h2c"),
+            WEBSOCKET.replace(b"HTTP/1.1", b"HTTP/1.0"),
+            WEBSOCKET.replace(b"\r\n\r\n", b"\r\nContent-Length: 1\r\n\r\na"),
+        ],
+    )
+    async def test_ignored(self, data: bytes) -> None:
+        assert (await Served(ok).exchange(data)).endswith(b"\r\n\r\nok")
+
+
+class TestTimeouts:
+    async def test_a_silent_connection_is_closed_without_a_word(self) -> None:
+        served = Served(ok)
+        now = served.outlet.loop.time()
+        (when,) = served.outlet.check_times
+        assert when == pytest.approx(now + HEAD_TIMEOUT, abs=1)
+        assert await served.outlet.tick(when - 1) == when
+        assert not served.outlet.ended
+        assert await served.outlet.tick(when) == 0.0
+        assert served.outlet.ended == "close"
+        assert served.outlet.take() == b""
+
+    async def test_a_slow_head_gets_408(self) -> None:
+        served = Served(ok)
+        (when,) = served.outlet.check_times
+        await served.outlet.feed(b"GET /")
+        assert served.outlet.check_times == [when]
+        await served.outlet.feed(b"x")
+        await served.outlet.tick(when)
+        written = served.outlet.take()
+        assert written.startswith(b"HTTP/1.1 408 Request Timeout\r\n")
+        assert served.outlet.ended == "close"
+
+    async def test_a_later_slow_head(self) -> None:
+        served = Served(ok, timeout_keep_alive=5)
+        await served.exchange(GET)
+        now = served.outlet.loop.time()
+        assert served.outlet.check_times[-1] == pytest.approx(now + 5, abs=1)
+        await served.outlet.feed(b"GET")
+        # The check that was asked for comes, and finds that there is more time.
+        assert await served.outlet.tick(now + 6) == pytest.approx(now + HEAD_TIMEOUT, abs=1)
+        await served.outlet.tick(now + HEAD_TIMEOUT + 1)
+        assert served.outlet.take().startswith(b"HTTP/1.1 408 ")
+
+    async def test_keep_alive(self) -> None:
+        served = Served(ok, timeout_keep_alive=5)
+        now = served.outlet.loop.time()
+        for _ in range(3):
+            await served.exchange(GET)
+        # From the second request on a check is on its way already.
+        assert len(served.outlet.check_times) == 2
+        when = await served.outlet.tick(now + 4)
+        assert when == pytest.approx(now + 5, abs=1)
+        await served.outlet.tick(when)
+        assert served.outlet.ended == "close"
+        assert served.outlet.take() == b""
+
+    async def test_not_while_a_request_is_served(self) -> None:
+        app = Recorder()
+        served = Served(app)
+        await served.exchange(GET)
+        assert await served.outlet.tick(served.outlet.loop.time() + 1000) == 0.0
+        assert not served.outlet.ended
+        await app.send(START, BODY, None)
+        assert served.outlet.check_times[-1] == pytest.approx(served.outlet.loop.time() + 5, abs=1)
+
+    async def test_a_body_that_is_drained_is_waited_for_as_a_request_is(self) -> None:
+        served = Served(ok)
+        await served.exchange(POST + b"Content-Length: 9\r\n\r\n")
+        await served.outlet.tick(served.outlet.loop.time() + 6)
+        assert served.outlet.ended == "close"
+
+
+class TestShutdown:
+    async def test_idle(self) -> None:
+        served = Served(ok)
+        await served.outlet.shutdown()
+        assert served.outlet.ended == "close"
+
+    async def test_within_a_head(self) -> None:
+        served = Served(ok)
+        await served.outlet.feed(b"GET /")
+        await served.outlet.shutdown()
+        assert served.outlet.ended == "close"
+
+    async def test_within_a_request(self) -> None:
+        app = Recorder()
+        served = Served(app)
+        await served.exchange(GET + GET)
+        await served.outlet.shutdown()
+        assert not served.outlet.ended
+        await app.send(START, BODY, None)
+        assert b"connection: close\r\n" in served.outlet.take()
+        assert served.outlet.ended == "close"
+        assert not served.runtime.tasks
+
+    async def test_within_a_response(self) -> None:
+        app = Recorder()
+        served = Served(app)
+        await served.exchange(GET + GET)
+        await app.send(START, {**BODY, "more_body": True})
+        await served.outlet.shutdown()
+        await app.send(BODY, None)
+        assert served.outlet.ended == "close"
+        assert not served.runtime.tasks
+
+
+class TestLimitConcurrency:
+    async def test_tasks(self, caplog: pytest.LogCaptureFixture) -> None:
+        app = Recorder()
+        served = Served(app, limit_concurrency=1)
+        await served.exchange(GET)
+        served.runtime.connections.clear()
+        second = Served(app, runtime=served.runtime)
+        written = await second.exchange(GET)
+        assert written.startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
+        assert written.endswith(b"\r\n\r\nService Unavailable")
+        assert second.outlet.ended == "close"
+        assert "Exceeded concurrency limit." in caplog.text
+        await app.send(START, BODY, None)
+        assert served.outlet.take() == OK
+
+    async def test_connections(self) -> None:
+        first = Served(ok, limit_concurrency=2)
+        second = Served(ok, runtime=first.runtime)
+        assert await second.exchange(GET) == OK
+        third = Served(ok, runtime=first.runtime)
+        assert (await third.exchange(GET)).startswith(b"HTTP/1.1 503 ")
+
+    async def test_websockets_count(self) -> None:
+        served = Served(ok, limit_concurrency=1)
+        served.runtime.connections.add(object())
+        assert (await served.exchange(WEBSOCKET)).startswith(b"HTTP/1.1 503 ")
+
+
+class TestAccessLog:
+    @pytest.fixture(autouse=True)
+    def _level(self, caplog: pytest.LogCaptureFixture) -> None:
+        caplog.set_level(logging.INFO, "asgiws.access")
+
+    async def test_line(self, caplog: pytest.LogCaptureFixture) -> None:
+        served = Served(ok, root_path="/r")
+        await served.exchange(b"GET /a%20b?c HTTP/1.1\r\nHost: a\r\n\r\n")
+        (record,) = caplog.records
+        assert record.name == "asgiws.access"
+        assert record.getMessage() == '192.0.2.1:4321 - "GET /r/a%20b?c HTTP/1.1" 200'
+        assert record.args == ("192.0.2.1:4321", "GET", "/r/a%20b?c", "1.1", 200)
+
+    async def test_when_the_response_is_complete(self, caplog: pytest.LogCaptureFixture) -> None:
+        app = Recorder()
+        served = Served(app)
+        await served.exchange(GET)
+        await app.send(START, {**BODY, "more_body": True})
+        assert not caplog.records
+        await app.send(BODY, None)
+        assert len(caplog.records) == 1
+
+    async def test_off(self, caplog: pytest.LogCaptureFixture) -> None:
+        await Served(ok, access_log=False).exchange(GET)
+        assert not caplog.records
+
+    async def test_no_address(self, caplog: pytest.LogCaptureFixture) -> None:
+        served = Served(ok)
+        served.outlet.client = None
+        await served.exchange(GET)
+        assert caplog.records[0].getMessage() == ' - "GET / HTTP/1.1" 200'
+
+
+def test_the_module_says_how_a_half_close_is_taken() -> None:
+    assert "Half-close." in (asgi_http.__doc__ or "")

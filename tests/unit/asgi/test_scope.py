@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from asgiws.asgi.runtime import Runtime
+from asgiws.asgi.scope import decode_path, http_scope, websocket_scope
+from asgiws.config import Config
+from asgiws.http.head import RequestHead
+from asgiws.http.parser import make_parser
+from asgiws.http.semantics import make_head
+from tests.unit.asgi.memory_outlet import MemoryOutlet, RecordingDriver
+
+
+async def nothing(scope: Any, receive: Any, send: Any) -> None:
+    raise AssertionError("it is not called here")
+
+
+def make_runtime(state: dict[str, Any] | None = None, **options: Any) -> Runtime:
+    config = Config(app="unused:app", **options)
+    return Runtime(nothing, config, asyncio.get_running_loop(), state)
+
+
+def parse(data: bytes) -> RequestHead:
+    return make_head(*make_parser("auto").parse(data))
+
+
+def outlet(**facts: Any) -> MemoryOutlet:
+    return MemoryOutlet(RecordingDriver(), **facts)
+
+
+async def test_http() -> None:
+    head = parse(b"GET /a%20b/%C3%A4?x=%20 HTTP/1.1\r\nHost: h\r\nX-Y: Z\r\n\r\n")
+    scope = http_scope(make_runtime(), head, outlet())
+    assert scope == {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.5"},
+        "http_version": "1.1",
+        "method": "GET",
+        "scheme": "http",
+        "path": "/a b/ä",
+        "raw_path": b"/a%20b/%C3%A4",
+        "query_string": b"x=%20",
+        "root_path": "",
+        "headers": [(b"host", b"h"), (b"x-y", b"Z")],
+        "client": ("192.0.2.1", 4321),
+        "server": ("192.0.2.2", 80),
+        "extensions": {
+            "http.response.pathsend": {},
+            "http.response.trailers": {},
+            "http.response.early_hint": {},
+            "asgiws.http.request.trailers": {},
+        },
+    }
+    assert type(scope["client"]) is tuple
+    assert type(scope["client"][1]) is int
+
+
+async def test_http_1_0_has_no_trailers_and_hints() -> None:
+    scope = http_scope(make_runtime(), parse(b"GET / HTTP/1.0\r\n\r\n"), outlet())
+    assert scope["http_version"] == "1.0"
+    assert scope["headers"] == []
+    assert scope["extensions"] == {"http.response.pathsend": {}}
+
+
+async def test_websocket() -> None:
+    head = parse(b"GET /chat HTTP/1.1\r\nHost: h\r\n\r\n")
+    scope = websocket_scope(make_runtime(), head, outlet(), ["a", "b"])
+    assert scope == {
+        "type": "websocket",
+        "asgi": {"version": "3.0", "spec_version": "2.5"},
+        "http_version": "1.1",
+        "scheme": "ws",
+        "path": "/chat",
+        "raw_path": b"/chat",
+        "query_string": b"",
+        "root_path": "",
+        "headers": [(b"host", b"h")],
+        "client": ("192.0.2.1", 4321),
+        "server": ("192.0.2.2", 80),
+        "subprotocols": ["a", "b"],
+        "extensions": {"websocket.http.response": {}},
+    }
+
+
+async def test_schemes_under_tls() -> None:
+    head = parse(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+    runtime = make_runtime()
+    secure = outlet(secure=True)
+    assert http_scope(runtime, head, secure)["scheme"] == "https"
+    assert websocket_scope(runtime, head, secure, [])["scheme"] == "wss"
+
+
+async def test_a_unix_socket() -> None:
+    head = parse(b"GET / HTTP/1.1\r\nHost:\r\n\r\n")
+    scope = http_scope(make_runtime(), head, outlet(client=None, server=("/run/a.sock", None)))
+    assert scope["client"] is None
+    assert scope["server"] == ("/run/a.sock", None)
+
+
+async def test_root_path_begins_the_path_but_not_raw_path() -> None:
+    runtime = make_runtime(root_path="/api")
+    scope = http_scope(runtime, parse(b"GET /x HTTP/1.1\r\nHost: h\r\n\r\n"), outlet())
+    assert scope["root_path"] == "/api"
+    assert scope["path"] == "/api/x"
+    assert scope["raw_path"] == b"/x"
+    scope = http_scope(runtime, parse(b"OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n"), outlet())
+    assert scope["path"] == "*"
+
+
+async def test_absolute_form() -> None:
+    head = parse(b"GET http://example.org?q HTTP/1.1\r\nHost: h\r\n\r\n")
+    scope = http_scope(make_runtime(), head, outlet())
+    assert scope["path"] == "/"
+    assert scope["raw_path"] == b"/"
+    assert scope["query_string"] == b"q"
+    assert scope["headers"] == [(b"host", b"example.org")]
+
+
+async def test_state_is_a_shallow_copy() -> None:
+    shared: list[int] = []
+    runtime = make_runtime({"shared": shared})
+    head = parse(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+    first = http_scope(runtime, head, outlet())
+    first["state"]["mine"] = 1
+    first["state"]["shared"].append(2)
+    assert websocket_scope(runtime, head, outlet(), [])["state"] == {"shared": [2]}
+
+
+async def test_no_state_without_lifespan() -> None:
+    head = parse(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+    assert "state" not in http_scope(make_runtime(), head, outlet())
+    assert http_scope(make_runtime({}), head, outlet())["state"] == {}
+
+
+async def test_what_an_application_may_change_is_its_own() -> None:
+    runtime = make_runtime()
+    data = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"
+    first = http_scope(runtime, parse(data), outlet())
+    second = http_scope(runtime, parse(data), outlet())
+    for key in ("asgi", "headers", "extensions"):
+        assert first[key] is not second[key]
+
+
+@pytest.mark.parametrize(
+    ("raw", "path"),
+    [
+        (b"/", "/"),
+        (b"/a+b", "/a+b"),
+        (b"/%41%2f%2F", "/A//"),
+        (b"/%E2%82%AC", "/€"),
+        (b"/%ff", "/\ufffd"),
+        (b"/%zz%4", "/%zz%4"),
+        (b"/%00", "/\x00"),
+    ],
+)
+def test_decode_path(raw: bytes, path: str) -> None:
+    assert decode_path(raw) == path

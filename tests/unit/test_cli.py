@@ -1,0 +1,278 @@
+"""The command line: every option, the help, the version, and how the process ends."""
+
+from __future__ import annotations
+
+import os
+import re
+import runpy
+import signal
+import sys
+import threading
+from typing import Any
+
+import pytest
+
+from asgiws import cli, config
+from asgiws.config import OPTIONS, Config, Option, StartError
+from asgiws.server.server import Server
+
+
+@pytest.fixture(autouse=True)
+def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.startswith("ASGIWS_"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def served(monkeypatch: pytest.MonkeyPatch) -> list[Config]:
+    """The configurations that would have been served."""
+    result: list[Config] = []
+
+    def run_server(server: Server) -> int:
+        result.append(server.config)
+        return 0
+
+    monkeypatch.setattr(cli, "run_server", run_server)
+    return result
+
+
+def call(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as caught:
+        cli.main(arguments)
+    assert isinstance(caught.value.code, int)
+    return caught.value.code
+
+
+#: A value for each option that is not its default, as text and as it arrives.
+VALUES: dict[str, tuple[str | None, Any]] = {
+    "factory": (None, True),
+    "app_dir": ("/", "/"),
+    "env_file": (os.devnull, os.devnull),
+    "lifespan": ("on", "on"),
+    "root_path": ("/api/", "/api"),
+    "loop": ("asyncio", "asyncio"),
+    "host": ("::1", "::1"),
+    "port": ("0", 0),
+    "uds": ("/run/x", "/run/x"),
+    "fd": ("3", 3),
+    "backlog": ("7", 7),
+    "http": ("h11", "h11"),
+    "headers": ("X-A: b", [(b"x-a", b"b")]),
+    "server_header": (None, False),
+    "date_header": (None, False),
+    "ws_max_size": ("1KiB", 1024),
+    "ws_ping_interval": ("none", 0.0),
+    "ws_ping_timeout": ("1m", 60.0),
+    "ws_close_timeout": ("500ms", 0.5),
+    "ws_per_message_deflate": ("false", False),
+    "timeout_keep_alive": ("9", 9.0),
+    "timeout_graceful_shutdown": ("9s", 9.0),
+    "limit_concurrency": ("9", 9),
+    "ssl_certfile": ("c", "c"),
+    "ssl_keyfile": ("k", "k"),
+    "ssl_keyfile_password": ("p", "p"),
+    "log_level": ("trace", "trace"),
+    "access_log": (None, False),
+    "use_colors": (None, False),
+}
+
+
+@pytest.mark.parametrize("option", OPTIONS[1:], ids=lambda option: option.name)
+def test_every_option_arrives(served: list[Config], option: Option) -> None:
+    text, value = VALUES[option.name]
+    arguments = [option.flags[-1], *([] if text is None else [text])]
+    if option.group == config.TLS and option.name != "ssl_certfile":
+        arguments += ["--ssl-certfile", "c"]
+    assert call("main:app", *arguments) == 0
+    assert getattr(served[0], option.name) == value
+    assert value != option.default
+    others = [other for other in OPTIONS[1:] if other.name not in (option.name, "ssl_certfile")]
+    assert all(getattr(served[0], other.name) == other.default for other in others)
+
+
+@pytest.mark.parametrize("name", ["server_header", "date_header", "access_log", "use_colors"])
+def test_a_flag_can_be_switched_on_against_the_environment(
+    served: list[Config], monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(f"ASGIWS_{name.upper()}", "false")
+    call("main:app")
+    call("main:app", "--" + name.replace("_", "-"))
+    assert [getattr(item, name) for item in served] == [False, True]
+
+
+def test_headers_are_gathered(served: list[Config]) -> None:
+    call("main:app", "--header", "X-A: b", "--header", "X-C:d")
+    assert served[0].headers == [(b"x-a", b"b"), (b"x-c", b"d")]
+
+
+def test_the_environment_gives_what_the_command_line_leaves_open(
+    served: list[Config], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ASGIWS_APP", "env:app")
+    monkeypatch.setenv("ASGIWS_PORT", "81")
+    call("--backlog", "5")
+    call("main:app", "--port", "82")
+    assert [(item.app, item.port, item.backlog) for item in served] == [
+        ("env:app", 81, 5),
+        ("main:app", 82, 2048),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ([], "no application is given; expected module:attribute, as in main:app"),
+        (
+            ["main:app", "--port", "x"],
+            "Invalid value for '--port': 'x' is not allowed; expected a ",
+        ),
+        (["main:app", "--prot", "1"], "No such option"),
+        (["main:app", "other:app"], "Got unexpected extra argument"),
+        (["main:app", "--uds", "x", "--port", "1"], "uds and port exclude each other"),
+        (["main:app", "--header", "x"], "Invalid value for '--header': 'x' is not allowed"),
+        (["main:app", "--ws-ping-timeout"], "Option '--ws-ping-timeout' requires an argument"),
+    ],
+)
+def test_bad_usage_is_one_line_and_exit_code_2(
+    arguments: list[str], text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(*arguments) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(f"Error: {text}")
+    assert err.count("\n") == 1
+
+
+def test_a_password_is_not_repeated(capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("main:app", "--ssl-keyfile-password", "geheim\0") == 2
+    text = capsys.readouterr().err
+    assert "'--ssl-keyfile-password': *** is not allowed" in text
+    assert "geheim" not in text
+
+
+def test_a_bad_variable_is_told_by_its_name(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ASGIWS_PORT", "many")
+    assert call("main:app") == 2
+    assert capsys.readouterr().err.startswith(
+        "Error: ASGIWS_PORT: 'many' is not allowed; expected "
+    )
+
+
+@pytest.mark.parametrize("flag", ["--help", "-h"])
+def test_the_help_shows_every_option_in_its_group(
+    flag: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(flag) == 0
+    text = capsys.readouterr().out
+    sections = re.findall(r"^(\w[\w ]*):$", text, re.M)
+    assert sections == [*config.GROUPS, "Other"]
+    joined = " ".join(text.split())
+    for option in OPTIONS[1:]:
+        for name in option.flags:
+            assert re.search(rf"{name}\b", text)
+        assert option.help in joined
+    assert text.count("MODULE:ATTRIBUTE") == 1
+
+
+def test_the_version_names_what_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("--version") == 0
+    lines = capsys.readouterr().out.splitlines()
+    from asgiws import __version__
+
+    assert lines[0] == f"asgiws {__version__}"
+    assert [line.split()[0] for line in lines[1:]] == ["python", "loop", "parser", "compiled"]
+    assert sys.version.split()[0] in lines[1]
+
+
+@pytest.mark.parametrize(
+    ("names", "line"),
+    [
+        (["asgiws.websocket.mask", "asgiws.x"], "compiled  websocket.mask, x"),
+        ([], "compiled  nothing (pure Python)"),
+    ],
+)
+def test_the_version_names_the_compiled_modules(
+    monkeypatch: pytest.MonkeyPatch, names: list[str], line: str
+) -> None:
+    monkeypatch.setattr(cli._extensions, "compiled", lambda: names)
+    assert cli.version_text().splitlines()[-1] == line
+
+
+def test_the_version_without_uvloop(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "uvloop", None)
+    assert "loop      asyncio\n" in cli.version_text()
+
+
+@pytest.mark.parametrize("code", [0, 1, 3, 143])
+def test_the_exit_code_is_that_of_the_server(monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    monkeypatch.setattr(cli, "run_server", lambda server: code)
+    assert call("main:app") == code
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), StartError("no such luck")])
+def test_what_interrupts_the_start(
+    monkeypatch: pytest.MonkeyPatch, error: BaseException, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run_server(server: Server) -> int:
+        raise error
+
+    monkeypatch.setattr(cli, "run_server", run_server)
+    if isinstance(error, KeyboardInterrupt):
+        assert call("main:app") == 128 + signal.SIGINT
+        assert capsys.readouterr().err == ""
+    else:
+        assert call("main:app") == 1
+        assert capsys.readouterr().err == "Error: no such luck\n"
+
+
+def test_python_m_is_the_same(monkeypatch: pytest.MonkeyPatch, served: list[Config]) -> None:
+    monkeypatch.setattr(sys, "argv", ["asgiws", "main:app", "--port", "5"])
+    with pytest.raises(SystemExit) as caught:
+        runpy.run_module("asgiws", run_name="__main__")
+    assert caught.value.code == 0
+    assert served[0].port == 5
+
+
+def test_a_thread_that_never_ends_is_left_behind(
+    monkeypatch: pytest.MonkeyPatch, served: list[Config], capsys: pytest.CaptureFixture[str]
+) -> None:
+    ended: list[int] = []
+    left = threading.Event()
+    release = threading.Event()
+
+    def leave(code: int) -> None:
+        ended.append(code)
+        left.set()
+
+    monkeypatch.setattr(os, "_exit", leave)
+    monkeypatch.setattr(cli, "LEAST_FOR_THREADS", 0.01)
+    thread = threading.Thread(target=release.wait, name="stuck-one")
+    thread.start()
+    try:
+        assert call("main:app") == 0
+        assert left.wait(30)
+    finally:
+        release.set()
+        thread.join()
+    assert ended == [0]
+    assert "Error: ended without waiting for threads: stuck-one\n" in capsys.readouterr().err
+
+
+def test_a_thread_that_ends_in_time_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch, served: list[Config]
+) -> None:
+    ended: list[int] = []
+    release = threading.Event()
+    monkeypatch.setattr(os, "_exit", ended.append)
+    thread = threading.Thread(target=release.wait)
+    thread.start()
+    assert call("main:app") == 0
+    release.set()
+    thread.join()
+    for watcher in threading.enumerate():
+        if watcher.name == "asgiws-end":
+            watcher.join(30)
+    assert ended == []

@@ -1,0 +1,82 @@
+"""The documentation says what is true: the tests it names exist, and its generated parts are up to date.
+
+`python -m tests.unit.test_docs` writes the generated parts anew.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from asgiws.websocket.states import TRANSITIONS, Effect, State, Trigger
+
+ROOT = Path(__file__).resolve().parents[2]
+BEHAVIOUR = ROOT / "docs" / "behaviour.md"
+REFERENCE = re.compile(r"`([\w/]+\.py)::(\w+)`")
+BLOCK = re.compile(r"(<!-- states: .*? -->\n).*?(<!-- end of states -->)", re.DOTALL)
+WORDS = {
+    Effect.SEND_RESPONSE: "answer the handshake",
+    Effect.SEND_CLOSE: "send close",
+    Effect.START_DEADLINE: "start the deadline",
+    Effect.END_TCP: "end TCP",
+    Effect.ABORT_TCP: "abort TCP",
+    Effect.DISCONNECT: "tell the application",
+}
+
+
+def state_table() -> str:
+    """TRANSITIONS as a table in Markdown."""
+    lines = [
+        "| state | " + " | ".join(trigger.value for trigger in Trigger) + " |",
+        "|---" * (len(Trigger) + 1) + "|",
+    ]
+    for state in State:
+        cells = []
+        for trigger in Trigger:
+            transition = TRANSITIONS.get((state, trigger))
+            if transition is None:
+                cells.append("error")
+            elif transition.effect is Effect.NOTHING:
+                cells.append("ignored")
+            else:
+                effects = ", ".join(word for effect, word in WORDS.items() if effect in transition.effect)
+                cells.append(f"{transition.target.name}: {effects}")
+        lines.append(f"| {state.name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def with_state_table(text: str) -> str:
+    return BLOCK.sub(lambda match: f"{match[1]}\n{state_table()}\n{match[2]}", text)
+
+
+def test_the_state_table_is_the_one_in_the_code() -> None:
+    text = BEHAVIOUR.read_text("utf-8")
+    assert text == with_state_table(text)
+
+
+@pytest.mark.parametrize(
+    ("file", "name"), sorted(set(REFERENCE.findall(BEHAVIOUR.read_text("utf-8"))))
+)
+def test_a_test_that_is_named_exists(file: str, name: str) -> None:
+    path = ROOT / file if "/" in file else ROOT / "tests" / "integration" / file
+    assert re.search(rf"^(async )?def {name}\(", path.read_text("utf-8"), re.MULTILINE)
+
+
+def test_links_lead_somewhere() -> None:
+    for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\(([^)#]+)", page.read_text("utf-8")):
+            if not target.startswith("http"):
+                assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_the_readme_has_its_two_commands() -> None:
+    commands = re.findall(r"^```sh\n(.+)\n```$", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE)
+    assert len(commands) == 2
+    assert commands[0].endswith("asgiws examples.chat:app")
+    assert commands[1].endswith("-m pytest")
+
+
+if __name__ == "__main__":
+    BEHAVIOUR.write_text(with_state_table(BEHAVIOUR.read_text("utf-8")), "utf-8")
