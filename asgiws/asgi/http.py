@@ -161,11 +161,9 @@ class HTTPDriver(Driver):
             self._cycle.half_closed(True)
 
     def connection_lost(self) -> None:
-        cycle = self._cycle
-        if cycle is not None:
-            # What has arrived of the body is still given out, from here and from what is unparsed.
-            self.http.receive_eof()
-            cycle.disconnect(True)
+        # The cycle stays: what has arrived of the body is still given out, the unparsed rest too.
+        if self._cycle is not None:
+            self._cycle.disconnect(True)
 
     def writable(self) -> None:
         self._pump(True)
@@ -458,9 +456,8 @@ class HTTPCycle:
         self._wake(now)
 
     def disconnect(self, now: bool) -> None:
-        """The peer has gone, or is not listened to any more."""
-        if self._stage != _DONE:
-            self._stage = _LOST
+        """The peer has gone, or is not listened to any more, before the response was complete."""
+        self._stage = _LOST
         self.half_closed(now)
 
     def _wake(self, now: bool) -> None:

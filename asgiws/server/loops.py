@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Callable, Coroutine
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from asgiws.config import StartError
@@ -71,15 +70,12 @@ def run(main: Callable[[], Coroutine[Any, Any, T]], name: str) -> T:
     else:
         raise RuntimeError("a loop is running already: await asgiws.Server(config).serve() in it")
     loop = factory(name)()
-    executor = ThreadPoolExecutor(thread_name_prefix="asyncio")
-    loop.set_default_executor(executor)
     loop.set_exception_handler(_report)
     try:
         return loop.run_until_complete(main())
     finally:
         try:
             loop.run_until_complete(_end_tasks())
-            executor.shutdown(wait=False, cancel_futures=True)
         finally:
             loop.close()
 

@@ -109,9 +109,7 @@ class Connection:
 
     # For HTTP.
 
-    async def start(
-        self, status: int = 200, *headers: tuple[bytes, bytes], **content: Any
-    ) -> None:
+    async def start(self, status: int = 200, *headers: tuple[bytes, bytes], **content: Any) -> None:
         await self.send("http.response.start", status=status, headers=list(headers), **content)
 
     async def body(self, body: bytes = b"", more_body: bool = False) -> None:
@@ -456,9 +454,7 @@ async def reader_and_writer(connection: Connection) -> None:
     while True:
         reading = asyncio.create_task(connection.receive())
         ticking = asyncio.create_task(asyncio.sleep(0.001))
-        done, pending = await asyncio.wait(
-            {reading, ticking}, return_when=asyncio.FIRST_COMPLETED
-        )
+        done, pending = await asyncio.wait({reading, ticking}, return_when=asyncio.FIRST_COMPLETED)
         for task in pending:
             task.cancel()
         await asyncio.gather(*pending, return_exceptions=True)
@@ -746,9 +742,7 @@ async def denies_badly(connection: Connection) -> None:
         (403, [(b"a b", b"c")]),
     ):
         with connection.noting():
-            await connection.send(
-                "websocket.http.response.start", status=status, headers=headers
-            )
+            await connection.send("websocket.http.response.start", status=status, headers=headers)
     await connection.send("websocket.http.response.start", status=403, headers=[])
     with connection.noting():
         await connection.send("websocket.send", text="no")
@@ -1032,7 +1026,11 @@ async def sends_badly(connection: Connection) -> None:
             "status": 200,
             "headers": [(b"content-length", b"1"), (b"content-length", b"1")],
         },
-        {"type": "http.response.start", "status": 200, "headers": [(b"transfer-encoding", b"gzip")]},
+        {
+            "type": "http.response.start",
+            "status": 200,
+            "headers": [(b"transfer-encoding", b"gzip")],
+        },
     ]
     for message in bad:
         with connection.noting():

@@ -386,7 +386,9 @@ def test_request_body(server: RunningServer, size: int) -> None:
 
 
 def test_chunks_with_extensions_and_trailers(server: RunningServer) -> None:
-    body = b"5;a=b\r\nhello\r\n00A ; x=\"y;z\"\r\n0123456789\r\n0;last\r\nX-Sum: 1\r\nHost: evil\r\n\r\n"
+    body = (
+        b'5;a=b\r\nhello\r\n00A ; x="y;z"\r\n0123456789\r\n0;last\r\nX-Sum: 1\r\nHost: evil\r\n\r\n'
+    )
     with Raw.connect(server) as raw:
         answer = raw.request(request("/upload?x", CHUNKED, method="POST", body=body)).json()
         assert answer["size"] == 15
@@ -788,7 +790,9 @@ def test_good_requests_before_a_bad_one_are_served(server: RunningServer) -> Non
         assert raw.read_all() == b""
 
 
-def test_bad_chunk_after_the_response_has_begun(server: RunningServer, desk: Desk, name: str) -> None:
+def test_bad_chunk_after_the_response_has_begun(
+    server: RunningServer, desk: Desk, name: str
+) -> None:
     """It is too late for a 400: the client sees that the response is incomplete."""
     with Raw.connect(server) as raw:
         raw.send(request(f"/echoes?{name}", CHUNKED, method="POST") + b"5\r\nfirst\r\n")
@@ -865,9 +869,7 @@ def test_application_fails_before_anything_was_sent(
 
 @pytest.mark.parametrize("path", ["/raises_in_body?x", "/raises_in_body?x&sized"])
 @pytest.mark.parametrize("version", ["1.0", "1.1"])
-def test_application_fails_within_the_body(
-    faulty: RunningServer, path: str, version: str
-) -> None:
+def test_application_fails_within_the_body(faulty: RunningServer, path: str, version: str) -> None:
     """The client can tell that it is not whole: by what is missing, or else by a reset."""
     with Raw.connect(faulty) as raw:
         raw.send(request(path, version=version))

@@ -150,7 +150,9 @@ def test_without_what_makes_it_a_handshake(server: RunningServer, gone: str) -> 
     ],
 )
 def test_well_formed(server: RunningServer, name: str, headers: list[str]) -> None:
-    headers = [header.replace("sec-websocket-version", "Sec-WebSocket-Version") for header in headers]
+    headers = [
+        header.replace("sec-websocket-version", "Sec-WebSocket-Version") for header in headers
+    ]
     with Raw.connect(server) as raw:
         raw.upgrade(f"/echo?{name}", *headers)
         raw.send_frame(TEXT, b"hello")
@@ -250,9 +252,7 @@ def test_data_behind_the_handshake(server: RunningServer, name: str, size: int) 
 
 
 @pytest.mark.parametrize("size", [0, 10, 60_000, 1_000_000])
-def test_data_before_a_late_accept(
-    server: RunningServer, desk: Desk, name: str, size: int
-) -> None:
+def test_data_before_a_late_accept(server: RunningServer, desk: Desk, name: str, size: int) -> None:
     """What is sent before the 101 is held back, or not read, but never lost."""
     payload = b"x" * size
     with Raw.connect(server) as raw:
@@ -426,10 +426,10 @@ def inflate(payload: bytes) -> bool:
 def test_extension_is_declined(server: RunningServer, name: str, offer: str) -> None:
     """Or the handshake is refused as malformed; never is it accepted with what is not spoken."""
     with Raw.connect(server) as raw:
-        response = raw.request(
-            handshake(f"/echo?{name}", f"Sec-WebSocket-Extensions: {offer}"), "GET"
-        ) if offer.endswith("=") else raw.upgrade(
-            f"/echo?{name}", f"Sec-WebSocket-Extensions: {offer}"
+        response = (
+            raw.request(handshake(f"/echo?{name}", f"Sec-WebSocket-Extensions: {offer}"), "GET")
+            if offer.endswith("=")
+            else raw.upgrade(f"/echo?{name}", f"Sec-WebSocket-Extensions: {offer}")
         )
         if response.status == 101:
             assert response.get("sec-websocket-extensions") is None

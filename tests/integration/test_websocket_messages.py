@@ -66,12 +66,8 @@ def client(server: RunningServer, path: str, compression: str | None = None) -> 
 
 
 @pytest.mark.parametrize("compression", [None, "deflate"])
-@pytest.mark.parametrize(
-    "size", [0, 1, 125, 126, 65535, 65536, 262144, 262145, 2 * MEGABYTE]
-)
-async def test_sizes(
-    server: RunningServer, name: str, size: int, compression: str | None
-) -> None:
+@pytest.mark.parametrize("size", [0, 1, 125, 126, 65535, 65536, 262144, 262145, 2 * MEGABYTE])
+async def test_sizes(server: RunningServer, name: str, size: int, compression: str | None) -> None:
     binary = random.Random(size).randbytes(size)
     text = "ü" * (size // 2) + "y" * (size % 2)
     async with client(server, f"/echo?{name}", compression) as socket:
@@ -103,7 +99,9 @@ async def test_empty_messages_are_messages(server: RunningServer, desk: Desk, na
     ]
 
 
-@pytest.mark.parametrize("text", ["\0", "ä", "€uro", "😀" * 1000, "\ufeff", "\u2028", "\ud7ff\ue000"])
+@pytest.mark.parametrize(
+    "text", ["\0", "ä", "€uro", "😀" * 1000, "\ufeff", "\u2028", "\ud7ff\ue000"]
+)
 async def test_text(server: RunningServer, name: str, text: str) -> None:
     async with client(server, f"/echo?{name}") as socket:
         await socket.send(text)
@@ -289,7 +287,9 @@ def test_no_context_takeover(server: RunningServer, name: str) -> None:
 @pytest.mark.parametrize("bits", [9, 10, 15])
 async def test_window_bits(server: RunningServer, name: str, bits: int) -> None:
     """The client inflates with the window that it asked for, so a server that ignores it fails."""
-    factory = ClientPerMessageDeflateFactory(server_max_window_bits=bits, client_max_window_bits=bits)
+    factory = ClientPerMessageDeflateFactory(
+        server_max_window_bits=bits, client_max_window_bits=bits
+    )
     message = random.Random(3).randbytes(10_000) * 4
     async with connect(
         server.ws_url(f"/echo?{name}"), proxy=None, extensions=[factory], max_size=None

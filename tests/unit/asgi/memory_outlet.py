@@ -73,6 +73,10 @@ class MemoryOutlet(Outlet):
         await self.call(self.driver.receive_data, buffer, 3, 3 + len(data))
         buffer[:] = b"?" * len(buffer)
 
+    def feed_soon(self, data: bytes) -> None:
+        """The same in the loop's next turn."""
+        self.loop.call_soon(self.driver.receive_data, bytearray(data), 0, len(data))
+
     async def feed_eof(self) -> None:
         if not self.ended:
             await self.call(self.driver.receive_eof)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from asgiws.asgi.errors import ApplicationError, ClientDisconnected
 from asgiws.asgi.http import HEAD_TIMEOUT, HIGH_WATER, HTTPDriver
 from asgiws.asgi.outlet import Driver, Outlet
 from asgiws.asgi.runtime import Runtime
+from asgiws.asgi.wakeup import Waiter
 from asgiws.config import Config
 from asgiws.http.head import RequestHead
 from tests.unit.asgi.memory_outlet import MemoryOutlet, RecordingDriver
@@ -302,6 +304,27 @@ class TestReceive:
         await served.exchange(b"x")
         assert seen == [{"type": "http.request", "body": b"x", "more_body": False}]
 
+    async def test_cancelled_receives_leave_nothing_behind(self) -> None:
+        """Frameworks ask "is the client still there?" by a receive that they cancel at once."""
+        counts: list[int] = []
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await receive()
+            for _ in range(50):
+                task = asyncio.create_task(receive())
+                await asyncio.sleep(0)
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+                del task
+            gc.collect()
+            counts.append(sum(isinstance(thing, Waiter) for thing in gc.get_objects()))
+            await ok(scope, receive, send)
+
+        served = Served(app)
+        served.outlet.feed_soon(GET)
+        await asyncio.sleep(0.05)
+        assert counts[0] < 10
+
     async def test_cancelled_in_the_moment_of_waking(self) -> None:
         """The read wakes the receive; its task is cancelled by another one before anything else."""
         seen: list[Any] = []
@@ -454,6 +477,27 @@ class TestRequestBackpressure:
         await settle()
         assert sizes == [HIGH_WATER, 3]
 
+    async def test_the_unparsed_rest_is_bad_and_the_peer_has_gone(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level(logging.INFO)
+        sizes: list[int] = []
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await release.wait()
+            while (message := await receive()) != DISCONNECT:
+                sizes.append(len(message["body"]))
+
+        release = asyncio.Event()
+        served = Served(app)
+        chunk = b"%x\r\n" % HIGH_WATER + b"x" * HIGH_WATER + b"\r\n"
+        await served.exchange(POST + b"Transfer-Encoding: chunked\r\n\r\n", chunk, b"nonsense\n")
+        await served.outlet.lose()
+        release.set()
+        await settle()
+        assert sizes == [HIGH_WATER]
+        assert not caplog.records  # there is nobody left to refuse
+
 
 class TestWriteBackpressure:
     async def test_send_waits(self) -> None:
@@ -540,13 +584,19 @@ class TestWriteBackpressure:
 
     async def test_a_buffer_that_the_application_reuses_is_copied(self) -> None:
         async def app(scope: Any, receive: Any, send: Any) -> None:
-            buffer = bytearray(b"ab")
-            await send(START)
+            buffer = bytearray(b"a" * 20000)
+            await send({**START, "headers": [(b"content-length", b"40000")]})
             await send({"type": "http.response.body", "body": buffer, "more_body": True})
-            buffer[:] = b"cd"
+            buffer[:] = b"b" * 20000
             await send({"type": "http.response.body", "body": memoryview(buffer)})
 
-        assert (await Served(app).exchange(GET)).endswith(b"2\r\nab\r\n2\r\ncd\r\n0\r\n\r\n")
+        pieces: list[bytes] = []
+        served = Served(app)
+        served.outlet.write = pieces.append  # type: ignore[method-assign]
+        served.outlet.writelines = pieces.extend  # type: ignore[method-assign, assignment]
+        await served.exchange(GET)
+        assert pieces[1:] == [b"a" * 20000, b"b" * 20000]
+        assert {type(piece) for piece in pieces} == {bytes}
 
 
 class TestContinue:
@@ -564,6 +614,20 @@ class TestContinue:
         assert written.startswith(b"HTTP/1.1 200 OK\r\n")
         assert b"connection: close\r\n" in written
         assert served.outlet.ended == "close"
+
+    async def test_not_within_the_response(self) -> None:
+        seen: list[Any] = []
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await send(START)
+            await send({**BODY, "more_body": True})
+            seen.append(await receive())
+            await send(BODY)
+
+        served = Served(app)
+        assert b"100" not in await served.exchange(self.DATA)
+        assert await served.exchange(b"ab") == b"2\r\nok\r\n0\r\n\r\n"
+        assert seen == [{"type": "http.request", "body": b"ab", "more_body": False}]
 
     async def test_not_when_the_body_is_there(self) -> None:
         assert b"100" not in await Served(echo).exchange(self.DATA + b"ab")
@@ -1163,6 +1227,15 @@ class TestUpgrade:
             b"content-length: 2\r\n\r\nno" + OK
         )
         assert not served.outlet.handed_over
+
+    async def test_many_refused_in_one_read(self) -> None:
+        """Each refusal goes on with the next request, and not from within itself."""
+
+        def upgrade(head: RequestHead, outlet: Outlet, driver: HTTPDriver) -> None:
+            driver.respond(400, [], b"")
+
+        served = Served(ok, upgrade)
+        assert (await served.exchange(WEBSOCKET * 1000)).count(b"HTTP/1.1 400 ") == 1000
 
     @pytest.mark.parametrize(
         "data",
