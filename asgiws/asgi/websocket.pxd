@@ -7,9 +7,6 @@ from asgiws.websocket.connection cimport WebSocketConnection
 cdef int CLOSING
 cdef int CONNECTING
 cdef int OPEN
-cdef Py_ssize_t HIGH_WATER
-cdef Py_ssize_t LOW_WATER
-cdef Py_ssize_t HELD_BACK
 
 
 cdef class WebSocketSession(Driver):
@@ -32,6 +29,7 @@ cdef class WebSocketSession(Driver):
     cdef bint _opened
     cdef bint _app_ended
     cdef bint _closed_by_app
+    cdef bint _refused_by_app
     cdef int _denial
     cdef bint _told
     cdef double _ping_interval

@@ -1407,7 +1407,7 @@ async def test_a_cancelled_receive_loses_nothing() -> None:
         # round.
         if number == 1:
             waiting.cancel()
-        peer.session._loop.call_soon(peer.feed_now, text(str(number)))  # a read
+        loop.call_soon(peer.feed_now, text(str(number)))  # a read
         if number == 2:
             loop.call_soon(waiting.cancel)
         await settle()
