@@ -6,7 +6,10 @@ from typing import Any
 
 import socketio
 
-sio = socketio.AsyncServer(async_mode="asgi", cors_allowed_origins="*")
+# A client that polls waits for the last of it, and the server for that: so pings come soon.
+sio = socketio.AsyncServer(
+    async_mode="asgi", cors_allowed_origins="*", ping_interval=1, ping_timeout=4
+)
 app = socketio.ASGIApp(sio)
 
 

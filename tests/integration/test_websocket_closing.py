@@ -640,27 +640,27 @@ def test_ping_timeout_of_a_client_that_reads_nothing() -> None:
 
 
 def test_wrong_pong_is_no_pong() -> None:
-    with serve(APP, "--ws-ping-interval", "0.2", "--ws-ping-timeout", "0.3") as server:
-        with opened(server, f"/echo?{unused_name()}") as raw:
-            ping = raw.frame()
-            raw.send_frame(PONG, ping.payload + b"x")
-            assert raw.close_frame()[0] == 1011
+    options = ("--ws-ping-interval", "0.2", "--ws-ping-timeout", "0.3")
+    with serve(APP, *options) as server, opened(server, f"/echo?{unused_name()}") as raw:
+        ping = raw.frame()
+        raw.send_frame(PONG, ping.payload + b"x")
+        assert raw.close_frame()[0] == 1011
 
 
 def test_pongs_keep_the_connection() -> None:
-    with serve(APP, "--ws-ping-interval", "0.05", "--ws-ping-timeout", "5") as server:
-        with opened(server, f"/echo?{unused_name()}") as raw:
-            payloads = set()
-            for _ in range(10):
-                ping = raw.frame()
-                assert ping.opcode == PING
-                payloads.add(ping.payload)
-                raw.send_frame(PONG, ping.payload)
-            assert len(payloads) == 10
-            raw.send_frame(TEXT, b"alive")
-            while (got := raw.frame()).opcode == PING:
-                raw.send_frame(PONG, got.payload)
-            assert got.payload == b"alive"
+    options = ("--ws-ping-interval", "0.05", "--ws-ping-timeout", "5")
+    with serve(APP, *options) as server, opened(server, f"/echo?{unused_name()}") as raw:
+        payloads = set()
+        for _ in range(10):
+            ping = raw.frame()
+            assert ping.opcode == PING
+            payloads.add(ping.payload)
+            raw.send_frame(PONG, ping.payload)
+        assert len(payloads) == 10
+        raw.send_frame(TEXT, b"alive")
+        while (got := raw.frame()).opcode == PING:
+            raw.send_frame(PONG, got.payload)
+        assert got.payload == b"alive"
 
 
 async def test_busy_application_does_not_time_out_its_client() -> None:
@@ -711,11 +711,11 @@ async def test_shutdown_seen_by_a_library_and_the_application(tmp_path: Any) -> 
 
 
 def test_shutdown_while_the_client_ignores_it() -> None:
-    with serve(APP, "--timeout-graceful-shutdown", "1") as server:
-        with opened(server, f"/listen?{unused_name()}") as raw:
-            server.send_signal(15)
-            assert raw.close_frame()[0] == 1012
-            assert server.wait() == 0
+    options = ("--timeout-graceful-shutdown", "1")
+    with serve(APP, *options) as server, opened(server, f"/listen?{unused_name()}") as raw:
+        server.send_signal(15)
+        assert raw.close_frame()[0] == 1012
+        assert server.wait() == 0
 
 
 def test_shutdown_while_the_application_ignores_it() -> None:
