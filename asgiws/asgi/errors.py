@@ -14,3 +14,13 @@ class ClientDisconnected(OSError):
 
 class ApplicationError(RuntimeError):
     """The application sent a message that the specification does not allow now, or one that is malformed."""
+
+
+def comes_from_disconnect(error: BaseException | None) -> bool:
+    """True when the application raised, or raised because of, what `send()` told it: frameworks turn
+    ClientDisconnected into exceptions of their own."""
+    while error is not None:
+        if isinstance(error, ClientDisconnected):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

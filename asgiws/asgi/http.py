@@ -25,13 +25,14 @@ The last answer. Whoever is refused gets a text that says why, with `Connection:
 
 from __future__ import annotations
 
+import asyncio
 import os
 import stat
 import weakref
 from collections.abc import Callable
 from typing import Any
 
-from asgiws.asgi.errors import ApplicationError, ClientDisconnected
+from asgiws.asgi.errors import ApplicationError, ClientDisconnected, comes_from_disconnect
 from asgiws.asgi.outlet import Driver, Outlet
 from asgiws.asgi.runtime import Runtime, access_logger, logger
 from asgiws.asgi.scope import http_scope
@@ -477,9 +478,7 @@ class HTTPCycle:
         try:
             scope = http_scope(driver.runtime, self._head, self._outlet)
             await driver.runtime.app(scope, self.receive, self.send)
-        except Exception as error:
-            self._crashed(error)
-        except BaseException:
+        except (asyncio.CancelledError, GeneratorExit):
             if self._stage < _DONE:
                 logger.warning(
                     "ASGI application was cancelled before its response was complete: %s",
@@ -488,6 +487,8 @@ class HTTPCycle:
                 self._stage = _DONE
                 driver.cancel()
             raise
+        except BaseException as error:  # SystemExit too: one request does not end the process
+            self._crashed(error)
         else:
             if self._stage < _DONE:
                 begun = "completing its" if driver.http.response_started() else "a"
@@ -496,8 +497,8 @@ class HTTPCycle:
                 )
                 self._fail()
 
-    def _crashed(self, error: Exception) -> None:
-        if self._stage == _LOST and _comes_from_disconnect(error):
+    def _crashed(self, error: BaseException) -> None:
+        if self._stage == _LOST and comes_from_disconnect(error):
             logger.info(
                 "ASGI application ended with %s: the client has gone: %s",
                 type(error).__name__,
@@ -689,12 +690,3 @@ def _file_size(path: str) -> int:
     if not stat.S_ISREG(result.st_mode):
         raise ApplicationError(f"http.response.pathsend: {path!r} is no regular file")
     return result.st_size
-
-
-def _comes_from_disconnect(error: BaseException | None) -> bool:
-    """True when the application raised, or raised because of, what `send()` told it."""
-    while error is not None:
-        if isinstance(error, ClientDisconnected):
-            return True
-        error = error.__cause__ or error.__context__
-    return False

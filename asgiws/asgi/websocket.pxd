@@ -22,6 +22,7 @@ cdef class WebSocketSession(Driver):
     cdef object _waiters
     cdef bint _reading_paused
     cdef bytearray _held
+    cdef bint _eof
     cdef bint _owes_turn
     cdef object _terminal
     cdef double _grace_at

@@ -17,7 +17,7 @@ import asyncio
 from collections import deque
 from typing import Any
 
-from asgiws.asgi.errors import ApplicationError, ClientDisconnected
+from asgiws.asgi.errors import ApplicationError, ClientDisconnected, comes_from_disconnect
 from asgiws.asgi.outlet import Driver, Outlet
 from asgiws.asgi.runtime import Runtime, access_logger, logger
 from asgiws.asgi.types import Message, Scope
@@ -28,7 +28,7 @@ from asgiws.websocket.connection import CLOSING, CONNECTING, OPEN, WebSocketConn
 from asgiws.websocket.deflate import Deflate
 from asgiws.websocket.events import Close, Ping, Pong
 from asgiws.websocket.handshake import Handshake, response
-from asgiws.websocket.states import Effect, State, Trigger
+from asgiws.websocket.states import FINAL, Effect, State, Trigger
 
 #: Seconds that the application has to answer earlier messages once the client has ended the connection.
 ANSWER_GRACE = 2.0
@@ -69,6 +69,8 @@ class WebSocketSession(Driver):
         self._reading_paused = False
         #: What came behind the handshake before the application accepted.
         self._held: bytearray | None = None
+        #: The client sent no more after that.
+        self._eof = False
 
         #: The application got a message and has not come back to wait for the next.
         self._owes_turn = False
@@ -120,7 +122,9 @@ class WebSocketSession(Driver):
     def receive_eof(self) -> None:
         # A WebSocket has no half-closed state: without a close frame this is an abnormal closure (7.1.5).
         # With one, the client may still read our answer.
-        if self._terminal is None:
+        if self._ws.state == CONNECTING and self._held is not None:
+            self._eof = True  # what it sent is still to be delivered, once the application accepts
+        elif self._terminal is None:
             self._outlet.close(linger=False)
 
     def connection_lost(self) -> None:
@@ -327,19 +331,16 @@ class WebSocketSession(Driver):
         """Call the application and turn its end into the connection's (the close-code contract)."""
         try:
             await self._runtime.app(self._scope, self.receive, self.send)
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, GeneratorExit):
             self._finish(close.INTERNAL_ERROR, "")
             raise
-        except ClientDisconnected:
-            # It did not catch what send() told it: the client left first, which is nobody's fault.
-            logger.debug("application ended: the client has gone")
-            self._finish(close.INTERNAL_ERROR, "")
-        except Exception:
-            logger.exception("Exception in ASGI application")
+        except BaseException as error:  # SystemExit too: one connection does not end the process
+            if self._ws.state in FINAL and comes_from_disconnect(error):
+                # It did not catch what send() told it: the client left first, which is nobody's fault.
+                logger.debug("ASGI application ended: the client has gone")
+            else:
+                logger.error("Exception in ASGI application", exc_info=error)
             self._finish(close.INTERNAL_ERROR, "internal error")
-        except BaseException:
-            self._finish(close.INTERNAL_ERROR, "")
-            raise
         else:
             if self._ws.state == CONNECTING and not self._app_ended:
                 logger.error(
@@ -474,9 +475,8 @@ class WebSocketSession(Driver):
             raise ApplicationError(
                 f"websocket.send after websocket.close, in state {name}: expected nothing more"
             )
-        raise ClientDisconnected(
-            f"the WebSocket is {name.lower()} (code {self._ws.close_code}): cannot send"
-        )
+        how = f" (code {self._ws.close_code})" if state in FINAL else ""
+        raise ClientDisconnected(f"the WebSocket is {name.lower()}{how}: cannot send")
 
     def _send_answer(self, kind: str, message: Message) -> None:
         """The application's answer to the opening handshake."""
@@ -533,6 +533,9 @@ class WebSocketSession(Driver):
             self._held = None
             self._resume_reading()
             self._pump(held, 0, len(held))
+            self._ws.feed(bytearray(), 0, 0)  # so that nothing refers to `held` any more
+            if self._eof and self._terminal is None:
+                self._outlet.close(linger=False)
             if self._waiters and self._queue:
                 self._waiters.popleft().wake_soon()
             self._settle()

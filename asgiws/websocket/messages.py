@@ -197,6 +197,9 @@ class MessageReader:
             message = self._message = bytearray()
         if self._compressed:
             assert self._deflate is not None  # RSV1 passes the frame reader only with compression
+            if final and start == stop and not message:
+                # An empty message is one octet of deflate (RFC 7692, 7.2.3.6); none is no stream at all.
+                raise ProtocolError(INVALID_PAYLOAD, "compressed message without a payload")
             piece = octets.to_bytes(self._data, start, stop)
             inflated = self._deflate.inflate(piece, final, self._max_size - len(message))
             message += inflated

@@ -65,9 +65,8 @@ def frame(
     first = (0x80 if fin else 0) | rsv << 4 | opcode
     mask = 0 if key is None else 0x80
     short = {7: size, 16: 126, 64: 127}[form]
-    header = bytes((first, mask | short)) + size.to_bytes({7: 0, 16: 2, 64: 8}[form] or 0, "big")[
-        : form // 8
-    ]
+    extended = b"" if form == 7 else size.to_bytes(form // 8, "big")
+    header = bytes((first, mask | short)) + extended
     if key is None:
         return header + data
     return header + key + bytes(octet ^ key[i % 4] for i, octet in enumerate(data))
@@ -283,7 +282,7 @@ class Case(NamedTuple):
     def ends(self) -> bool:
         """Whether it comes to its end without a goodbye."""
         told = self.told
-        return not told or told[-1]["type"] == "websocket.disconnect" if told != () else False
+        return told is None or (bool(told) and told[-1]["type"] == "websocket.disconnect")
 
 
 class Clause(NamedTuple):

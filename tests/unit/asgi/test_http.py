@@ -1000,22 +1000,15 @@ class TestFailures:
         assert not caplog.records
         assert not served.outlet.ended
 
-    def test_system_exit_is_not_swallowed(self) -> None:
+    async def test_system_exit_ends_the_request_and_not_the_process(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
         async def app(scope: Any, receive: Any, send: Any) -> None:
             raise SystemExit(7)
 
-        async def main() -> None:
-            await Served(app).exchange(GET)
-
-        loop = asyncio.new_event_loop()
-        try:
-            with pytest.raises(SystemExit):
-                loop.run_until_complete(main())
-        finally:
-            for task in asyncio.all_tasks(loop):
-                task.cancel()
-            loop.run_until_complete(asyncio.sleep(0))
-            loop.close()
+        served = Served(app)
+        assert (await served.exchange(GET)).startswith(b"HTTP/1.1 500 ")
+        assert "SystemExit: 7" in caplog.text
 
 
 class TestExtensions:

@@ -359,6 +359,24 @@ async def test_messages_and_a_close_frame_before_accept() -> None:
 
 
 @on_each_loop
+async def test_all_that_a_client_sends_and_its_end_before_accept() -> None:
+    app = Echo()
+    peer = Peer(app)
+    await peer.feed(text("one"), close_frame(1000))
+    await peer.outlet.feed_eof()
+    await settle()
+    assert app.told[1:] == [received("one"), disconnect(1000)]
+    peer = Peer(app := Echo())
+    await peer.feed(text("one"))
+    await peer.outlet.feed_eof()
+    await settle()
+    assert peer.outlet.ended == "close"
+    await peer.outlet.lose()
+    await settle()
+    assert app.told[1:] == [received("one"), disconnect(1006)]
+
+
+@on_each_loop
 async def test_two_receives_before_accept_are_both_served_after_it() -> None:
     app, peer = await scripted(accept=False)
     receives = [asyncio.ensure_future(app.receive()) for _ in range(2)]
@@ -747,12 +765,14 @@ class Halt(BaseException):
 
 
 @on_each_loop
-async def test_the_application_raises_what_is_no_exception() -> None:
+async def test_the_application_raises_what_is_no_exception(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     app, peer = await scripted()
     app.order("raise", Halt())
-    with pytest.raises(Halt):
-        await peer.task
-    assert peer.take() == [closed(1011)]
+    await peer.task
+    assert peer.take() == [closed(1011, "internal error")]
+    assert "Halt" in caplog.text
 
 
 @on_each_loop

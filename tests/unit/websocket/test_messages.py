@@ -348,6 +348,8 @@ COMPRESSED: list[tuple[str, bytes, list[Any]]] = [
     ),
     ("plain in fragments", text("a", fin=False) + last(b"b"), ["ab"]),
     ("empty", text(b"\x00", rsv=RSV1), [""]),
+    # an empty message is one octet of deflate, not none
+    ("no data", text(HELLO, rsv=RSV1) + text(b"", rsv=RSV1), ["Hello", Failed(1007)]),
     ("wrong data", text("a") + text(b"\x07", rsv=RSV1), ["a", Failed(1007)]),
     ("bad UTF-8 once inflated", text(compress(b"ok\xff"), rsv=RSV1), [Failed(1007)]),
     ("half a character once inflated", text(compress(EURO[:2]), rsv=RSV1), [Failed(1007)]),
