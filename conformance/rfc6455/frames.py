@@ -231,7 +231,7 @@ CLAUSES = (
     ),
     clause(
         "5.4",
-        "(a continuation frame continues a message that was begun)",
+        "a single frame with the FIN bit clear and an opcode other than 0",
         fails("5.4-20", "none was", last("a"), 1002),
         fails("5.4-21", "none was, not final", more("a") + last("b"), 1002),
         fails("5.4-22", "it is over", text("a", fin=False) + last("b") + last("c"), 1002, "ab"),
