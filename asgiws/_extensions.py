@@ -10,8 +10,8 @@ Rules of this file:
 
 from __future__ import annotations
 
-import importlib
 import importlib.machinery
+import importlib.util
 import os
 import sys
 from collections.abc import Sequence
@@ -48,8 +48,9 @@ class SourceOnlyFinder:
 
 
 def is_compiled(name: str) -> bool:
-    """True when the module of that name runs from an extension."""
-    return not (importlib.import_module(name).__file__ or "").endswith(".py")
+    """True when the module of that name runs from an extension; it is found for that, not imported."""
+    spec = importlib.util.find_spec(name)
+    return spec is not None and not (spec.origin or "").endswith(".py")
 
 
 def compiled() -> list[str]:

@@ -1,11 +1,14 @@
-"""What `receive()` and `send()` raise into an application.
+"""What `receive()` and `send()` raise into an application, and what comes out of one.
 
 Rules of this file: two kinds and no more. ClientDisconnected is the peer's doing, an `OSError` as the ASGI
 specification asks of `send()` after the peer has gone; ApplicationError is the application's own mistake
-and names the state and what was expected.
+and names the state and what was expected. Beside them stands what the drivers make of an application's
+exceptions.
 """
 
 from __future__ import annotations
+
+import asyncio
 
 
 class ClientDisconnected(OSError):
@@ -14,6 +17,20 @@ class ClientDisconnected(OSError):
 
 class ApplicationError(RuntimeError):
     """The application sent a message that the specification does not allow now, or one that is malformed."""
+
+
+class ProcessEnds(SystemExit):
+    """The server itself ends the process, from within whatever runs; no driver holds it up."""
+
+
+#: What goes through an application's call although the application did not raise it. Everything else that comes
+#: out of one, its own SystemExit included, ends its request or its WebSocket and not the process.
+NOT_THE_APPLICATIONS = (
+    asyncio.CancelledError,
+    GeneratorExit,
+    KeyboardInterrupt,
+    ProcessEnds,
+)
 
 
 def comes_from_disconnect(error: BaseException | None) -> bool:

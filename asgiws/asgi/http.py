@@ -25,14 +25,18 @@ The last answer. Whoever is refused gets a text that says why, with `Connection:
 
 from __future__ import annotations
 
-import asyncio
 import os
 import stat
 import weakref
 from collections.abc import Callable
 from typing import Any
 
-from asgiws.asgi.errors import ApplicationError, ClientDisconnected, comes_from_disconnect
+from asgiws.asgi.errors import (
+    NOT_THE_APPLICATIONS,
+    ApplicationError,
+    ClientDisconnected,
+    comes_from_disconnect,
+)
 from asgiws.asgi.outlet import Driver, Outlet
 from asgiws.asgi.runtime import Runtime, access_logger, logger
 from asgiws.asgi.scope import http_scope
@@ -478,7 +482,7 @@ class HTTPCycle:
         try:
             scope = http_scope(driver.runtime, self._head, self._outlet)
             await driver.runtime.app(scope, self.receive, self.send)
-        except (asyncio.CancelledError, GeneratorExit):
+        except NOT_THE_APPLICATIONS:
             if self._stage < _DONE:
                 logger.warning(
                     "ASGI application was cancelled before its response was complete: %s",
@@ -487,7 +491,7 @@ class HTTPCycle:
                 self._stage = _DONE
                 driver.cancel()
             raise
-        except BaseException as error:  # SystemExit too: one request does not end the process
+        except BaseException as error:
             self._crashed(error)
         else:
             if self._stage < _DONE:

@@ -13,11 +13,15 @@ Rules of this file:
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 from typing import Any
 
-from asgiws.asgi.errors import ApplicationError, ClientDisconnected, comes_from_disconnect
+from asgiws.asgi.errors import (
+    NOT_THE_APPLICATIONS,
+    ApplicationError,
+    ClientDisconnected,
+    comes_from_disconnect,
+)
 from asgiws.asgi.outlet import Driver, Outlet
 from asgiws.asgi.runtime import Runtime, access_logger, logger
 from asgiws.asgi.types import Message, Scope
@@ -331,10 +335,10 @@ class WebSocketSession(Driver):
         """Call the application and turn its end into the connection's (the close-code contract)."""
         try:
             await self._runtime.app(self._scope, self.receive, self.send)
-        except (asyncio.CancelledError, GeneratorExit):
+        except NOT_THE_APPLICATIONS:
             self._finish(close.INTERNAL_ERROR, "")
             raise
-        except BaseException as error:  # SystemExit too: one connection does not end the process
+        except BaseException as error:
             if self._ws.state in FINAL and comes_from_disconnect(error):
                 # It did not catch what send() told it: the client left first, which is nobody's fault.
                 logger.debug("ASGI application ended: the client has gone")

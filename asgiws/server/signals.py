@@ -15,12 +15,14 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
+from asgiws.asgi.errors import ProcessEnds
+
 SIGNALS = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGBREAK") if hasattr(signal, name)
 )
 
 
-class Forced(SystemExit):
+class Forced(ProcessEnds):
     """A second signal has ended the process. The code is 128 and the signal's number."""
 
     def __init__(self, number: int) -> None:

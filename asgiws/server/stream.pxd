@@ -26,6 +26,7 @@ cdef class Stream(Outlet):
     cdef bint _via_transport
 
     cdef object _uncork(self)
+    cdef object _wake_drains(self)
     @cython.locals(chunk=bytes, sent=Py_ssize_t)
     cdef object _send_many(self, list chunks)
     @cython.locals(sent=Py_ssize_t)

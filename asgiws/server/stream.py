@@ -148,7 +148,6 @@ class Stream(Outlet):
         self._closing = True
         self._lost = True
         self._direct = False
-        self.write_paused = False
         self._out.clear()
         self._ticker.discard(self)
         self._runtime.connections.discard(self)
@@ -156,10 +155,10 @@ class Stream(Outlet):
         self._driver.connection_lost()
 
     def pause_writing(self) -> None:
-        self.write_paused = True
+        # Once we are closing nothing more is written, so there is nothing to wait for.
+        self.write_paused = not self._closing
 
     def resume_writing(self) -> None:
-        self.write_paused = False
         self._wake_drains()
         if not self._closing:
             self._driver.writable()
@@ -265,6 +264,7 @@ class Stream(Outlet):
             await waiter
 
     def _wake_drains(self) -> None:
+        self.write_paused = False
         waiters = self._drains
         if waiters is not None:
             self._drains = None
@@ -309,6 +309,7 @@ class Stream(Outlet):
         self._corked = corked
         self.resume_reading()
         self._closing = True
+        self._wake_drains()
         transport = self._transport
         if linger and not self._eof and transport.can_write_eof():
             # RFC 9112, 9.6: close our side, and read until the peer has closed its own.
@@ -323,6 +324,7 @@ class Stream(Outlet):
             return
         self._closing = True
         self._out.clear()
+        self._wake_drains()
         transport = self._transport
         if self._direct and self.client is not None and not transport.is_closing():
             # A reset: an orderly end would be taken for that of a response without a length.

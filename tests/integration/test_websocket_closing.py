@@ -481,7 +481,7 @@ def test_close_frame_is_readable_although_much_more_was_sent(
     """The server does not read what is too big; a reset must not overtake its close frame."""
     with opened(server, f"/echo?{name}") as raw:
         raw.send(frame(BINARY, b"x" * 3_000_000))
-        assert raw.close_frame()[0] == 1009
+        assert raw.closed_by_server()[0] == 1009
 
 
 async def test_too_big_once_inflated(server: RunningServer, desk: Desk, name: str) -> None:

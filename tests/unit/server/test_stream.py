@@ -230,6 +230,19 @@ async def test_drain_ends_with_the_connection() -> None:
 
 
 @on_each_loop
+async def test_drain_ends_with_our_own_close() -> None:
+    pair = await Pair().open(send_buffer=65536)
+    pair.stream.write(b"z" * 8_000_000)
+    waiting = asyncio.ensure_future(pair.stream.drain())
+    await settle()
+    assert not waiting.done()
+    pair.stream.close()
+    await waiting
+    assert len(await pair.read_to_end()) == 8_000_000
+    await pair.close()
+
+
+@on_each_loop
 async def test_last_words_reach_a_peer_that_is_still_sending() -> None:
     pair = await Pair().open()
 
