@@ -553,7 +553,7 @@ class Config:
         None,
         Optional(Integer(1, 10**9)),
         LIMITS,
-        "Answer 503 above this number of open connections; no limit by default.",
+        "Answer 503 above this number of connections or running applications; no limit by default.",
     )
 
     ssl_certfile: str | None = option(
@@ -566,7 +566,7 @@ class Config:
         None,
         Optional(Text("FILE")),
         TLS,
-        "The certificate's private key as PEM; by default it is looked for beside the certificate.",
+        "The certificate's private key as PEM; by default it is looked for in the certificate's file.",
     )
     ssl_keyfile_password: str | None = option(
         None, Optional(Text()), TLS, "The password of the private key."

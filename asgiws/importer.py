@@ -2,9 +2,9 @@
 
 Rules of this file:
 - A mistake of the operator is an AppNotFound with one line that says what to correct.
-- A fault of the application's own code, while it is imported or made, is an AppRaised: it carries
-  the exception, and shows the application's frames of the traceback, not those of the import
-  machinery.
+- A fault of the application's own code, while it is imported, looked up or made, is an AppRaised:
+  it carries the exception, and shows the application's frames of the traceback, not those of the
+  import machinery.
 """
 
 from __future__ import annotations
@@ -70,11 +70,14 @@ def import_from_string(text: str, directory: str) -> Any:
     module = _import(module_name, directory)
     value = module
     for part in path.split("."):
-        if not hasattr(value, part):
+        try:
+            value = getattr(value, part)
+        except AttributeError:  # noqa: PERF203
             where = f"module {module_name!r}" if value is module else f"{value!r}"
             names = [name for name in dir(value) if not name.startswith("_")]
-            raise AppNotFound(f"{where} has no attribute {part!r}{close_to(part, names)}")
-        value = getattr(value, part)
+            raise AppNotFound(f"{where} has no attribute {part!r}{close_to(part, names)}") from None
+        except Exception as error:  # a `__getattr__` or a property
+            raise AppRaised(f"getting {part!r} for {text!r} failed", error) from error
     return value
 
 

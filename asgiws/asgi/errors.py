@@ -8,8 +8,6 @@ exceptions.
 
 from __future__ import annotations
 
-import asyncio
-
 
 class ClientDisconnected(OSError):
     """The peer has gone: what was sent can no longer reach it (ASGI 2.4, "Disconnected Client")."""
@@ -21,16 +19,6 @@ class ApplicationError(RuntimeError):
 
 class ProcessEnds(SystemExit):
     """The server itself ends the process, from within whatever runs; no driver holds it up."""
-
-
-#: What goes through an application's call although the application did not raise it. Everything else that comes
-#: out of one, its own SystemExit included, ends its request or its WebSocket and not the process.
-NOT_THE_APPLICATIONS = (
-    asyncio.CancelledError,
-    GeneratorExit,
-    KeyboardInterrupt,
-    ProcessEnds,
-)
 
 
 def comes_from_disconnect(error: BaseException | None) -> bool:

@@ -9,8 +9,11 @@ Rules of this file:
   which.
 - Requests are served in order, one at a time: the next head is not parsed before the response is
   complete and the peer has taken most of what was written.
-- A connection ends in `_close` or `_cut` alone, and a response is complete in `_response_done`
-  alone.
+- A connection ends in `_close` or `_cut` alone, and a response is complete in `response_done`
+  alone. Every response of which something was sent gets its line in the access log: there, in
+  `_cut`, or in `connection_lost`.
+- No callback of the application is run within an `except` block: its tracebacks would show our
+  exception as the context of its own.
 
 Half-close. A client that shuts down its sending side behind a whole request still gets its
 response: `send()` works on until the connection is lost. To `receive()` it is `http.disconnect`,
@@ -25,14 +28,14 @@ The last answer. Whoever is refused gets a text that says why, with `Connection:
 
 from __future__ import annotations
 
+import asyncio
 import os
 import stat
 import weakref
 from collections.abc import Callable
-from typing import Any
+from typing import Any, BinaryIO
 
 from asgiws.asgi.errors import (
-    NOT_THE_APPLICATIONS,
     ApplicationError,
     ClientDisconnected,
     comes_from_disconnect,
@@ -166,6 +169,7 @@ class HTTPDriver(Driver):
             self._cycle.half_closed(True)
 
     def connection_lost(self) -> None:
+        self._log_incomplete()
         # The cycle stays: what has arrived of the body is still given out, the unparsed rest too.
         if self._cycle is not None:
             self._cycle.disconnect(True)
@@ -199,11 +203,15 @@ class HTTPDriver(Driver):
         if self._pumping:
             return  # called by what an event led to: the loop below goes on
         self._pumping = True
+        refused: HTTPError | None = None
         try:
-            while self._take_event(now):
-                pass
-        except HTTPError as error:
-            self._refuse(error, now)
+            try:
+                while self._take_event(now):
+                    pass
+            except HTTPError as error:
+                refused = error.with_traceback(None)  # which refers to this frame
+            if refused is not None:
+                self._refuse(refused, now)
         finally:
             self._pumping = False
         # Only now, so that `receive()` gives all that came in this read, and its end with it.
@@ -346,15 +354,21 @@ class HTTPDriver(Driver):
 
     def response_done(self) -> None:
         """The response in progress is complete: log it, and go on with the connection."""
-        if self._shared.access_log:
-            self._log_access()
+        self._log_access()
         self._cycle = None
-        self._head = None
         self._pump(False)
+
+    def _log_incomplete(self) -> None:
+        """Log the response in progress, which ends here, if any of it was sent."""
+        if self._head is not None and self.http.response_started():
+            self._log_access()
 
     def _log_access(self) -> None:
         head = self._head
         assert head is not None
+        self._head = None
+        if not self._shared.access_log:
+            return
         access_logger.info(
             '%s - "%s %s HTTP/%s" %d',
             self.client(),
@@ -391,6 +405,7 @@ class HTTPDriver(Driver):
 
     def _cut(self) -> None:
         """End the connection within a response, so that the client can tell."""
+        self._log_incomplete()
         if self.http.ends_with_connection():
             self.outlet.abort()  # an orderly end would look like the response's
         else:
@@ -482,7 +497,10 @@ class HTTPCycle:
         try:
             scope = http_scope(driver.runtime, self._head, self._outlet)
             await driver.runtime.app(scope, self.receive, self.send)
-        except NOT_THE_APPLICATIONS:
+        except BaseException as error:
+            if not driver.runtime.is_passing(error):
+                self._crashed(error)
+                return
             if self._stage < _DONE:
                 logger.warning(
                     "ASGI application was cancelled before its response was complete: %s",
@@ -491,8 +509,6 @@ class HTTPCycle:
                 self._stage = _DONE
                 driver.cancel()
             raise
-        except BaseException as error:
-            self._crashed(error)
         else:
             if self._stage < _DONE:
                 begun = "completing its" if driver.http.response_started() else "a"
@@ -637,27 +653,57 @@ class HTTPCycle:
         path = message.get("path")
         if not isinstance(path, str):
             raise ApplicationError("http.response.pathsend has no 'path' that is text")
-        size = _file_size(path)
-        http = self._driver.http
-        start = http.start_file(size)
+        # Nothing else may be sent from here on, for opening takes a while.
         self._stage = _FILE
-        if start:
-            self._outlet.write(start)
-        if http.sends_body() and size:
+        try:
+            file, size = await _open(self._outlet.loop, path)
+        except ApplicationError:
+            self._check_file_stage()
+            self._stage = _BODY
+            raise
+        except asyncio.CancelledError:
+            if self._stage == _FILE:
+                self._stage = _BODY
+            raise
+        with file:
+            self._check_file_stage()
+            http = self._driver.http
             try:
-                await self._outlet.send_file(path)
-            except OSError as error:
-                raise ApplicationError(f"http.response.pathsend: {error}") from error
-            if self._stage == _LOST:
-                raise ClientDisconnected("the client has gone")
-            if _file_size(path) != size:
-                # What was announced is not what was sent: the application's response stays
-                # incomplete.
-                raise ApplicationError("http.response.pathsend: the file changed while it was sent")
+                start = http.start_file(size)
+            except InvalidResponse:
+                self._stage = _BODY
+                raise
+            if start:
+                self._outlet.write(start)
+            if http.sends_body() and size:
+                await self._send_file(file, size)
         end = http.end_file(size)
         if end:
             self._outlet.write(end)
         self._body_done()
+
+    async def _send_file(self, file: BinaryIO, size: int) -> None:
+        """Send what was announced. When that fails, the response stays incomplete."""
+        try:
+            sent = await self._outlet.send_file(file, size)
+        except OSError as error:
+            self._check_file_stage()
+            raise ApplicationError(f"http.response.pathsend: {error}") from error
+        self._check_file_stage()
+        if sent != size:
+            raise ApplicationError(
+                "http.response.pathsend: the file became shorter while it was sent: "
+                f"{sent} bytes of {size}"
+            )
+
+    def _check_file_stage(self) -> None:
+        """Raise what ends a `send()` whose response has ended while it waited."""
+        if self._stage == _FILE and self._outlet.is_closing():
+            self._stage = _LOST  # `connection_lost` follows
+        if self._stage == _LOST:
+            raise ClientDisconnected("the client has gone")
+        if self._stage != _FILE:
+            raise ApplicationError("http.response.pathsend: the application has ended meanwhile")
 
     def _send_trailers(self, message: Message) -> None:
         """`http.response.trailers`; they leave together, when there are no more to come."""
@@ -684,13 +730,37 @@ class HTTPCycle:
             self._outlet.write(data)
 
 
-def _file_size(path: str) -> int:
-    """The size of a regular file in bytes. Raises ApplicationError when it cannot be sent."""
+async def _open(loop: asyncio.AbstractEventLoop, path: str) -> tuple[BinaryIO, int]:
+    """A regular file and its size in bytes. Raises ApplicationError when it cannot be sent."""
+    opening = loop.run_in_executor(None, _open_file, path)
     try:
-        result = os.stat(path)
+        return await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        opening.add_done_callback(_close_unused)
+        raise
     except (OSError, ValueError) as error:
         # Not as it is: an OSError from send() would mean that the peer has gone.
         raise ApplicationError(f"http.response.pathsend: {error}") from error
-    if not stat.S_ISREG(result.st_mode):
-        raise ApplicationError(f"http.response.pathsend: {path!r} is no regular file")
-    return result.st_size
+
+
+def _open_file(path: str) -> tuple[BinaryIO, int]:
+    # Buffered: its `close` waits for a `read` that is still under way in another thread.
+    file = open(path, "rb", opener=_opener)  # noqa: SIM115
+    try:
+        result = os.fstat(file.fileno())
+        if not stat.S_ISREG(result.st_mode):
+            raise ValueError(f"{path!r} is no regular file")
+    except BaseException:
+        file.close()
+        raise
+    return file, result.st_size
+
+
+def _opener(path: str, flags: int) -> int:
+    # Or the thread would hang in a FIFO that nobody writes to.
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def _close_unused(opening: asyncio.Future[tuple[BinaryIO, int]]) -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result()[0].close()

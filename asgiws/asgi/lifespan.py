@@ -5,7 +5,10 @@ Rules of this file:
   to it and are called by the server, once each, in that order.
 - A start fails when the application says so (`lifespan.startup.failed`), and with the mode `on`
   also when it does not take part. With `auto`, an application that raises or returns before it has
-  said anything is one that does not support the protocol: that is no fault.
+  said anything is one that does not support the protocol: that is no fault. One that raises
+  SystemExit does not want to be served at all, and has failed to start.
+- Whatever the application raises is its own, an `asyncio.CancelledError` too, unless its task was
+  cancelled.
 - A stop never fails and never hangs: what goes wrong is logged, and time is bounded by the caller.
 """
 
@@ -15,7 +18,7 @@ import asyncio
 import logging
 from typing import Any
 
-from asgiws.asgi.errors import ApplicationError
+from asgiws.asgi.errors import ApplicationError, ProcessEnds
 from asgiws.asgi.types import ASGIApp, Message
 from asgiws.config import StartError
 
@@ -63,6 +66,8 @@ class Lifespan:
         #: Whether the application has said why it failed; then what it raises next only repeats
         #: that.
         self._explained = False
+        #: Whether the application's task was cancelled by us.
+        self._cancelled = False
         self._task: asyncio.Task[None] | None = None
         # Set when the application has answered, or will answer no more.
         self._answered = asyncio.Event()
@@ -111,6 +116,7 @@ class Lifespan:
         """Stop the application's task without telling it why; for an end at once."""
         self._phase = ENDED
         if self._task is not None:
+            self._cancelled = True
             self._task.cancel()
 
     async def _end(self, timeout: float) -> None:
@@ -118,6 +124,7 @@ class Lifespan:
         assert self._task is not None
         await asyncio.wait([self._task], timeout=timeout)
         if not self._task.done():
+            self._cancelled = True
             self._task.cancel()
             await asyncio.wait([self._task], timeout=0.1)
 
@@ -129,18 +136,25 @@ class Lifespan:
         }
         try:
             await self.app(scope, self._receive, self._send)
-        except Exception as error:
+        except asyncio.CancelledError as error:
+            # Before Python 3.11 a task does not know whether it was cancelled.
+            if self._cancelled or getattr(asyncio.current_task(), "cancelling", int)() > 0:
+                raise
+            self._raised(error)
+        except (GeneratorExit, KeyboardInterrupt, ProcessEnds):
+            raise
+        except BaseException as error:
             self._raised(error)
         else:
             self._returned()
         finally:
             self._answered.set()
 
-    def _raised(self, error: Exception) -> None:
+    def _raised(self, error: BaseException) -> None:
         if self._failed and self._explained:
             return
         if self._phase == STARTING and not self._failed:
-            if self.mode == "auto":
+            if self.mode == "auto" and not isinstance(error, SystemExit):
                 logger.info("The application does not support lifespan (%s)", _brief(error))
                 logger.debug("It raised on the lifespan scope:", exc_info=error)
                 self._phase = ENDED
@@ -191,6 +205,6 @@ class Lifespan:
         self._answered.set()
 
 
-def _brief(error: Exception) -> str:
+def _brief(error: BaseException) -> str:
     text = str(error).partition("\n")[0]
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -3,7 +3,7 @@
 Rules of this file:
 - A Driver turns bytes into ASGI events and back for one connection at a time: the HTTP driver until an
   upgrade, the WebSocket session afterwards. It knows no socket, transport or process.
-- An Outlet is the connection as a driver sees it. `server/connection.py` implements it.
+- An Outlet is the connection as a driver sees it. `server/stream.py` implements it.
 - The outlet calls the driver from callbacks of the event loop only, so a driver may wake a task at once in
   those methods (`asgi/wakeup.py`). The driver's calls of the outlet never call back into the driver.
 """
@@ -11,6 +11,7 @@ Rules of this file:
 from __future__ import annotations
 
 import asyncio
+from typing import BinaryIO
 
 from asgiws.asgi.types import Address
 
@@ -79,9 +80,12 @@ class Outlet:
         """Wait until `write_paused` is false, or the connection is lost."""
         raise NotImplementedError
 
-    async def send_file(self, path: str) -> None:
-        """Send the file's content after all that was written before, without reading it into memory where
-        the transport can. Raises OSError when the file cannot be read."""
+    async def send_file(self, file: BinaryIO, size: int) -> int:
+        """Send at most `size` octets of an open file, from its position on, after all that was written before.
+
+        Returns how many were sent: fewer when the file ends, or the connection does. The file stays open.
+        Raises OSError when it cannot be read.
+        """
         raise NotImplementedError
 
     def pause_reading(self) -> None:

@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine
+from contextvars import copy_context
 from typing import Any
 
+from asgiws.asgi.errors import ProcessEnds
 from asgiws.asgi.types import ASGIApp
 from asgiws.config import Config
 
@@ -26,7 +28,7 @@ class Runtime:
 
     `state` is the lifespan state: each scope gets a shallow copy of it (ASGI lifespan 2.0, "Lifespan
     State"). `tasks` holds every running application task, so that none is collected early and that a
-    shutdown can wait for, and in the end cancel, them. `draining` is set once the server stops.
+    shutdown can wait for, and in the end cancel, them. `cutting_off` is set before it does.
     """
 
     def __init__(
@@ -42,14 +44,27 @@ class Runtime:
         self.state = state
         self.tasks: set[asyncio.Task[None]] = set()
         self.connections: set[Any] = set()
-        self.draining = False
+        self.cutting_off = False
+        # Tasks begin in the server's context. The current one may be another request's, whose application has
+        # just been stepped.
+        self._context = copy_context()
         #: Every connection of the loop reads into this buffer, one at a time.
         self.read_buffer = bytearray(READ_SIZE)
         self.read_view = memoryview(self.read_buffer)
 
+    def is_passing(self, error: BaseException) -> bool:
+        """True for what comes out of an application's call although the application did not raise it: the
+        cancellation of its task, the end of the process. All else, a SystemExit of its own included, ends its
+        request or its WebSocket alone."""
+        if isinstance(error, asyncio.CancelledError):
+            # Before Python 3.11 a task cannot tell; the server is the only one that cancels it.
+            cancelling = getattr(asyncio.current_task(), "cancelling", None)
+            return self.cutting_off or (cancelling is not None and cancelling() > 0)
+        return isinstance(error, (GeneratorExit, KeyboardInterrupt, ProcessEnds))
+
     def spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run `coroutine` as a task that is held until it ends."""
-        task = self.loop.create_task(coroutine)
+        task = self._context.copy().run(self.loop.create_task, coroutine)
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
         return task

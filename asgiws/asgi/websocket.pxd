@@ -41,7 +41,6 @@ cdef class WebSocketSession(Driver):
     cdef bint _heard
     cdef bytes _unanswered
 
-    @cython.locals(waiter=Waiter)
     cpdef object receive_data(self, bytearray data, Py_ssize_t start, Py_ssize_t end)
     @cython.locals(ws=WebSocketConnection)
     cdef object _pump(self, bytearray data, Py_ssize_t start, Py_ssize_t end)

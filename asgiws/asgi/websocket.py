@@ -3,8 +3,8 @@
 Rules of this file:
 - The protocol's state is `WebSocketConnection.state`, and changes by its table only. What is kept here beside
   it is the application's side: what waits for `receive()` and who waits there.
-- `_act` carries out what a transition asks for. It is the one place that ends a connection and that puts
-  `websocket.disconnect` into the queue.
+- `_act` carries out what a transition asks for, but for the answer to the handshake, which is written first.
+  It is the one place that puts `websocket.disconnect` into the queue.
 - Control frames never wait for the application. Only data counts against the queue's marks, in octets of
   memory, and above the high one reading pauses.
 - The end (a close frame, a protocol error) takes effect once the application had its turn to answer what
@@ -17,7 +17,6 @@ from collections import deque
 from typing import Any
 
 from asgiws.asgi.errors import (
-    NOT_THE_APPLICATIONS,
     ApplicationError,
     ClientDisconnected,
     comes_from_disconnect,
@@ -238,6 +237,9 @@ class WebSocketSession(Driver):
                 # that was heard since is alive.
                 self._heard = False
                 self._pong_at = now + self._ping_timeout
+                if self._reading_paused and not self._outlet.write_paused:
+                    # While we do not read, only a write that fails tells us of a peer that has gone.
+                    self._outlet.write(self._ws.ping(self._pings.to_bytes(4, "big")))
                 return self._pong_at
             self._terminal = Close(close.INTERNAL_ERROR, "keepalive ping timeout", True)
             self._end()
@@ -286,8 +288,8 @@ class WebSocketSession(Driver):
             outlet.check_at(self._close_at)
             self._resume_reading()
         if Effect.END_TCP in effect:
-            # After both close frames the client has nothing more to say.
-            outlet.close(linger=self._ws.state != State.CLOSED)
+            # What a client sends behind its close frame must not reset the connection: it would lose ours.
+            outlet.close()
         if Effect.ABORT_TCP in effect:
             outlet.abort()
         if Effect.DISCONNECT in effect:
@@ -335,11 +337,11 @@ class WebSocketSession(Driver):
         """Call the application and turn its end into the connection's (the close-code contract)."""
         try:
             await self._runtime.app(self._scope, self.receive, self.send)
-        except NOT_THE_APPLICATIONS:
-            self._finish(close.INTERNAL_ERROR, "")
-            raise
         except BaseException as error:
-            if self._ws.state in FINAL and comes_from_disconnect(error):
+            if self._runtime.is_passing(error):
+                self._finish(close.INTERNAL_ERROR, "")
+                raise
+            if comes_from_disconnect(error):
                 # It did not catch what send() told it: the client left first, which is nobody's fault.
                 logger.debug("ASGI application ended: the client has gone")
             else:
@@ -349,7 +351,7 @@ class WebSocketSession(Driver):
             if self._ws.state == CONNECTING and not self._app_ended:
                 logger.error(
                     "ASGI application returned without answering the WebSocket handshake of %s",
-                    self._scope["path"],
+                    self._who()[1],
                 )
             self._finish(close.NORMAL, "")
 
@@ -432,13 +434,15 @@ class WebSocketSession(Driver):
         try:
             kind = message["type"]
         except (KeyError, TypeError):
-            raise ApplicationError(f"send() needs a dict with a 'type', not {message!r:.80}") from None
+            raise ApplicationError(
+                f"send() needs a dict with a 'type', not {message!r:.80}"
+            ) from None
         if kind == "websocket.send" and self._ws.state == OPEN:
             text = message.get("text")
             data = message.get("bytes")
             try:
                 if data is None and text is not None:
-                    chunks = self._ws.text(text)
+                    chunks = self._ws.text(text if type(text) is str else _text(text))
                 elif text is None and data is not None:
                     chunks = self._ws.binary(_octets(data))
                 else:
@@ -446,7 +450,9 @@ class WebSocketSession(Driver):
                         "websocket.send needs one of 'text' and 'bytes', and not both"
                     )
             except (AttributeError, TypeError, ValueError) as error:
-                raise ApplicationError(f"websocket.send with a malformed payload: {error}") from None
+                raise ApplicationError(
+                    f"websocket.send with a malformed payload: {error}"
+                ) from None
             if len(chunks) == 1:
                 self._outlet.write(chunks[0])
             else:
@@ -457,6 +463,8 @@ class WebSocketSession(Driver):
             self._send_late(kind, message)
         if self._outlet.write_paused:
             await self._outlet.drain()
+            if kind == "websocket.send" and self._ws.state in FINAL:
+                self._send_late(kind, message)  # it was lost meanwhile
 
     def _send_late(self, kind: str, message: Message) -> None:
         """What the application sends in an open connection beside messages, or when it is over."""
@@ -494,7 +502,9 @@ class WebSocketSession(Driver):
                 self._refuse(403, "the application refused the WebSocket")
             elif kind == "websocket.http.response.start":
                 status = message["status"]
-                headers = [(_octets(name), _octets(value)) for name, value in message.get("headers", ())]
+                headers = [
+                    (_octets(name), _octets(value)) for name, value in message.get("headers", ())
+                ]
                 self._http.start_response(status, headers)
                 self._denial = status
             else:
@@ -510,9 +520,7 @@ class WebSocketSession(Driver):
             raise ClientDisconnected("the client has gone before its handshake was accepted")
         config = self._runtime.config
         subprotocol = message.get("subprotocol")
-        headers, parameters = response(
-            self._handshake, subprotocol, config.ws_per_message_deflate
-        )
+        headers, parameters = response(self._handshake, subprotocol, config.ws_per_message_deflate)
         for name, value in message.get("headers") or ():
             lowered = _octets(name).lower()
             if lowered.startswith(b"sec-websocket-") or lowered in _SERVERS_OWN:
@@ -557,6 +565,13 @@ class WebSocketSession(Driver):
             self._denial = 0
             self._refused_by_app = True
             self._act(self._ws.apply(Trigger.CLOSE))
+
+
+def _text(text: Any) -> str:
+    """A subclass of `str`, such as a template's safe string, as what it is. Raises TypeError for all else."""
+    if not isinstance(text, str):
+        raise TypeError(f"'text' is a str, not {type(text).__name__}")
+    return str.__str__(text)
 
 
 def _octets(data: Any) -> bytes:

@@ -21,7 +21,13 @@ from asgiws.http.head import Headers, RequestHead
 from asgiws.http.head_reader import HeadReader
 from asgiws.http.limits import DEFAULT_LIMITS, Limits
 from asgiws.http.parser import HeadParser, ParserRefused
-from asgiws.http.response import HeaderPairs, ResponseDefaults, ResponseWriter, as_pairs
+from asgiws.http.response import (
+    HeaderPairs,
+    ResponseDefaults,
+    ResponseWriter,
+    as_pairs,
+    as_status,
+)
 from asgiws.http.semantics import explain_refusal, make_head
 
 
@@ -238,11 +244,12 @@ class HTTPConnection:
         """
         if self._response != states.OWED:
             raise InvalidResponse("an interim response comes before the final one")
-        if type(status) is not int or not 102 <= status <= 199:
+        code = as_status(status)
+        if not 102 <= code <= 199:
             raise InvalidResponse(
                 f"the status of an interim response is 102 to 199, not {status!r}"
             )
-        data = self._writer.informational(status, headers)
+        data = self._writer.informational(code, headers)
         assert self._head is not None
         return b"" if self._head.http_version == "1.0" else data
 

@@ -165,15 +165,16 @@ class ResponseWriter:
         the body (which HTTP/1.0 cannot have). Raises InvalidResponse, and has then no effect that
         lasts.
         """
-        if type(status) is not int or not 200 <= status <= 999:
+        code = status if type(status) is int else as_status(status)
+        if not 200 <= code <= 999:
             raise InvalidResponse(
                 f"the status of a response is an int from 200 to 999, not {status!r}"
             )
-        self.status = status
+        self.status = code
         self.http10 = http10
         self.close = close
         self.trailers = trailers
-        self.bodiless = method == "HEAD" or status == 204 or status == 304
+        self.bodiless = method == "HEAD" or code == 204 or code == 304
         self.chunked = False
         self._remaining = -1
         self._extra = []
@@ -339,6 +340,11 @@ class ResponseWriter:
             encode_fields(pairs),
             self._defaults.block_without(names, b"date" not in names),
         )
+
+
+def as_status(status: object) -> int:
+    """`status` as a plain int, such as that of an `HTTPStatus`; -1 for what is none."""
+    return int(status) if isinstance(status, int) and not isinstance(status, bool) else -1
 
 
 def as_pairs(headers: HeaderPairs) -> Headers:

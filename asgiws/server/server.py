@@ -218,7 +218,6 @@ class Server:
         end = self._begin_stop()
         reserve = max(min(RESERVE, self.config.timeout_graceful_shutdown / 10), LEAST_MOMENT)
         self._close_listeners()
-        runtime.draining = True
 
         def is_idle() -> bool:
             return not (runtime.connections or runtime.tasks)
@@ -343,7 +342,15 @@ def _check_parser(name: str) -> None:
 
 def _cut_off(runtime: Runtime) -> None:
     """Abort what is still connected and cancel what still runs."""
+    runtime.cutting_off = True
     for connection in list(runtime.connections):
-        connection.abort()
+        _abort(connection)
     for task in list(runtime.tasks):
         task.cancel()
+
+
+def _abort(connection: Connection) -> None:
+    try:
+        connection.abort()
+    except Exception:  # the others are to be cut off all the same
+        logger.exception("Exception while a connection was cut off: %r", connection)

@@ -17,6 +17,7 @@ cdef class Stream(Outlet):
     cdef bint _eof
     cdef int _fd
     cdef bint _lost
+    cdef Py_ssize_t _gathered
     cdef list _out
     cdef bint _reading
     cdef object _runtime
@@ -26,6 +27,8 @@ cdef class Stream(Outlet):
     cdef bint _via_transport
 
     cdef object _uncork(self)
+    cdef object _flush(self)
+    cdef object _gather(self, Py_ssize_t size)
     cdef object _wake_drains(self)
     @cython.locals(chunk=bytes, sent=Py_ssize_t)
     cdef object _send_many(self, list chunks)

@@ -8,7 +8,7 @@ Rules of this file:
 - Octets go straight to the socket while the transport holds none, and through the transport otherwise, or
   under TLS. A transport that is closing is never written to: its descriptor may be another connection's
   already.
-- Closing always ends: LINGER and FLUSH bound how long a peer can put it off.
+- Closing ends: LINGER and FLUSH bound how long a peer that takes nothing can put it off.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import os
 import socket
 import struct
 from collections import deque
-from typing import cast
+from typing import BinaryIO, cast
 
 from asgiws.asgi.outlet import Driver, Outlet
 from asgiws.asgi.runtime import Runtime
@@ -59,6 +59,7 @@ class Stream(Outlet):
         "_driver",
         "_eof",
         "_fd",
+        "_gathered",
         "_lost",
         "_out",
         "_reading",
@@ -93,6 +94,7 @@ class Stream(Outlet):
         self._via_transport = False
         self._corked = False
         self._out: list[bytes] = []
+        self._gathered = 0
         self._reading = True
         self._eof = False
         #: Octets that the transport had still to send when it was looked at last, while closing.
@@ -104,7 +106,7 @@ class Stream(Outlet):
     # From the transport.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast('asyncio.Transport', transport)  # uvloop's does not inherit from it
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's does not inherit from it
         info = transport.get_extra_info
         self.secure = info("sslcontext") is not None
         sock = info("socket")
@@ -134,7 +136,8 @@ class Stream(Outlet):
     def eof_received(self) -> bool:
         self._eof = True
         if self._closing:
-            self._transport.close()
+            if not self.secure:  # TLS ends by itself, and asyncio's breaks when it is closed twice
+                self._transport.close()
             return False
         self._corked = True
         try:
@@ -191,6 +194,7 @@ class Stream(Outlet):
             return
         if self._corked:
             self._out.append(data)
+            self._gather(len(data))
         else:
             self._send(data)
 
@@ -199,14 +203,27 @@ class Stream(Outlet):
             return
         if self._corked:
             self._out += chunks
+            self._gather(sum(map(len, chunks)))
         else:
             self._send_many(chunks)
 
+    def _gather(self, size: int) -> None:
+        # An application that is stepped within the read may send without end: from here on the transport
+        # must see it, so that it can say that the peer does not keep up.
+        self._gathered += size
+        if self._gathered >= JOIN_BELOW:
+            self._flush()
+
     def _uncork(self) -> None:
         self._corked = False
+        self._flush()
+
+    def _flush(self) -> None:
+        """Send what was gathered."""
         out = self._out
         if out:
             self._out = []
+            self._gathered = 0
             self._send_many(out)
 
     def _send_many(self, chunks: list[bytes]) -> None:
@@ -252,8 +269,9 @@ class Stream(Outlet):
         return True
 
     def _give_to_transport(self, data: bytes | memoryview) -> None:
-        self._via_transport = True
-        self._transport.write(data)
+        if not self._transport.is_closing():
+            self._via_transport = True
+            self._transport.write(data)
 
     async def drain(self) -> None:
         while self.write_paused:
@@ -271,13 +289,17 @@ class Stream(Outlet):
             for waiter in waiters:
                 waiter.wake_soon()
 
-    async def send_file(self, path: str) -> None:
-        with await self.loop.run_in_executor(None, open, path, "rb") as file:
-            while chunk := await self.loop.run_in_executor(None, file.read, FILE_CHUNK):
-                if self._closing:
-                    return
-                self.write(chunk)
-                await self.drain()
+    async def send_file(self, file: BinaryIO, size: int) -> int:
+        left = size
+        while left and not self._closing:
+            take = min(left, FILE_CHUNK)
+            chunk = await self.loop.run_in_executor(None, file.read, take)
+            if not chunk:
+                break
+            self.write(chunk)
+            left -= len(chunk)
+            await self.drain()
+        return size - left
 
     def pause_reading(self) -> None:
         if self._reading and not self._closing:
@@ -304,19 +326,23 @@ class Stream(Outlet):
     def close(self, linger: bool = True) -> None:
         if self._closing:
             return
-        corked = self._corked
-        self._uncork()
-        self._corked = corked
+        self._flush()
         self.resume_reading()
         self._closing = True
         self._wake_drains()
         transport = self._transport
-        if linger and not self._eof and transport.can_write_eof():
-            # RFC 9112, 9.6: close our side, and read until the peer has closed its own.
-            transport.write_eof()
-        else:
-            transport.close()
-        self._unsent = transport.get_write_buffer_size()
+        if transport.is_closing():
+            return  # the peer has gone, and the transport knows it already
+        try:
+            self._unsent = transport.get_write_buffer_size()
+            if linger and not self._eof and transport.can_write_eof():
+                # RFC 9112, 9.6: close our side, and read until the peer has closed its own.
+                transport.write_eof()
+            else:
+                transport.close()
+        except OSError:
+            transport.abort()  # the peer has gone, and the transport is about to learn of it
+            return
         self._ticker.schedule(self, self.loop.time() + (FLUSH if self._unsent else LINGER))
 
     def abort(self) -> None:
@@ -329,7 +355,10 @@ class Stream(Outlet):
         if self._direct and self.client is not None and not transport.is_closing():
             # A reset: an orderly end would be taken for that of a response without a length.
             sock = transport.get_extra_info("socket")
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            try:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            except (OSError, ValueError):
+                pass  # the socket is shut down or gone already: there is no orderly end to prevent
         transport.abort()
 
 

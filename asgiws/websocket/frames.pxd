@@ -29,7 +29,7 @@ cdef class FrameReader:
     @cython.locals(opcode=int, length=int)
     cdef Py_ssize_t _start(self, unsigned char first, unsigned char second) except -2
 
-    @cython.locals(length=int64_t, index=Py_ssize_t, at=Py_ssize_t)
+    @cython.locals(length=int64_t, index=Py_ssize_t)
     cdef int _finish(self, bytearray data, Py_ssize_t start, Py_ssize_t need) except -1
 
 

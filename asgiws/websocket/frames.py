@@ -76,7 +76,9 @@ class FrameReader:
         length = second & 0x7F
         if first & RSV2_RSV3:
             # "MUST be 0 unless an extension is negotiated that defines meanings for non-zero values."
-            raise ProtocolError(PROTOCOL_ERROR, "reserved bit set without an extension that defines it")
+            raise ProtocolError(
+                PROTOCOL_ERROR, "reserved bit set without an extension that defines it"
+            )
         if first & RSV1 and (not self.allow_rsv1 or opcode == CONTINUATION or opcode >= CLOSE):
             # RFC 7692, 6.1: RSV1 is for the first frame of a message; 6.2 leaves control frames alone.
             raise ProtocolError(PROTOCOL_ERROR, "RSV1 set where no extension defines it")
@@ -84,7 +86,9 @@ class FrameReader:
             if opcode > PONG:
                 raise ProtocolError(PROTOCOL_ERROR, f"reserved opcode {opcode:#x}")
             if length > MAX_CONTROL_PAYLOAD:
-                raise ProtocolError(PROTOCOL_ERROR, "control frame with more than 125 octets of payload")
+                raise ProtocolError(
+                    PROTOCOL_ERROR, "control frame with more than 125 octets of payload"
+                )
             if not first & FIN:
                 # "... and MUST NOT be fragmented." (5.5)
                 raise ProtocolError(PROTOCOL_ERROR, "fragmented control frame")
@@ -111,15 +115,16 @@ class FrameReader:
         elif need == 14:
             if data[start + 2] & 0x80:
                 # "the most significant bit MUST be 0" (5.2)
-                raise ProtocolError(PROTOCOL_ERROR, "payload length with its most significant bit set")
+                raise ProtocolError(
+                    PROTOCOL_ERROR, "payload length with its most significant bit set"
+                )
             length = 0
             for index in range(start + 2, start + 10):
                 length = length << 8 | data[index]
             if length < 65536:
                 raise ProtocolError(PROTOCOL_ERROR, "payload length is not in its shortest form")
             self.length = length
-        at = start + need - 4
-        self.key = data[at] | data[at + 1] << 8 | data[at + 2] << 16 | data[at + 3] << 24
+        self.key = octets.key_at(data, start + need - 4)
 
 
 def header(first: int, length: int) -> bytes:

@@ -101,7 +101,7 @@ def _accept(keys: list[bytes]) -> bytes:
 def _subprotocols(values: list[bytes]) -> list[str]:
     # "8. Optionally, a |Sec-WebSocket-Protocol| header field, with a list of values"; 4.1: tokens, "and MUST
     # all be unique strings".
-    found: list[str] = []
+    found: dict[str, None] = {}  # in order, and quick to look up: a client may name thousands
     for value in values:
         for item in value.split(b","):
             token = item.strip(b" \t")
@@ -111,9 +111,11 @@ def _subprotocols(values: list[bytes]) -> list[str]:
                 raise HandshakeError(400, "the Sec-WebSocket-Protocol header is malformed")
             name = token.decode("ascii")
             if name in found:
-                raise HandshakeError(400, "the Sec-WebSocket-Protocol header names a protocol twice")
-            found.append(name)
-    return found
+                raise HandshakeError(
+                    400, "the Sec-WebSocket-Protocol header names a protocol twice"
+                )
+            found[name] = None
+    return list(found)
 
 
 def _offers(values: list[bytes]) -> list[extensions.Extension]:
@@ -138,7 +140,9 @@ def response(
     if subprotocol is not None:
         if subprotocol not in handshake.subprotocols:
             offered = ", ".join(handshake.subprotocols) or "none"
-            raise ValueError(f"subprotocol {subprotocol!r} was not offered by the client ({offered})")
+            raise ValueError(
+                f"subprotocol {subprotocol!r} was not offered by the client ({offered})"
+            )
         headers.append((b"sec-websocket-protocol", subprotocol.encode("ascii")))
     agreed = deflate.negotiate(handshake.offers) if compression else None
     if agreed is None:

@@ -39,7 +39,7 @@ cdef class MessageReader:
     @cython.locals(frame=FrameReader, position=Py_ssize_t, take=Py_ssize_t, start=Py_ssize_t, stop=Py_ssize_t, complete=bint)
     cpdef object next_event(self)
 
-    @cython.locals(frame=FrameReader, held=Py_ssize_t)
+    @cython.locals(frame=FrameReader, held=Py_ssize_t, limit=int64_t)
     cdef int _start_frame(self) except -1
 
     @cython.locals(payload=bytes)
@@ -48,7 +48,7 @@ cdef class MessageReader:
     @cython.locals(opcode=int)
     cdef object _whole_message(self, Py_ssize_t start, Py_ssize_t stop)
 
-    @cython.locals(frame=FrameReader, message=bytearray, piece=bytes, inflated=bytes)
+    @cython.locals(frame=FrameReader, message=bytearray, piece=bytes, inflated=bytes, begins=bint)
     cdef int _take_data(self, Py_ssize_t start, Py_ssize_t stop, bint final) except -1
 
     @cython.locals(size=Py_ssize_t)

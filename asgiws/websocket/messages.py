@@ -147,17 +147,23 @@ class MessageReader:
         if frame.opcode < CLOSE:
             if frame.opcode == CONTINUATION:
                 if self._opcode == NONE:
-                    raise ProtocolError(PROTOCOL_ERROR, "continuation frame without a message to continue")
+                    raise ProtocolError(
+                        PROTOCOL_ERROR, "continuation frame without a message to continue"
+                    )
             else:
                 if self._opcode != NONE:
-                    raise ProtocolError(PROTOCOL_ERROR, "new message before the last fragment of another")
+                    raise ProtocolError(
+                        PROTOCOL_ERROR, "new message before the last fragment of another"
+                    )
                 self._opcode = frame.opcode
                 self._compressed = frame.rsv1
             held = 0 if self._message is None else len(self._message)
-            if not self._compressed and frame.length > self._max_size - held:
-                raise ProtocolError(
-                    MESSAGE_TOO_BIG, f"message of more than {self._max_size} bytes"
-                )
+            limit = self._max_size - held
+            if self._compressed:
+                # What it inflates to is bounded by then. Deflate never makes more than this of a message.
+                limit = self._max_size + (self._max_size >> 6) + 1024
+            if frame.length > limit:
+                raise ProtocolError(MESSAGE_TOO_BIG, f"message of more than {self._max_size} bytes")
         self._in_frame = True
         self._remaining = frame.length
         self._phase = 0
@@ -193,11 +199,12 @@ class MessageReader:
     def _take_data(self, start: int, stop: int, final: bool) -> None:
         """Keep octets of a message that does not lie whole before us."""
         message = self._message
+        begins = message is None
         if message is None:
             message = self._message = bytearray()
         if self._compressed:
             assert self._deflate is not None  # RSV1 passes the frame reader only with compression
-            if final and start == stop and not message:
+            if final and start == stop and begins:
                 # An empty message is one octet of deflate (RFC 7692, 7.2.3.6); none is no stream at all.
                 raise ProtocolError(INVALID_PAYLOAD, "compressed message without a payload")
             piece = octets.to_bytes(self._data, start, stop)

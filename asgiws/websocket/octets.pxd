@@ -68,6 +68,11 @@ cdef inline int xor(bytearray data, Py_ssize_t start, Py_ssize_t end, uint32_t k
     return 0
 
 
+cdef inline uint32_t key_at(bytearray data, Py_ssize_t at) noexcept:
+    cdef const unsigned char* p = <unsigned char*> PyByteArray_AS_STRING(data) + at
+    return <uint32_t> p[0] | <uint32_t> p[1] << 8 | <uint32_t> p[2] << 16 | <uint32_t> p[3] << 24
+
+
 cdef inline bytes to_bytes(bytearray data, Py_ssize_t start, Py_ssize_t end):
     return PyBytes_FromStringAndSize(PyByteArray_AS_STRING(data) + start, end - start)
 

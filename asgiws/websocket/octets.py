@@ -26,6 +26,11 @@ def xor(data: bytearray, start: int, end: int, key: int, phase: int) -> None:
     data[start:end] = masked.to_bytes(size, "little")
 
 
+def key_at(data: bytearray, at: int) -> int:
+    """The masking key in the four octets from `at` on, as a little-endian number."""
+    return int.from_bytes(data[at : at + 4], "little")
+
+
 def to_bytes(data: bytearray, start: int, end: int) -> bytes:
     """The octets from `start` to `end` as `bytes`."""
     return bytes(data[start:end])

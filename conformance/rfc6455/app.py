@@ -26,7 +26,9 @@ class Deliberate(Exception):
     """What an application raises that is to raise."""
 
 
-async def perform(case: Case, scope: Event, receive: Receive, send: Send, told: list[Event]) -> None:
+async def perform(
+    case: Case, scope: Event, receive: Receive, send: Send, told: list[Event]
+) -> None:
     """Do what the case's application does; `told` collects what it is told."""
 
     async def take() -> Event:

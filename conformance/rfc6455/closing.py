@@ -39,7 +39,9 @@ NO_CODES = (5000, 9999, 65535)
 BREACH = frame(0x3, "x")
 
 
-def application_closes(id: str, what: str, event: dict[str, object], code: int, reason: str = "") -> Case:
+def application_closes(
+    id: str, what: str, event: dict[str, object], code: int, reason: str = ""
+) -> Case:
     """The application closes, and the client answers with 1000."""
     return Case(
         id,
@@ -242,7 +244,10 @@ CLAUSES = (
         "7.4.1",
         "1005 is a reserved value and MUST NOT be set as a status code in a Close control frame by an "
         "endpoint. (...) 1006 (...) 1015 (...)",
-        *(fails(f"7.4.1-{15 + i}", f"{code}", close(code), 1002) for i, code in enumerate(MUST_NOT)),
+        *(
+            fails(f"7.4.1-{15 + i}", f"{code}", close(code), 1002)
+            for i, code in enumerate(MUST_NOT)
+        ),
         Case(
             "7.4.1-18",
             "by the application",
@@ -264,7 +269,10 @@ CLAUSES = (
         "7.4.2",
         "Status codes in the range 0-999 are not used. (...) Status codes in the range 1000-2999 are "
         "reserved for definition by this protocol, its future revisions, and extensions",
-        *(fails(f"7.4.2-{1 + i}", f"{code}", close(code), 1002) for i, code in enumerate(UNDEFINED)),
+        *(
+            fails(f"7.4.2-{1 + i}", f"{code}", close(code), 1002)
+            for i, code in enumerate(UNDEFINED)
+        ),
         Case(
             "7.4.2-9",
             "by the application",
@@ -279,9 +287,11 @@ CLAUSES = (
         "3000-3999 are reserved for use by libraries, frameworks, and applications. (...) 4000-4999 "
         "are reserved for private use",
         *(closes(f"7.4.2-{10 + i}", f"{code}", close(code), code) for i, code in enumerate(FREE)),
-        *(fails(f"7.4.2-{16 + i}", f"{code}", close(code), 1002) for i, code in enumerate(NO_CODES)),
+        *(
+            fails(f"7.4.2-{16 + i}", f"{code}", close(code), 1002)
+            for i, code in enumerate(NO_CODES)
+        ),
         application_closes("7.4.2-19", "3999 by the application", end(3999), 3999),
         application_closes("7.4.2-20", "4999 by the application", end(4999), 4999),
     ),
 )
-

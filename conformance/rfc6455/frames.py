@@ -88,8 +88,13 @@ CLAUSES = (
         fails("5.2-8", "RSV1 on a ping", ping(rsv=4), 1002),
         fails("5.2-9", "RSV2 on a close frame", close(1000, rsv=2), 1002),
         fails("5.2-10", "RSV3 on a continuation", text("a", fin=False) + last(rsv=1), 1002),
-        fails("5.2-11", "behind a message and a ping", text("a") + ping() + text("b", rsv=1), 1002, "a")
-        ._replace(sent=(plain("a"), ponged(), Closed(1002))),
+        fails(
+            "5.2-11",
+            "behind a message and a ping",
+            text("a") + ping() + text("b", rsv=1),
+            1002,
+            "a",
+        )._replace(sent=(plain("a"), ponged(), Closed(1002))),
     ),
     clause(
         "5.2",
@@ -105,7 +110,7 @@ CLAUSES = (
     ),
     clause(
         "5.2",
-        "The length of the \"Payload data\", in bytes: if 0-125, that is the payload length. If 126, "
+        'The length of the "Payload data", in bytes: if 0-125, that is the payload length. If 126, '
         "the following 2 bytes interpreted as a 16-bit unsigned integer are the payload length. If "
         "127, the following 8 bytes interpreted as a 64-bit unsigned integer (...) are the payload "
         "length. Multibyte length quantities are expressed in network byte order.",
@@ -136,7 +141,7 @@ CLAUSES = (
     ),
     clause(
         "5.2",
-        "The \"Extension data\" is 0 bytes unless an extension has been negotiated.",
+        'The "Extension data" is 0 bytes unless an extension has been negotiated.',
         also=["5.7-2"],
         why="no extension that we know of has any",
     ),
@@ -148,12 +153,14 @@ CLAUSES = (
     ),
     clause(
         "5.3",
-        "Octet i of the transformed data (\"transformed-octet-i\") is the XOR of octet i of the "
-        "original data (\"original-octet-i\") with octet at index i modulo 4 of the masking key",
+        'Octet i of the transformed data ("transformed-octet-i") is the XOR of octet i of the '
+        'original data ("original-octet-i") with octet at index i modulo 4 of the masking key',
         echoes("5.3-1", "every octet", binary(ALL_OCTETS), ALL_OCTETS),
         echoes("5.3-2", "the key 0", binary(ALL_OCTETS, key=bytes(4)), ALL_OCTETS),
         echoes("5.3-3", "the key of ones", binary(ALL_OCTETS, key=b"\xff" * 4), ALL_OCTETS),
-        echoes("5.3-4", "the key 00 00 00 01", binary(ALL_OCTETS, key=octets("00000001")), ALL_OCTETS),
+        echoes(
+            "5.3-4", "the key 00 00 00 01", binary(ALL_OCTETS, key=octets("00000001")), ALL_OCTETS
+        ),
         echoes(
             "5.3-5",
             "a key for each frame",
@@ -185,11 +192,15 @@ CLAUSES = (
         "than 0, followed by zero or more frames with the FIN bit clear and the opcode set to 0, and "
         "terminated by a single frame with the FIN bit set and an opcode of 0.",
         echoes("5.4-3", "in two", text("Hel", fin=False) + last("lo"), "Hello"),
-        echoes("5.4-4", "in four", binary(b"a", fin=False) + more("b") + more("c") + last("d"), b"abcd"),
+        echoes(
+            "5.4-4", "in four", binary(b"a", fin=False) + more("b") + more("c") + last("d"), b"abcd"
+        ),
         echoes("5.4-5", "all empty", text(fin=False) + more() + last(), ""),
         echoes("5.4-6", "first empty", text(fin=False) + last("a"), "a"),
         echoes("5.4-7", "last empty", binary(b"a", fin=False) + last(), b"a"),
-        echoes("5.4-8", "one after another", (text("a", fin=False) + last("b")) * 3, "ab", "ab", "ab"),
+        echoes(
+            "5.4-8", "one after another", (text("a", fin=False) + last("b")) * 3, "ab", "ab", "ab"
+        ),
         echoes(
             "5.4-9",
             "in a thousand",
@@ -237,8 +248,9 @@ CLAUSES = (
         fails("5.4-22", "it is over", text("a", fin=False) + last("b") + last("c"), 1002, "ab"),
         fails("5.4-23", "it was unfragmented", text("a") + last("b"), 1002, "a"),
         fails("5.4-24", "empty", last(), 1002),
-        fails("5.4-25", "a ping does not begin one", ping() + last(), 1002)
-        ._replace(sent=(ponged(), Closed(1002))),
+        fails("5.4-25", "a ping does not begin one", ping() + last(), 1002)._replace(
+            sent=(ponged(), Closed(1002))
+        ),
     ),
     clause(
         "5.4",
@@ -290,7 +302,12 @@ CLAUSES = (
         fails("5.5-2", "a ping of 126", ping("x" * 126), 1002),
         fails("5.5-3", "a pong of 126", pong("x" * 126), 1002),
         fails("5.5-4", "a close frame of 126", close(1000, "x" * 124), 1002),
-        fails("5.5-5", "a ping of 65536, of which only the header comes", frame(PING, length=65536), 1002),
+        fails(
+            "5.5-5",
+            "a ping of 65536, of which only the header comes",
+            frame(PING, length=65536),
+            1002,
+        ),
         fails("5.5-6", "125 in 16 bits", ping("x" * 125, form=16), 1002),
         closes("5.5-7", "a close frame of 125", close(1000, "x" * 123), 1000, "x" * 123),
         Case(
@@ -310,7 +327,9 @@ CLAUSES = (
         closes("5.5.1-1", "1000", close(1000), 1000),
         closes("5.5.1-2", "no body", close(), None),
         fails("5.5.1-3", "one octet", frame(CLOSE, b"\x03"), 1002),
-        closes("5.5.1-4", "in network byte order: 0x0fa1 is 4001", frame(CLOSE, octets("0fa1")), 4001),
+        closes(
+            "5.5.1-4", "in network byte order: 0x0fa1 is 4001", frame(CLOSE, octets("0fa1")), 4001
+        ),
     ),
     clause(
         "5.5.1",
@@ -342,8 +361,19 @@ CLAUSES = (
             does=(ACCEPT, end(4000), end(4001), LISTEN),
         ),
         closes("5.5.1-13", "the client's data is dropped", close(1000) + text("a"), 1000),
-        closes("5.5.1-14", "its rest of a message", text("a", fin=False) + close(1000) + last("b"), 1000),
-        closes("5.5.1-15", "its second close frame", close(1000, "one") + close(1001, "two"), 1000, "one"),
+        closes(
+            "5.5.1-14",
+            "its rest of a message",
+            text("a", fin=False) + close(1000) + last("b"),
+            1000,
+        ),
+        closes(
+            "5.5.1-15",
+            "its second close frame",
+            close(1000, "one") + close(1001, "two"),
+            1000,
+            "one",
+        ),
         closes("5.5.1-16", "what breaks the protocol", close(1000) + octets("ff ff ff ff"), 1000),
     ),
     clause(
@@ -397,7 +427,7 @@ CLAUSES = (
         ),
         Case(
             "5.5.1-23",
-            "\"If both client and server send a Close message at the same time\"",
+            '"If both client and server send a Close message at the same time"',
             (Wait(1), close(4002, "theirs")),
             (plain("a"), Closed(4001, "ours")),
             (disconnect(4002, "theirs"),),
@@ -420,7 +450,11 @@ CLAUSES = (
             ping("a"),
             "a",
             does=(ACCEPT, RECEIVE),
-        )._replace(told=(disconnect(1000),), received=ping("a") + close(1000), sent=(ponged("a"), Closed(1000))),
+        )._replace(
+            told=(disconnect(1000),),
+            received=ping("a") + close(1000),
+            sent=(ponged("a"), Closed(1000)),
+        ),
         closes("5.5.2-6", "behind a close frame it is not answered", close(1000) + ping("a"), 1000),
         Case(
             "5.5.2-7",
@@ -440,7 +474,7 @@ CLAUSES = (
     ),
     clause(
         "5.5.3",
-        "A Pong frame sent in response to a Ping frame must have identical \"Application data\" as "
+        'A Pong frame sent in response to a Ping frame must have identical "Application data" as '
         "found in the message body of the Ping frame being replied to.",
         pongs("5.5.3-1", "not UTF-8", ping(b"\xff\xfe\x00"), b"\xff\xfe\x00"),
         also=["5.5-1", "5.5.2-3"],
@@ -462,11 +496,13 @@ CLAUSES = (
     ),
     clause(
         "5.6",
-        "The \"Payload data\" is text data encoded as UTF-8. Note that a particular text frame might "
+        'The "Payload data" is text data encoded as UTF-8. Note that a particular text frame might '
         "include a partial UTF-8 sequence; however, the whole message MUST contain valid UTF-8.",
         echoes("5.6-1", "ASCII", text("Hello"), "Hello"),
         echoes("5.6-2", "two, three and four octets", text("µ€😀"), "µ€😀"),
-        echoes("5.6-3", "a character in two frames", text(EURO[:1], fin=False) + last(EURO[1:]), "€"),
+        echoes(
+            "5.6-3", "a character in two frames", text(EURO[:1], fin=False) + last(EURO[1:]), "€"
+        ),
         echoes(
             "5.6-4",
             "an octet in each frame",
@@ -475,11 +511,16 @@ CLAUSES = (
         ),
         echoes("5.6-5", "a BOM stays", text("\ufeffa"), "\ufeffa"),
         echoes("5.6-6", "NUL and other controls", text("\0\x01\x7f\r\n"), "\0\x01\x7f\r\n"),
-        fails("5.6-7", "two halves of a character in two messages", text(EURO[:1]) + text(EURO[1:]), 1007),
+        fails(
+            "5.6-7",
+            "two halves of a character in two messages",
+            text(EURO[:1]) + text(EURO[1:]),
+            1007,
+        ),
     ),
     clause(
         "5.6",
-        "The \"Payload data\" is arbitrary binary data whose interpretation is solely up to the "
+        'The "Payload data" is arbitrary binary data whose interpretation is solely up to the '
         "application layer.",
         echoes("5.6-8", "not UTF-8", binary(b"\xff\xfe\xed\xa0\x80"), b"\xff\xfe\xed\xa0\x80"),
         echoes("5.6-9", "in fragments", binary(EURO[:1], fin=False) + last(b"\xff"), b"\xe2\xff"),
@@ -487,16 +528,21 @@ CLAUSES = (
     clause(
         "5.7",
         "o A single-frame masked text message * 0x81 0x85 0x37 0xfa 0x21 0x3d 0x7f 0x9f 0x4d 0x51 "
-        "0x58 (contains \"Hello\")",
-        echoes("5.7-1", "it", octets("0x81 0x85 0x37 0xfa 0x21 0x3d 0x7f 0x9f 0x4d 0x51 0x58"), "Hello"),
+        '0x58 (contains "Hello")',
+        echoes(
+            "5.7-1", "it", octets("0x81 0x85 0x37 0xfa 0x21 0x3d 0x7f 0x9f 0x4d 0x51 0x58"), "Hello"
+        ),
         fails("5.7-2", "the unmasked one", octets("0x81 0x05 0x48 0x65 0x6c 0x6c 0x6f"), 1002),
     ),
     clause(
         "5.7",
-        "o A fragmented unmasked text message * 0x01 0x03 0x48 0x65 0x6c (contains \"Hel\") * 0x80 "
-        "0x02 0x6c 0x6f (contains \"lo\")",
+        'o A fragmented unmasked text message * 0x01 0x03 0x48 0x65 0x6c (contains "Hel") * 0x80 '
+        '0x02 0x6c 0x6f (contains "lo")',
         echoes(
-            "5.7-3", "it, masked with 0", octets("01 83 00000000 48656c 80 82 00000000 6c6f"), "Hello"
+            "5.7-3",
+            "it, masked with 0",
+            octets("01 83 00000000 48656c 80 82 00000000 6c6f"),
+            "Hello",
         ),
     ),
     clause(
@@ -508,7 +554,11 @@ CLAUSES = (
             octets("0x89 0x85 0x37 0xfa 0x21 0x3d 0x7f 0x9f 0x4d 0x51 0x58"),
             (Frame(0x8A, b"Hello"),),
         ),
-        pongs("5.7-5", "the response", octets("0x8a 0x85 0x37 0xfa 0x21 0x3d 0x7f 0x9f 0x4d 0x51 0x58")),
+        pongs(
+            "5.7-5",
+            "the response",
+            octets("0x8a 0x85 0x37 0xfa 0x21 0x3d 0x7f 0x9f 0x4d 0x51 0x58"),
+        ),
     ),
     clause(
         "5.7",
@@ -529,4 +579,3 @@ CLAUSES = (
         also=["5.2-1", "5.2-12", "5.2-17", "7692:6-3"],
     ),
 )
-

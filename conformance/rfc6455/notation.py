@@ -282,7 +282,9 @@ class Case(NamedTuple):
     def ends(self) -> bool:
         """Whether it comes to its end without a goodbye."""
         told = self.told
-        return told is None or (bool(told) and told[-1]["type"] == "websocket.disconnect")
+        if told is None or (self.sent and isinstance(self.sent[-1], Closed)):
+            return True
+        return bool(told) and told[-1]["type"] == "websocket.disconnect"
 
 
 class Clause(NamedTuple):
@@ -318,9 +320,7 @@ def pongs(id: str, what: str, data: Received, *payloads: bytes | str, **more: An
     return Case(id, what, data, tuple(map(ponged, payloads)), **more)
 
 
-def fails(
-    id: str, what: str, data: Received, code: int, *before: str | bytes, **more: Any
-) -> Case:
+def fails(id: str, what: str, data: Received, code: int, *before: str | bytes, **more: Any) -> Case:
     """The connection is failed with `code`, after the messages before were answered."""
     case = echoes(id, what, data, *before, **more)
     told = (*(case.told or ()), disconnect(code, None))

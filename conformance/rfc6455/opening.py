@@ -96,13 +96,11 @@ CLAUSES = (
     ),
     clause(
         "4.2.1",
-        "1. An HTTP/1.1 or higher GET request, including a \"Request-URI\" [RFC2616] that should be "
+        '1. An HTTP/1.1 or higher GET request, including a "Request-URI" [RFC2616] that should be '
         "interpreted as a /resource name/ defined in Section 3 (or an absolute HTTP/HTTPS URI "
         "containing the /resource name/).",
-        refused(
-            "4.2.1-8", "POST", opening(line="POST {path} HTTP/1.1"), 405, head=(("Allow", "GET"),)
-        ),
-        refused("4.2.1-9", "HEAD", opening(line="HEAD {path} HTTP/1.1"), 405),
+        refused("4.2.1-8", "POST: a plain request", opening(line="POST {path} HTTP/1.1"), 404),
+        refused("4.2.1-9", "HEAD: a plain request", opening(line="HEAD {path} HTTP/1.1"), 404),
         refused("4.2.1-10", "HTTP/1.0", opening(line="GET {path} HTTP/1.0"), 404),
         refused("4.2.1-11", "HTTP/2.0", opening(line="GET {path} HTTP/2.0"), 505),
         refused("4.2.1-12", "no version", opening(line="GET {path}")),
@@ -125,13 +123,15 @@ CLAUSES = (
     ),
     clause(
         "4.2.1",
-        "3. An |Upgrade| header field containing the value \"websocket\", treated as an ASCII "
+        '3. An |Upgrade| header field containing the value "websocket", treated as an ASCII '
         "case-insensitive value.",
         accepted("4.2.1-21", "WebSocket", opening(("Upgrade", "WebSocket"))),
         accepted("4.2.1-22", "WEBSOCKET", opening(("Upgrade", "WEBSOCKET"))),
         accepted("4.2.1-23", "one of several", opening(("Upgrade", "h2c, websocket"))),
         accepted(
-            "4.2.1-24", "one of several lines", opening(("Upgrade", "h2c"), ("Upgrade", "websocket"))
+            "4.2.1-24",
+            "one of several lines",
+            opening(("Upgrade", "h2c"), ("Upgrade", "websocket")),
         ),
         refused("4.2.1-25", "none: a plain request", opening(without=["Upgrade"]), 404),
         refused("4.2.1-26", "another one: a plain request", opening(("Upgrade", "h2c")), 404),
@@ -140,7 +140,7 @@ CLAUSES = (
     ),
     clause(
         "4.2.1",
-        "4. A |Connection| header field that includes the token \"Upgrade\", treated as an ASCII "
+        '4. A |Connection| header field that includes the token "Upgrade", treated as an ASCII '
         "case-insensitive value.",
         accepted("4.2.1-29", "upgrade", opening(("Connection", "upgrade"))),
         accepted("4.2.1-30", "the last of several", opening(("Connection", "keep-alive, Upgrade"))),
@@ -193,7 +193,7 @@ CLAUSES = (
         speaks("4.2.1-51", "as they are written", opening((PROTOCOLS, "Chat")), ["Chat"], "Chat"),
         refused("4.2.1-52", "no token", opening((PROTOCOLS, "a b"))),
         refused("4.2.1-53", "a separator in it", opening((PROTOCOLS, "chat/1"))),
-        refused("4.2.1-54", "not \"unique strings\" (4.1)", opening((PROTOCOLS, "a, b, a"))),
+        refused("4.2.1-54", 'not "unique strings" (4.1)', opening((PROTOCOLS, "a, b, a"))),
     ),
     clause(
         "4.2.1",
@@ -279,7 +279,7 @@ CLAUSES = (
         speaks("4.2.2-14", "no agreement", opening((PROTOCOLS, "a, b")), ["a", "b"], None),
         Case(
             "4.2.2-15",
-            "\"The empty string is not the same as the null value\"",
+            '"The empty string is not the same as the null value"',
             told=(REFUSED,),
             does=(accept(subprotocol=""), ACCEPT, LISTEN),
             request=opening((PROTOCOLS, "a")),
@@ -302,8 +302,8 @@ CLAUSES = (
         "4.2.2",
         "5. If the server chooses to accept the incoming connection, it MUST reply with a valid HTTP "
         "response indicating the following. 1. A Status-Line with a 101 response code (...) 2. An "
-        "|Upgrade| header field with value \"websocket\" (...) 3. A |Connection| header field with "
-        "value \"Upgrade\". 4. A |Sec-WebSocket-Accept| header field.",
+        '|Upgrade| header field with value "websocket" (...) 3. A |Connection| header field with '
+        'value "Upgrade". 4. A |Sec-WebSocket-Accept| header field.',
         accepted(
             "4.2.2-18",
             "the example",
@@ -350,7 +350,13 @@ CLAUSES = (
     clause(
         "4.2.2",
         "At this point, the server may begin sending (and receiving) data.",
-        Case("4.2.2-23", "it speaks first", b"", (plain("hello"),), does=(ACCEPT, send("hello"), LISTEN)),
+        Case(
+            "4.2.2-23",
+            "it speaks first",
+            b"",
+            (plain("hello"),),
+            does=(ACCEPT, send("hello"), LISTEN),
+        ),
         Case(
             "4.2.2-24",
             "and not earlier",
@@ -375,7 +381,9 @@ CLAUSES = (
     clause(
         "9",
         "A server MUST NOT respond with any extension not requested by the client.",
-        accepted("9-1", "another one was", offering("x-webkit-deflate-frame"), head=((EXTENSIONS, None),)),
+        accepted(
+            "9-1", "another one was", offering("x-webkit-deflate-frame"), head=((EXTENSIONS, None),)
+        ),
         also=["4.2.2-16", "4.2.2-17", "7692:5-6"],
     ),
     clause(
@@ -400,7 +408,7 @@ CLAUSES = (
     ),
     clause(
         "9.1",
-        "extension-param = token [ \"=\" (token | quoted-string) ] ;When using the quoted-string "
+        'extension-param = token [ "=" (token | quoted-string) ] ;When using the quoted-string '
         "syntax variant, the value ;after quoted-string unescaping MUST conform to the ;'token' "
         "ABNF.",
         refused("9.1-8", "a blank in quotes", offering('a; b="c d"')),
@@ -477,4 +485,3 @@ CLAUSES = (
         also=["7.1.7-1", "7.1.7-2"],
     ),
 )
-

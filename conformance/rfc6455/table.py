@@ -17,9 +17,7 @@ RFC6455: tuple[Clause, ...] = tuple(
     )
 )
 RFC7692: tuple[Clause, ...] = compression.CLAUSES
-CASES: dict[str, Case] = {
-    case.id: case for clause in (*RFC6455, *RFC7692) for case in clause.cases
-}
+CASES: dict[str, Case] = {case.id: case for clause in (*RFC6455, *RFC7692) for case in clause.cases}
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "conformance.md"
 BEGIN = "<!-- begin of what `python -m conformance.rfc6455 --write-docs` writes -->"

@@ -95,7 +95,7 @@ def library(server: RunningServer, path: str, **options: Any) -> connect:
     [
         ("returns", 1000, ""),
         ("raises", 1011, "internal error"),
-        ("exits", 1011, ""),
+        ("exits", 1011, "internal error"),
         ("closes?{}&4321&the%20reason", 4321, "the reason"),
         ("closes?{}&1001", 1001, ""),
         ("closes?{}&3000", 3000, ""),

@@ -41,7 +41,9 @@ def state_table() -> str:
             elif transition.effect is Effect.NOTHING:
                 cells.append("ignored")
             else:
-                effects = ", ".join(word for effect, word in WORDS.items() if effect in transition.effect)
+                effects = ", ".join(
+                    word for effect, word in WORDS.items() if effect in transition.effect
+                )
                 cells.append(f"{transition.target.name}: {effects}")
         lines.append(f"| {state.name} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
@@ -72,7 +74,9 @@ def test_links_lead_somewhere() -> None:
 
 
 def test_the_readme_has_its_two_commands() -> None:
-    commands = re.findall(r"^```sh\n(.+)\n```$", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE)
+    commands = re.findall(
+        r"^```sh\n(.+)\n```$", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE
+    )
     assert len(commands) == 2
     assert commands[0].endswith("asgiws examples.chat:app")
     assert commands[1].endswith("-m pytest")

@@ -163,6 +163,21 @@ def test_an_attribute_that_is_not_there_is_told_with_a_close_one(directory: Path
         load_from(directory, "named_app:zzz")
 
 
+@pytest.mark.parametrize("name", ["lazy", "Box.broken"])
+def test_an_attribute_that_raises_shows_its_own_frames_only(directory: Path, name: str) -> None:
+    text = (
+        "def __getattr__(name):\n    raise LookupError('inside')\n"
+        "class Meta(type):\n    broken = property(__getattr__)\n"
+        "class Box(metaclass=Meta): pass\n"
+    )
+    write(directory, "lazy_app.py", text)
+    with pytest.raises(AppRaised) as caught:
+        load_from(directory, f"lazy_app:{name}")
+    assert str(caught.value).startswith("getting ")
+    assert caught.value.report().count("File ") == 1
+    assert caught.value.report().endswith("LookupError: inside")
+
+
 FACTORIES = """
 async def coroutine(): pass
 def needs(a, b): pass

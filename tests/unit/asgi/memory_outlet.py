@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, BinaryIO
 
 from asgiws.asgi.outlet import Driver, Outlet
 
@@ -38,7 +38,9 @@ class MemoryOutlet(Outlet):
         self.reading = True
         self.ended = ""
         self.lost = False
-        self.files: list[str] = []
+        #: The name and the size of each file that was to be sent, and the files themselves.
+        self.files: list[tuple[str, int]] = []
+        self.opened: list[BinaryIO] = []
         self.file_error: OSError | None = None
         self.check_times: list[float] = []
         self.handed_over: list[tuple[Driver, bytes]] = []
@@ -144,13 +146,17 @@ class MemoryOutlet(Outlet):
             self._drains.append(future)
             await future
 
-    async def send_file(self, path: str) -> None:
-        self.files.append(path)
+    async def send_file(self, file: BinaryIO, size: int) -> int:
+        self.files.append((file.name, size))
+        self.opened.append(file)
         await asyncio.sleep(0)
         if self.file_error is not None:
             raise self.file_error
-        with open(path, "rb") as file:
-            self.write(file.read())
+        data = file.read(size)
+        if self.ended:
+            return 0
+        self.write(data)
+        return len(data)
 
     def pause_reading(self) -> None:
         self.reading = False

@@ -3,9 +3,13 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import os
+import sys
+import threading
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 
@@ -95,6 +99,7 @@ class Recorder:
         reader = asyncio.create_task(self.read(receive))
         while (message := await self.outbox.get()) is not None:
             await self.try_to_send(send, message)
+            self.outbox.task_done()
         reader.cancel()
 
     async def try_to_send(self, send: Any, message: Any) -> None:
@@ -114,6 +119,17 @@ class Recorder:
             self.outbox.put_nowait(message)
         await settle()
 
+    async def send_all(self, *messages: Any) -> None:
+        """Return when the last of them was sent, also one that takes a thread's time."""
+        for message in messages:
+            self.outbox.put_nowait(message)
+        await asyncio.wait_for(self.outbox.join(), 10)
+        await settle()
+
+
+def pathsend_of(path: Path | str) -> Any:
+    return {"type": "http.response.pathsend", "path": str(path)}
+
 
 class TestRequests:
     async def test_one(self) -> None:
@@ -132,10 +148,11 @@ class TestRequests:
     async def test_pipelined_in_order(self) -> None:
         async def app(scope: Any, receive: Any, send: Any) -> None:
             if scope["path"] == "/slow":
-                await asyncio.sleep(0.01)
+                await release.wait()
             await send(START)
             await send({"type": "http.response.body", "body": scope["path"].encode()})
 
+        release = asyncio.Event()
         served = Served(app)
         requests = [
             b"GET %b HTTP/1.1\r\nHost: a\r\n\r\n" % path for path in (b"/slow", b"/b", b"/c")
@@ -143,7 +160,8 @@ class TestRequests:
         await served.outlet.feed(b"".join(requests))
         await settle()
         assert len(served.runtime.tasks) == 1
-        await asyncio.sleep(0.03)
+        release.set()
+        await settle()
         parts = served.outlet.take().split(b"HTTP/1.1 200 OK")
         assert [part.rpartition(b"\r\n\r\n")[2] for part in parts[1:]] == [b"/slow", b"/b", b"/c"]
 
@@ -156,6 +174,13 @@ class TestRequests:
     @pytest.mark.parametrize("http", ["httptools", "h11"])
     async def test_parsers(self, http: str) -> None:
         assert await Served(ok, http=http).exchange(GET) == OK
+
+    async def test_a_status_of_the_standard_library(self) -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await send({**START, "status": HTTPStatus.CREATED})
+            await send(BODY)
+
+        assert (await Served(app).exchange(GET)).startswith(b"HTTP/1.1 201 Created\r\n")
 
     async def test_http_1_0(self) -> None:
         served = Served(ok)
@@ -263,14 +288,16 @@ class TestReceive:
         seen: list[Any] = []
 
         async def app(scope: Any, receive: Any, send: Any) -> None:
-            await asyncio.sleep(0.01)
+            await release.wait()
             while (message := await receive()) != DISCONNECT:
                 seen.append(message)
 
+        release = asyncio.Event()
         served = Served(app)
         await served.exchange(POST + b"Content-Length: 2\r\n\r\nab")
         await served.outlet.lose()
-        await asyncio.sleep(0.03)
+        release.set()
+        await settle()
         assert seen == [{"type": "http.request", "body": b"ab", "more_body": False}]
 
     async def test_several_tasks_receive(self) -> None:
@@ -319,10 +346,12 @@ class TestReceive:
             gc.collect()
             counts.append(sum(isinstance(thing, Waiter) for thing in gc.get_objects()))
             await ok(scope, receive, send)
+            done.set()
 
+        done = asyncio.Event()
         served = Served(app)
         served.outlet.feed_soon(GET)
-        await asyncio.sleep(0.05)
+        await asyncio.wait_for(done.wait(), 10)
         assert counts[0] < 10
 
     async def test_cancelled_in_the_moment_of_waking(self) -> None:
@@ -697,18 +726,23 @@ class TestDisconnect:
     async def test_without_a_request(self) -> None:
         served = Served(ok)
         await served.outlet.lose()
+        assert served.outlet.take() == b""
+        assert served.outlet.ended == "lost"
+        assert not served.runtime.tasks
 
 
 class TestHalfClose:
     async def test_the_response_is_sent(self) -> None:
         async def app(scope: Any, receive: Any, send: Any) -> None:
-            await asyncio.sleep(0.005)
+            await release.wait()
             await ok(scope, receive, send)
 
+        release = asyncio.Event()
         served = Served(app)
         await served.outlet.feed(GET + GET)
         await served.outlet.feed_eof()
-        await asyncio.sleep(0.03)
+        release.set()
+        await settle()
         assert served.outlet.take() == OK * 2
         assert served.outlet.ended == "close"
 
@@ -800,6 +834,26 @@ class TestRefused:
         assert (await served.exchange(b"x\r\n")).endswith(b"2\r\nok\r\n")
         assert served.outlet.ended == "close"
         await app.send(None)
+
+    async def test_is_no_context_of_what_the_application_raises(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        seen: list[BaseException] = []
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await receive()
+            await receive()
+            try:
+                raise ValueError("its own")
+            except ValueError as error:
+                seen.append(error)
+                raise
+
+        served = Served(app)
+        await served.exchange(POST + b"Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n", b"x\r\n")
+        assert seen[0].__context__ is None
+        assert "ValueError: its own" in caplog.text
+        assert "During handling" not in caplog.text
 
     async def test_found_when_the_application_asks(self) -> None:
         """The bad chunk waits behind the mark, and is parsed in the application's own turn."""
@@ -974,12 +1028,49 @@ class TestFailures:
         await Served(app).exchange(GET)
         assert seen[1:] == [DISCONNECT]
 
-    async def test_cancelled(self, caplog: pytest.LogCaptureFixture) -> None:
+    async def test_a_cancellation_of_its_own(self, caplog: pytest.LogCaptureFixture) -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            raise asyncio.CancelledError("its own")
+
+        served = Served(app)
+        assert (await served.exchange(GET)).startswith(b"HTTP/1.1 500 ")
+        assert "Exception in ASGI application: GET /" in caplog.text
+        assert "CancelledError: its own" in caplog.text
+
+    async def test_a_cancellation_of_its_own_within_the_response(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await send(START)
+            await send({**BODY, "more_body": True})
+            future = served.outlet.loop.create_future()
+            future.cancel()
+            await future
+
+        served = Served(app)
+        await served.exchange(GET)
+        assert "Exception in ASGI application: GET /" in caplog.text
+        assert served.outlet.ended == "close"
+
+    @pytest.mark.parametrize(
+        "cutting_off",
+        [
+            True,
+            pytest.param(
+                False,
+                marks=pytest.mark.skipif(
+                    sys.version_info < (3, 11), reason="a task does not know that it was cancelled"
+                ),
+            ),
+        ],
+    )
+    async def test_cancelled(self, cutting_off: bool, caplog: pytest.LogCaptureFixture) -> None:
         async def app(scope: Any, receive: Any, send: Any) -> None:
             await asyncio.sleep(60)
 
         served = Served(app)
         await served.exchange(GET)
+        served.runtime.cutting_off = cutting_off
         (task,) = served.runtime.tasks
         task.cancel()
         await settle()
@@ -994,6 +1085,7 @@ class TestFailures:
 
         served = Served(app)
         await served.exchange(GET)
+        served.runtime.cutting_off = True
         (task,) = served.runtime.tasks
         task.cancel()
         await settle()
@@ -1073,9 +1165,11 @@ class TestExtensions:
         app = Recorder()
         served = Served(app)
         await served.exchange(GET)
-        await app.send(START, {"type": "http.response.pathsend", "path": str(path)}, None)
+        await app.send_all(START, pathsend_of(path))
+        await app.send(None)
         assert served.outlet.take() == b"HTTP/1.1 200 OK\r\ncontent-length: 7\r\n\r\ncontent"
-        assert served.outlet.files == [str(path)]
+        assert served.outlet.files == [(str(path), 7)]
+        assert served.outlet.opened[0].closed
         assert not app.errors
 
     async def test_pathsend_behind_a_piece(self, tmp_path: Path) -> None:
@@ -1084,8 +1178,8 @@ class TestExtensions:
         app = Recorder()
         served = Served(app)
         await served.exchange(GET)
-        pathsend = {"type": "http.response.pathsend", "path": str(path)}
-        await app.send(START, {**BODY, "more_body": True}, pathsend, None)
+        await app.send_all(START, {**BODY, "more_body": True}, pathsend_of(path))
+        await app.send(None)
         assert served.outlet.take().endswith(b"2\r\nok\r\n7\r\ncontent\r\n0\r\n\r\n")
 
     async def test_pathsend_of_an_empty_file(self, tmp_path: Path) -> None:
@@ -1093,9 +1187,9 @@ class TestExtensions:
         path.touch()
         app = Recorder()
         served = Served(app)
-        pathsend = {"type": "http.response.pathsend", "path": str(path)}
         await served.exchange(GET)
-        await app.send(START, {**BODY, "more_body": True}, pathsend, None)
+        await app.send_all(START, {**BODY, "more_body": True}, pathsend_of(path))
+        await app.send(None)
         assert served.outlet.take().endswith(b"2\r\nok\r\n0\r\n\r\n")
         assert served.outlet.files == []
 
@@ -1105,7 +1199,8 @@ class TestExtensions:
         app = Recorder()
         served = Served(app)
         await served.exchange(b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n")
-        await app.send(START, {"type": "http.response.pathsend", "path": str(path)}, None)
+        await app.send_all(START, pathsend_of(path))
+        await app.send(None)
         assert served.outlet.take() == b"HTTP/1.1 200 OK\r\ncontent-length: 7\r\n\r\n"
         assert served.outlet.files == []
 
@@ -1113,10 +1208,50 @@ class TestExtensions:
         app = Recorder()
         served = Served(app)
         await served.exchange(GET)
-        for path in (tmp_path, tmp_path / "missing", "a\0b"):
-            await app.send(START, {"type": "http.response.pathsend", "path": str(path)})
-        kinds = {type(error) for error in app.errors}
-        assert kinds == {ApplicationError}
+        await app.send_all(START)
+        paths = [tmp_path, tmp_path / "missing", "a\0b"]
+        if hasattr(os, "mkfifo"):
+            os.mkfifo(tmp_path / "fifo")
+            paths.append(tmp_path / "fifo")
+        for path in paths:
+            await app.send_all(pathsend_of(path))
+        assert [type(error) for error in app.errors] == [ApplicationError] * len(paths)
+        assert served.outlet.take() == b""
+        await app.send(BODY, None)
+        assert served.outlet.take() == OK
+
+    async def test_pathsend_of_what_may_not_be_read(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It exists, and its size is known; root may read everything, so it is played."""
+        path = tmp_path / "file"
+        path.write_bytes(b"content")
+        original = os.open
+
+        def refuse(name: Any, *args: Any, **more: Any) -> int:
+            if name == str(path):
+                raise PermissionError(13, "Permission denied", name)
+            return original(name, *args, **more)
+
+        app = Recorder()
+        served = Served(app)
+        await served.exchange(GET)
+        monkeypatch.setattr(os, "open", refuse)
+        await app.send_all(START, pathsend_of(path))
+        assert [type(error) for error in app.errors] == [ApplicationError]
+        assert "Permission denied" in str(app.errors[0])
+        assert served.outlet.take() == b""
+        await app.send(BODY, None)
+        assert served.outlet.take() == OK
+
+    async def test_pathsend_of_a_file_that_does_not_fit(self, tmp_path: Path) -> None:
+        path = tmp_path / "file"
+        path.write_bytes(b"content")
+        app = Recorder()
+        served = Served(app)
+        await served.exchange(GET)
+        await app.send_all({**START, "headers": [(b"content-length", b"2")]}, pathsend_of(path))
+        assert [type(error) for error in app.errors] == [ApplicationError]
         assert served.outlet.take() == b""
         await app.send(BODY, None)
         assert served.outlet.take() == OK
@@ -1128,51 +1263,153 @@ class TestExtensions:
         served = Served(app)
         served.outlet.file_error = PermissionError("no")
         await served.exchange(GET)
-        pathsend = {"type": "http.response.pathsend", "path": str(path)}
-        await app.send(START, pathsend, BODY, None)
+        await app.send_all(START, pathsend_of(path), BODY)
+        await app.send(None)
         assert [str(error) for error in app.errors] == [
             "http.response.pathsend: no",
             "'http.response.body' was sent, but a file is being sent; "
             "nothing is expected until send() returns",
         ]
         assert served.outlet.ended == "close"
+        assert served.outlet.opened[0].closed
 
-    async def test_pathsend_of_a_file_that_changes(self, tmp_path: Path) -> None:
+    async def test_nothing_is_sent_while_the_file_is_opened(self, tmp_path: Path) -> None:
         path = tmp_path / "file"
         path.write_bytes(b"content")
+        errors: list[BaseException] = []
 
-        class Growing(Recorder):
-            async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-                asyncio.get_running_loop().call_soon(path.write_bytes, b"content and more")
-                await super().__call__(scope, receive, send)
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await send(START)
+            task = asyncio.create_task(send(pathsend_of(path)))
+            await asyncio.sleep(0)
+            try:
+                await send(BODY)
+            except ApplicationError as error:
+                errors.append(error)
+            await task
 
-        app = Growing()
+        served = Served(app)
+        await served.exchange(GET)
+        if served.runtime.tasks:
+            await asyncio.wait(served.runtime.tasks, timeout=10)
+        assert "a file is being sent" in str(errors[0])
+        assert served.outlet.take().endswith(b"content-length: 7\r\n\r\ncontent")
+
+    async def test_pathsend_of_a_file_that_grows(self, tmp_path: Path) -> None:
+        path = tmp_path / "log"
+        path.write_bytes(b"content")
+        app = Recorder()
         served = Served(app)
         original = served.outlet.send_file
 
-        async def send_file(name: str) -> None:
-            await original(name)
-            path.write_bytes(b"")
+        async def send_file(file: BinaryIO, size: int) -> int:
+            path.write_bytes(b"content and more")
+            return await original(file, size)
 
         served.outlet.send_file = send_file  # type: ignore[method-assign]
         await served.exchange(GET)
-        await app.send(START, {"type": "http.response.pathsend", "path": str(path)}, None)
-        assert "the file changed" in str(app.errors[0])
-        assert served.outlet.ended == "close"
+        await app.send_all(START, pathsend_of(path))
+        await app.send(None)
+        assert not app.errors
+        assert served.outlet.take() == b"HTTP/1.1 200 OK\r\ncontent-length: 7\r\n\r\ncontent"
+        assert not served.outlet.ended
 
-    async def test_pathsend_to_a_peer_that_goes(self, tmp_path: Path) -> None:
+    async def test_pathsend_of_a_file_that_shrinks(self, tmp_path: Path) -> None:
         path = tmp_path / "file"
         path.write_bytes(b"content")
         app = Recorder()
         served = Served(app)
+        original = served.outlet.send_file
 
-        async def send_file(name: str) -> None:
-            await served.outlet.lose()
+        async def send_file(file: BinaryIO, size: int) -> int:
+            path.write_bytes(b"con")
+            return await original(file, size)
 
         served.outlet.send_file = send_file  # type: ignore[method-assign]
         await served.exchange(GET)
-        await app.send(START, {"type": "http.response.pathsend", "path": str(path)}, None)
+        await app.send_all(START, pathsend_of(path))
+        assert [type(error) for error in app.errors] == [ApplicationError]
+        assert "became shorter while it was sent: 3 bytes of 7" in str(app.errors[0])
+        await app.send(None)
+        assert served.outlet.take().endswith(b"\r\n\r\ncon")
+        assert served.outlet.ended == "close"
+        assert served.outlet.opened[0].closed
+
+    @pytest.mark.parametrize("how", ["lost", "closing"])
+    async def test_pathsend_to_a_peer_that_goes(self, how: str, tmp_path: Path) -> None:
+        path = tmp_path / "file"
+        path.write_bytes(b"content")
+        app = Recorder()
+        served = Served(app)
+        files: list[BinaryIO] = []
+
+        async def send_file(file: BinaryIO, size: int) -> int:
+            files.append(file)
+            if how == "lost":
+                await served.outlet.lose()
+            else:
+                served.outlet.abort()
+            return 0
+
+        served.outlet.send_file = send_file  # type: ignore[method-assign]
+        await served.exchange(GET)
+        await app.send_all(START, pathsend_of(path))
         assert [type(error) for error in app.errors] == [ClientDisconnected]
+        assert files[0].closed
+        await app.send(None)
+
+    @pytest.mark.parametrize("how", ["lost", "cancelled", "ended"])
+    async def test_what_happens_while_the_file_is_opened(
+        self, how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path = tmp_path / "file"
+        path.write_bytes(b"content")
+        opened: list[BinaryIO] = []
+        errors: list[BaseException] = []
+        waits = threading.Event()
+        original = asgi_http._open_file
+
+        def open_file(name: str) -> tuple[BinaryIO, int]:
+            assert waits.wait(10)
+            opened.append(original(name)[0])
+            return opened[0], 7
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await send(START)
+            tasks.append(asyncio.create_task(send(pathsend_of(path))))
+            await asyncio.sleep(0)
+            if how != "ended":
+                await asyncio.wait(tasks)
+            if how == "cancelled":
+                await send(BODY)
+
+        monkeypatch.setattr(asgi_http, "_open_file", open_file)
+        tasks: list[asyncio.Task[None]] = []
+        served = Served(app)
+        before = await served.exchange(GET)
+        if how == "lost":
+            await served.outlet.lose()
+        elif how == "cancelled":
+            tasks[0].cancel()
+            await settle()
+        before += served.outlet.take()
+        waits.set()
+        errors += await asyncio.gather(*tasks, return_exceptions=True)
+        while not (opened and opened[0].closed):
+            await asyncio.sleep(0.001)
+        await settle()
+        kinds = {
+            "lost": ClientDisconnected,
+            "cancelled": asyncio.CancelledError,
+            "ended": ApplicationError,
+        }
+        assert [type(error) for error in errors] == [kinds[how]]
+        if how == "ended":
+            assert before.startswith(b"HTTP/1.1 500 ")
+        elif how == "cancelled":
+            assert before == OK  # nothing of the file was sent: there may be another body
+        assert b"content-length: 7" not in before + served.outlet.take()
+        assert not served.outlet.files
 
 
 class TestUpgrade:
@@ -1389,6 +1626,62 @@ class TestAccessLog:
         assert not caplog.records
         await app.send(BODY, None)
         assert len(caplog.records) == 1
+
+    @pytest.mark.parametrize("end", ["raises", "returns", "cancelled", "lost", "refused"])
+    async def test_a_response_that_was_cut(
+        self, end: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await send({**START, "status": 206})
+            await send({**BODY, "more_body": True})
+            if end == "raises":
+                raise ValueError
+            if end != "returns":
+                await receive()
+                await receive()
+
+        served = Served(app)
+        await served.exchange(POST + b"Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n")
+        if end == "cancelled":
+            served.runtime.cutting_off = True
+            (task,) = served.runtime.tasks
+            task.cancel()
+        elif end == "lost":
+            await served.outlet.lose()
+        elif end == "refused":
+            await served.outlet.feed(b"x\r\n")
+        await settle()
+        if not served.outlet.lost:
+            await served.outlet.lose()
+        await settle()
+        lines = [r.getMessage() for r in caplog.records if r.name == "asgiws.access"]
+        assert lines == ['192.0.2.1:4321 - "POST / HTTP/1.1" 206']
+
+    async def test_nothing_was_sent(self, caplog: pytest.LogCaptureFixture) -> None:
+        app = Recorder()
+        served = Served(app)
+        await served.exchange(GET)
+        await app.send(START)
+        await served.outlet.lose()
+        await app.send(None)
+        assert not caplog.records
+
+    async def test_a_connection_that_is_lost_behind_the_response(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        served = Served(ok)
+        await served.exchange(POST + b"Content-Length: 3\r\n\r\na")
+        await served.outlet.lose()
+        assert len(caplog.records) == 1
+
+    async def test_cut_but_off(self, caplog: pytest.LogCaptureFixture) -> None:
+        app = Recorder()
+        served = Served(app, access_log=False)
+        await served.exchange(GET)
+        await app.send(START, {**BODY, "more_body": True})
+        await served.outlet.lose()
+        await app.send(None)
+        assert not caplog.records
 
     async def test_off(self, caplog: pytest.LogCaptureFixture) -> None:
         await Served(ok, access_log=False).exchange(GET)

@@ -125,6 +125,55 @@ async def test_on_insists(app: App, logged: str, caplog: pytest.LogCaptureFixtur
     assert StartupFailed.exit_code == 3
 
 
+async def test_on_takes_a_cancellation_of_its_own_for_a_failure(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with pytest.raises(StartupFailed):
+        await Lifespan(script(asyncio.CancelledError("its own")), "on").startup()
+    assert "CancelledError: its own" in caplog.text
+
+
+async def test_auto_takes_a_cancellation_of_its_own_for_no_support(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with caplog.at_level(logging.INFO, "asgiws.error"):
+        await Lifespan(script(asyncio.CancelledError()), "auto").startup()
+    assert "does not support lifespan (CancelledError)" in caplog.text
+
+
+@pytest.mark.parametrize("mode", ["auto", "on"])
+async def test_an_exit_in_the_start_is_a_failed_start(
+    mode: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(StartupFailed):
+        await Lifespan(script(SystemExit(7)), mode).startup()
+    assert "Traceback" in caplog.text
+    assert "SystemExit: 7" in caplog.text
+
+
+@pytest.mark.parametrize("error", [SystemExit(7), asyncio.CancelledError()])
+async def test_an_exit_in_the_stop_is_logged(
+    error: BaseException, caplog: pytest.LogCaptureFixture
+) -> None:
+    lifespan = Lifespan(script(UP, error), "on")
+    await lifespan.startup()
+    await lifespan.shutdown(5)
+    assert "Exception in the application's lifespan" in caplog.text
+    assert type(error).__name__ in caplog.text
+
+
+async def test_our_cancellation_is_no_failure(caplog: pytest.LogCaptureFixture) -> None:
+    lifespan = Lifespan(script(UP, DOWN), "on")
+    await lifespan.startup()
+    await asyncio.sleep(0)
+    lifespan.cancel()
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert lifespan._task is not None
+    assert lifespan._task.cancelled()
+    assert not caplog.records
+
+
 @pytest.mark.parametrize("mode", ["auto", "on"])
 async def test_a_start_that_failed_is_told_with_the_reason(
     mode: str, caplog: pytest.LogCaptureFixture

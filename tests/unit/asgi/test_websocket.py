@@ -558,7 +558,7 @@ async def test_the_application_returns() -> None:
     await peer.feed(text("late"), close_frame(1000))
     assert peer.take() == []
     # Both close frames were there: the client has nothing more to say.
-    assert (peer.outlet.ended, peer.outlet.linger) == ("close", False)
+    assert (peer.outlet.ended, peer.outlet.linger) == ("close", True)
 
 
 @on_each_loop
@@ -635,7 +635,7 @@ async def test_the_client_closes(frame: bytes, echo: tuple[int, bytes], told: Me
     await peer.open()
     await peer.feed(frame)
     assert peer.take() == [echo]
-    assert (peer.outlet.ended, peer.outlet.linger) == ("close", False)
+    assert (peer.outlet.ended, peer.outlet.linger) == ("close", True)
     await settle()
     await peer.outlet.lose()
     assert app.told[1:] == [told]
@@ -773,6 +773,32 @@ async def test_the_application_raises_what_is_no_exception(
     await peer.task
     assert peer.take() == [closed(1011, "internal error")]
     assert "Halt" in caplog.text
+
+
+@on_each_loop
+async def test_the_application_raises_a_cancellation_of_its_own(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    app, peer = await scripted()
+    app.order("raise", asyncio.CancelledError("of a task that it waited for"))
+    await peer.task
+    assert peer.take() == [closed(1011, "internal error")]
+    assert "of a task that it waited for" in caplog.text
+
+
+class SafeString(str):
+    """As a template's."""
+
+    __slots__ = ()
+
+
+@on_each_loop
+async def test_a_subclass_of_str_is_text() -> None:
+    app, peer = await scripted()
+    await app.do("send", {"type": "websocket.send", "text": SafeString("<b>é</b>")})
+    assert peer.take() == [(TEXT_FRAME, "<b>é</b>".encode())]
+    with pytest.raises(ApplicationError, match="'text' is a str, not int"):
+        await app.do("send", {"type": "websocket.send", "text": 5})
 
 
 @on_each_loop
@@ -1381,7 +1407,8 @@ async def test_send_stops_waiting_when_the_connection_is_lost() -> None:
     await settle()
     assert not send.done()
     await peer.outlet.lose()
-    await send
+    with pytest.raises(ClientDisconnected):
+        await send
     with pytest.raises(ClientDisconnected):
         await app.do("send", send_text("two"))
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from http import HTTPStatus
 
 import pytest
 from hypothesis import given, settings
@@ -536,6 +537,10 @@ class TestInformational:
     def test_status(self, parser: HeadParser, status: int) -> None:
         with pytest.raises(InvalidResponse, match="102 to 199"):
             requested(parser).informational(status, [])
+
+    def test_status_of_the_standard_library(self, parser: HeadParser) -> None:
+        data = requested(parser).informational(HTTPStatus.EARLY_HINTS, [])
+        assert data == b"HTTP/1.1 103 Early Hints\r\n\r\n"
 
     def test_not_behind_the_final_one(self, parser: HeadParser) -> None:
         connection = requested(parser)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import Any
 
 import pytest
@@ -275,6 +276,12 @@ class TestFields:
     def test_a_status_that_is_none(self, status: Any) -> None:
         with pytest.raises(InvalidResponse, match="200 to 999"):
             start(status)
+
+    def test_a_status_of_the_standard_library(self) -> None:
+        writer = start(HTTPStatus.NO_CONTENT)
+        assert type(writer.status) is int
+        assert writer.bodiless
+        assert whole(b"", status=HTTPStatus.CREATED).startswith(b"HTTP/1.1 201 Created\r\n")
 
 
 class TestDefaults:

@@ -6,6 +6,7 @@ import asyncio
 import errno
 import os
 import socket
+import struct
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -81,9 +82,7 @@ class Pair:
     def __init__(self) -> None:
         self.driver = Recorder()
         self.loop = asyncio.get_running_loop()
-        self.runtime = Runtime(
-            cast(Any, None), cast(Any, SimpleNamespace()), self.loop, None
-        )
+        self.runtime = Runtime(cast(Any, None), cast(Any, SimpleNamespace()), self.loop, None)
         self.ticker = Ticker(self.loop)
 
     async def open(self, send_buffer: int = 0) -> Pair:
@@ -155,6 +154,24 @@ async def test_writes_of_one_read_leave_in_one_piece(monkeypatch: pytest.MonkeyP
     await pair.say(b"go")
     assert await pair.read(15) == b"abc" * 5
     assert calls == [15]
+    await pair.close()
+
+
+@on_each_loop
+async def test_what_is_written_within_a_read_meets_the_peer_that_does_not_read() -> None:
+    pair = await Pair().open(send_buffer=65536)
+    written = 0
+
+    def react() -> None:
+        nonlocal written
+        while not pair.stream.write_paused and written < 1_000_000_000:
+            pair.stream.write(b"x" * 65536)
+            written += 65536
+
+    pair.driver.react = react
+    await pair.say(b"go")
+    assert written < 100_000_000
+    assert await pair.read(written) == b"x" * written
     await pair.close()
 
 
@@ -351,6 +368,23 @@ async def test_reading_pauses_and_goes_on() -> None:
 
 
 @on_each_loop
+async def test_closing_behind_a_reset_is_no_error() -> None:
+    for _ in range(10):
+        pair = await Pair().open()
+
+        def react(pair: Pair = pair) -> None:
+            pair.peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            pair.peer.close()
+            pair.stream.write(b"too late")
+            pair.stream.close()
+
+        pair.driver.react = react
+        await pair.say(b"bye")
+        await pair.driver.until("lost")
+        await pair.close()
+
+
+@on_each_loop
 async def test_a_paused_stream_still_closes() -> None:
     pair = await Pair().open()
     pair.stream.pause_reading()
@@ -434,12 +468,19 @@ async def test_send_file(tmp_path: Path) -> None:
     pair = await Pair().open(send_buffer=65536)
     reading = asyncio.ensure_future(pair.read(len(content) + 4))
     pair.stream.write(b"head")
-    await pair.stream.send_file(str(file))
+    with file.open("rb") as opened:
+        assert await pair.stream.send_file(opened, len(content)) == len(content)
     assert await reading == b"head" + content
-    with pytest.raises(FileNotFoundError):
-        await pair.stream.send_file(str(tmp_path / "missing"))
-    pair.stream.close()
-    await pair.stream.send_file(str(file))
+    with file.open("rb") as opened:
+        # No more than was asked for, from where it stands, and no more than there is.
+        opened.seek(10)
+        assert await pair.stream.send_file(opened, 5) == 5
+        assert await pair.read(5) == content[10:15]
+        opened.seek(-3, os.SEEK_END)
+        assert await pair.stream.send_file(opened, 5) == 3
+        assert await pair.read(3) == content[-3:]
+        pair.stream.close()
+        assert await pair.stream.send_file(opened, 5) == 0
     assert await pair.read_to_end() == b""
     pair.peer.close()
     await pair.close()

@@ -348,6 +348,7 @@ COMPRESSED: list[tuple[str, bytes, list[Any]]] = [
     ),
     ("plain in fragments", text("a", fin=False) + last(b"b"), ["ab"]),
     ("empty", text(b"\x00", rsv=RSV1), [""]),
+    ("empty in fragments", text(b"\x00", rsv=RSV1, fin=False) + last(b""), [""]),
     # an empty message is one octet of deflate, not none
     ("no data", text(HELLO, rsv=RSV1) + text(b"", rsv=RSV1), ["Hello", Failed(1007)]),
     ("wrong data", text("a") + text(b"\x07", rsv=RSV1), ["a", Failed(1007)]),
