@@ -1,0 +1,41 @@
+"""A connection begins with HTTP, and the event loop knows it as a protocol with buffers of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from asgiws.asgi.runtime import Runtime
+from asgiws.config import Config
+from asgiws.server.connection import Connection
+from asgiws.server.ticker import Ticker
+from tests.unit.asgi.loops import on_each_loop
+
+
+async def hello(scope: Any, receive: Any, send: Any) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"hello"})
+
+
+@on_each_loop
+async def test_requests_are_served_over_a_real_socket() -> None:
+    loop = asyncio.get_running_loop()
+    runtime = Runtime(hello, Config(hello), loop, None)
+    ticker = Ticker(loop)
+    server = await loop.create_server(lambda: Connection(runtime, ticker), "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    for close in (b"", b"Connection: close\r\n"):
+        writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n" + close + b"\r\n")
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 200 OK\r\n")
+        assert await reader.readexactly(5) == b"hello"
+    (connection,) = runtime.connections
+    assert isinstance(connection, asyncio.BufferedProtocol)
+    assert await reader.read() == b""
+    writer.close()
+    await writer.wait_closed()
+    while runtime.connections:
+        await asyncio.sleep(0)
+    server.close()
+    ticker.close()
