@@ -92,6 +92,7 @@ port = int(target["url"].rpartition(":")[2])
 with socket.create_connection(("127.0.0.1", port)) as s:
     s.sendall(b"end")
     s.recv(1)
+import time; time.sleep(2)  # its socket ends before its process does
 """
     with pytest.raises(run.RunError, match="the server ended with exit code 3"):
         drive(tmp_path, more)

@@ -6,7 +6,10 @@ two servers serve all the tests; each test has tabs of its own.
 
 from __future__ import annotations
 
+import asyncio
+import os
 import shutil
+import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
@@ -37,10 +40,17 @@ async def browser() -> AsyncIterator[Browser]:
     path = next(filter(None, map(shutil.which, BROWSERS)), None)
     if path is None:
         pytest.skip(f"no browser is installed; looked for {', '.join(BROWSERS)}")
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=path, args=QUIET)
-        yield browser
-        await browser.close()
+    playwright = await async_playwright().start()
+    browser = await playwright.chromium.launch(executable_path=path, args=QUIET)
+    yield browser
+    try:
+        await asyncio.wait_for(browser.close(), 15)
+    except asyncio.TimeoutError:
+        # Seen once on a busy machine: the browser had not gone. What is ours is killed; the tests are over.
+        for child in Path("/proc/self/task").glob("*/children"):
+            for pid in child.read_text().split():
+                os.kill(int(pid), signal.SIGKILL)
+    await playwright.stop()
 
 
 @pytest.fixture(scope="session")
