@@ -1274,8 +1274,6 @@ async def test_a_ping_whose_pong_never_comes(before: bytes) -> None:
         # Anything that is heard shows that the client is alive; its silence counts from then.
         await peer.feed(before)
         assert peer.session.check(deadline) == deadline + 5
-        # Were the client gone, this write would fail.
-        assert len(peer.take()) == 1
         deadline += 5
     assert peer.session.check(deadline) == 0.0
     assert peer.take() == [closed(1011, "keepalive ping timeout")]
@@ -1294,8 +1292,6 @@ async def test_a_late_pong_and_data_instead_of_a_pong() -> None:
     for index in range(4):
         await peer.feed(half[index * 100 : (index + 1) * 100])
         assert peer.session.check(deadline) == deadline + 5
-        # Were the client gone, this write would fail.
-        assert len(peer.take()) == 1
         deadline += 5
         assert peer.take() == []
     await peer.feed(half[400:], client_frame(PONG, payload))
