@@ -26,6 +26,17 @@ COMPILED_MODULES = (
     "asgiws.asgi.outlet",
     "asgiws.asgi.websocket",
     "asgiws.server.stream",
+    "asgiws.http.buffer",
+    "asgiws.http.head",
+    "asgiws.http.parser",
+    "asgiws.http.httptools_adapter",
+    "asgiws.http.head_reader",
+    "asgiws.http.semantics",
+    "asgiws.http.response",
+    "asgiws.http.connection",
+    "asgiws.asgi.tasks",
+    "asgiws.asgi.scope",
+    "asgiws.asgi.http",
 )
 MODES = ("auto", "require", "no")
 

@@ -7,6 +7,9 @@ Rules of this file:
 - Events are pulled in `_pump` alone. It runs from the loop's callbacks, where the application may
   be stepped at once, or from within a task of the application, where it must not be; `now` says
   which.
+- An application is called once all that the read brought of its request was taken, and runs within
+  that read: a request that came whole is served from one `receive()`, and a body that is malformed in
+  the same read is refused before anybody has acted on it.
 - Requests are served in order, one at a time: the next head is not parsed before the response is
   complete and the peer has taken most of what was written.
 - A connection ends in `_close` or `_cut` alone, and a response is complete in `response_done`
@@ -14,6 +17,8 @@ Rules of this file:
   `_cut`, or in `connection_lost`.
 - No callback of the application is run within an `except` block: its tracebacks would show our
   exception as the context of its own.
+- A read begins TURN_REQUESTS requests at most; what it brought beyond waits for the loop's next turn, in
+  which the other connections have theirs.
 
 Half-close. A client that shuts down its sending side behind a whole request still gets its
 response: `send()` works on until the connection is lost. To `receive()` it is `http.disconnect`,
@@ -31,7 +36,6 @@ from __future__ import annotations
 import asyncio
 import os
 import stat
-import weakref
 from collections.abc import Callable
 from typing import Any, BinaryIO
 
@@ -57,6 +61,7 @@ from asgiws.http.head import RequestHead
 from asgiws.http.limits import DEFAULT_LIMITS
 from asgiws.http.parser import make_parser
 from asgiws.http.response import ResponseDefaults, as_pairs
+from asgiws.websocket import octets
 
 #: Seconds that a client has for its first request head, from the connection's start, and for each
 #: later one,
@@ -66,6 +71,9 @@ HEAD_TIMEOUT = 30.0
 #: Bytes of a request body that may wait for `receive()` before reading pauses: uvicorn 64 KiB.
 #: `receive()` takes all of them at once, so there is no low mark.
 HIGH_WATER = 64 * 1024
+
+#: Pipelined requests of one connection that are begun before other connections have their turn.
+TURN_REQUESTS = 32
 
 #: How long the connection has been waiting, and for what.
 _NEW, _IDLE, _HEAD, _BUSY = range(4)
@@ -103,9 +111,6 @@ class _Shared:
         self.limit_concurrency = config.limit_concurrency
 
 
-_shared: weakref.WeakKeyDictionary[Runtime, _Shared] = weakref.WeakKeyDictionary()
-
-
 class HTTPDriver(Driver):
     """Serves the HTTP requests of one connection.
 
@@ -117,6 +122,7 @@ class HTTPDriver(Driver):
 
     __slots__ = (
         "_asked",
+        "_budget",
         "_client",
         "_cycle",
         "_deadline",
@@ -125,6 +131,7 @@ class HTTPDriver(Driver):
         "_pumping",
         "_reading_paused",
         "_shared",
+        "_uncalled",
         "_upgrade",
         "http",
         "outlet",
@@ -134,16 +141,19 @@ class HTTPDriver(Driver):
     outlet: Outlet
 
     def __init__(self, runtime: Runtime, upgrade: Upgrade) -> None:
-        shared = _shared.get(runtime)
-        if shared is None:
-            shared = _shared[runtime] = _Shared(runtime)
+        if runtime.http is None:
+            runtime.http = _Shared(runtime)
         self.runtime = runtime
-        self.http = HTTPConnection(shared.parser, shared.defaults, DEFAULT_LIMITS)
-        self._shared = shared
+        self._shared: _Shared = runtime.http
+        self.http = HTTPConnection(self._shared.parser, self._shared.defaults, DEFAULT_LIMITS)
         self._upgrade = upgrade
         self._cycle: HTTPCycle | None = None
+        #: The application was not called yet for the cycle.
+        self._uncalled = False
         self._head: RequestHead | None = None
         self._pumping = False
+        #: How many requests may still be begun in this turn of the loop.
+        self._budget = 0
         self._reading_paused = False
         self._phase = _NEW
         #: When the wait in progress ends, and when the outlet was asked to call `check`; 0.0 for
@@ -159,23 +169,30 @@ class HTTPDriver(Driver):
         self._set_deadline(outlet.loop.time() + HEAD_TIMEOUT)
 
     def receive_data(self, data: bytearray, start: int, end: int) -> None:
-        self.http.receive_data(bytes(memoryview(data)[start:end]))
+        self.http.receive_data(octets.to_bytes(data, start, end))
+        self.proceed()
+
+    def proceed(self) -> None:
+        self._budget = TURN_REQUESTS
         self._pump(True)
 
     def receive_eof(self) -> None:
         self.http.receive_eof()
-        self._pump(True)
-        if self._cycle is not None:
-            self._cycle.half_closed(True)
+        self.proceed()
+        cycle = self._cycle
+        if cycle is not None:
+            cycle.half_closed(True)
 
     def connection_lost(self) -> None:
+        self.http.closing = True  # no further request is begun
         self._log_incomplete()
         # The cycle stays: what has arrived of the body is still given out, the unparsed rest too.
-        if self._cycle is not None:
-            self._cycle.disconnect(True)
+        cycle = self._cycle
+        if cycle is not None:
+            cycle.disconnect(True)
 
     def writable(self) -> None:
-        self._pump(True)
+        self.proceed()
 
     def check(self, now: float) -> float:
         self._asked = 0.0
@@ -215,22 +232,36 @@ class HTTPDriver(Driver):
         finally:
             self._pumping = False
         # Only now, so that `receive()` gives all that came in this read, and its end with it.
-        if self._cycle is not None:
-            self._cycle.tell(now)
+        cycle = self._cycle
+        if cycle is not None:
+            cycle.tell(now)
 
     def _take_event(self, now: bool) -> bool:
         """Act on the next event; false when the pump is to stop."""
         cycle = self._cycle
         if cycle is not None:
             if cycle.queued >= HIGH_WATER:
+                if self._uncalled:
+                    self._call(cycle)
+                    return True
                 self._pause_reading()
                 return False
+        elif self.outlet.is_closing():
+            return False
         elif self.outlet.write_paused:
             # The peer sends requests and does not read the responses: `writable` goes on.
             self._pause_if_flooded()
             return False
+        elif (self._budget == 0 or not now) and self.http.buffered():
+            self._pause_if_flooded()
+            self.outlet.proceed_soon()
+            return False
         event = self.http.next_event()
         if event is NEED_DATA:
+            if self._uncalled:
+                assert cycle is not None
+                self._call(cycle)
+                return True
             self._resume_reading()
             self._wait_for_data()
             return False
@@ -249,12 +280,15 @@ class HTTPDriver(Driver):
         else:
             assert type(event) is EndOfRequest
             cycle.end(event.trailers)
+            if self._uncalled:
+                self._call(cycle)
         return True
 
     def _begin(self, head: RequestHead) -> bool:
         """Serve a request; false when the connection is no longer ours."""
         self._phase = _BUSY
         self._deadline = 0.0
+        self._budget -= 1
         self._head = head
         if self._shared.limit_concurrency is not None and self._is_over_limit():
             logger.warning("Exceeded concurrency limit.")
@@ -274,9 +308,14 @@ class HTTPDriver(Driver):
                 self.outlet.hand_over(session, self.http.take_tail())
                 return False
             return True
-        self._cycle = cycle = HTTPCycle(self, head)
-        self.runtime.spawn(cycle.run())
+        self._cycle = HTTPCycle(self, head)
+        self._uncalled = True
         return True
+
+    def _call(self, cycle: HTTPCycle) -> None:
+        """Call the application."""
+        self._uncalled = False
+        self.runtime.spawn(cycle.run())
 
     def _is_over_limit(self) -> bool:
         """True when this connection or this request would be one more than the limit."""
@@ -326,6 +365,7 @@ class HTTPDriver(Driver):
             logger.info("%s - request refused: %d, %s", self.client(), error.status, error.message)
         cycle = self._cycle
         self._cycle = None
+        self._uncalled = False
         if self.http.response_started():
             self._cut()
         else:
@@ -439,7 +479,7 @@ class HTTPCycle:
         self._outlet = driver.outlet
         self._head = head
         #: The body that waits for `receive()`, and how many bytes it is.
-        self._pieces: list[bytes] = []
+        self._pieces: list[bytes] | None = None
         self.queued = 0
         #: The request was read to its end; the application has got the last of it.
         self._ended = False
@@ -450,13 +490,16 @@ class HTTPCycle:
         #: The peer sends no more.
         self._disconnected = False
         self._stage = _START
-        self._waiters: list[Waiter] = []
+        self._waiters: list[Waiter] | None = None
 
     # From the driver
 
     def feed(self, data: bytes) -> None:
         """A piece of the body; `tell` follows."""
-        self._pieces.append(data)
+        if self._pieces is None:
+            self._pieces = [data]
+        else:
+            self._pieces.append(data)
         self.queued += len(data)
 
     def end(self, trailers: Headers) -> None:
@@ -482,12 +525,13 @@ class HTTPCycle:
 
     def _wake(self, now: bool) -> None:
         waiters = self._waiters
-        self._waiters = []
-        for waiter in waiters:
-            if now:
-                waiter.wake()
-            else:
-                waiter.wake_soon()
+        if waiters is not None:
+            self._waiters = None
+            for waiter in waiters:
+                if now:
+                    waiter.wake()
+                else:
+                    waiter.wake_soon()
 
     # The application
 
@@ -552,24 +596,30 @@ class HTTPCycle:
                 if interim:
                     self._outlet.write(interim)
             waiter = Waiter(self._outlet.loop)
-            self._waiters.append(waiter)
+            if self._waiters is None:
+                self._waiters = [waiter]
+            else:
+                self._waiters.append(waiter)
             try:
                 await waiter
             except BaseException:
-                if waiter in self._waiters:
+                if self._waiters is not None and waiter in self._waiters:
                     self._waiters.remove(waiter)
                 raise
 
     def _take_body(self) -> Message:
         pieces = self._pieces
+        if pieces is None:
+            body = b""
+        else:
+            body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            self._pieces = None
+            self.queued = 0
         message: dict[str, Any] = {
             "type": "http.request",
-            "body": pieces[0] if len(pieces) == 1 else b"".join(pieces),
+            "body": body,
             "more_body": not self._ended,
         }
-        if pieces:
-            self._pieces = []
-            self.queued = 0
         if self._ended:
             self._final_taken = True
             if self._trailers is not None:

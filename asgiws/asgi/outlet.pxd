@@ -7,6 +7,7 @@ cdef class Driver:
     cpdef object connection_lost(self)
     cpdef double check(self, double now) except? -1.0
     cpdef object writable(self)
+    cpdef object proceed(self)
     cpdef object shutdown(self)
 
 
@@ -21,6 +22,7 @@ cdef class Outlet:
     cpdef object writelines(self, list chunks)
     cpdef object pause_reading(self)
     cpdef object resume_reading(self)
+    cpdef object proceed_soon(self)
     cpdef object check_at(self, double when)
     cpdef object hand_over(self, Driver driver, bytes tail)
     cpdef object close(self, bint linger=*)

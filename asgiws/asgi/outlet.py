@@ -48,6 +48,10 @@ class Driver:
     def writable(self) -> None:
         """`Outlet.write_paused` has become false."""
 
+    def proceed(self) -> None:
+        """Go on with what was left of a read, after `Outlet.proceed_soon`; also once the connection is gone."""
+        raise NotImplementedError
+
     def shutdown(self) -> None:
         """The server stops: end what is idle at once, and let the rest come to its proper end."""
         raise NotImplementedError
@@ -93,6 +97,11 @@ class Outlet:
         raise NotImplementedError
 
     def resume_reading(self) -> None:
+        raise NotImplementedError
+
+    def proceed_soon(self) -> None:
+        """Have the driver's `proceed` called in the loop's next turn, as a read of its own: for a driver that
+        leaves work for later, so that other connections have their turn. Idempotent."""
         raise NotImplementedError
 
     def check_at(self, when: float) -> None:

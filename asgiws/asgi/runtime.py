@@ -12,6 +12,7 @@ from collections.abc import Coroutine
 from contextvars import copy_context
 from typing import Any
 
+from asgiws.asgi import tasks
 from asgiws.asgi.errors import ProcessEnds
 from asgiws.asgi.types import ASGIApp
 from asgiws.config import Config
@@ -45,6 +46,8 @@ class Runtime:
         self.tasks: set[asyncio.Task[None]] = set()
         self.connections: set[Any] = set()
         self.cutting_off = False
+        #: What the HTTP drivers have in common; theirs to fill.
+        self.http: Any = None
         # Tasks begin in the server's context. The current one may be another request's, whose application has
         # just been stepped.
         self._context = copy_context()
@@ -62,9 +65,10 @@ class Runtime:
             return self.cutting_off or (cancelling is not None and cancelling() > 0)
         return isinstance(error, (GeneratorExit, KeyboardInterrupt, ProcessEnds))
 
-    def spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Run `coroutine` as a task that is held until it ends."""
-        task = self._context.copy().run(self.loop.create_task, coroutine)
-        self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
+    def spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None] | None:
+        """Run `coroutine` as a task that is held until it ends; None when it has ended already."""
+        task = tasks.start(self.loop, coroutine, self._context.copy())
+        if task is not None:
+            self.tasks.add(task)
+            task.add_done_callback(self.tasks.discard)
         return task

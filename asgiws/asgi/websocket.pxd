@@ -2,8 +2,10 @@
 cimport cython
 from asgiws.asgi.outlet cimport Driver, Outlet
 from asgiws.asgi.wakeup cimport Waiter
+from asgiws.http.connection cimport HTTPConnection
 from asgiws.websocket.connection cimport WebSocketConnection
 
+cdef bytearray _NOTHING
 cdef int CLOSING
 cdef int CONNECTING
 cdef int OPEN
@@ -13,15 +15,21 @@ cdef class WebSocketSession(Driver):
     cdef object _runtime
     cdef object _loop
     cdef object _scope
+    cdef bytes _raw_path
+    cdef bytes _query
     cdef object _handshake
-    cdef object _http
+    cdef HTTPConnection _http
     cdef WebSocketConnection _ws
     cdef Outlet _outlet
-    cdef object _queue
+    cdef list _queue
+    cdef Py_ssize_t _head
     cdef Py_ssize_t _queued
-    cdef object _waiters
+    cdef Py_ssize_t _high
+    cdef Py_ssize_t _low
+    cdef Waiter _waiter
+    cdef object _others
     cdef bint _reading_paused
-    cdef bytearray _held
+    cdef bytearray _rest
     cdef bint _eof
     cdef bint _owes_turn
     cdef object _terminal
@@ -42,9 +50,19 @@ cdef class WebSocketSession(Driver):
     cdef bytes _unanswered
 
     cpdef object receive_data(self, bytearray data, Py_ssize_t start, Py_ssize_t end)
-    @cython.locals(ws=WebSocketConnection)
-    cdef object _pump(self, bytearray data, Py_ssize_t start, Py_ssize_t end)
-    cdef object _settle(self)
+    cdef bint _is_full(self) except -1
+    @cython.locals(ws=WebSocketConnection, queue=list)
+    cdef bint _pump(self, Py_ssize_t budget) except -1
+    @cython.locals(rest=bytearray)
+    cdef object _keep(self, bytearray data, Py_ssize_t start, Py_ssize_t end)
+    cdef object _finish_rest(self)
+    @cython.locals(waiter=Waiter)
+    cdef object _deliver(self, bint now)
     cdef object _pause_reading(self)
-    cdef object _resume_reading(self)
+    cdef object _go_on(self)
+    cdef object _wait_in_line(self, Waiter waiter)
+    cdef Waiter _next_waiter(self)
+    cdef object _wake_next_soon(self)
+    @cython.locals(queue=list, head=Py_ssize_t)
+    cdef object _take(self)
     cdef object _took(self, object event)

@@ -7,6 +7,9 @@ Rules of this file:
   It is the one place that puts `websocket.disconnect` into the queue.
 - Control frames never wait for the application. Only data counts against the queue's marks, in octets of
   memory, and above the high one reading pauses.
+- A turn of the loop takes TURN_EVENTS events of one connection at most, and none while the queue is above its
+  high mark, in the middle of a read too, but for control frames that come next. What is left of the read is kept in `_rest`; while there is any,
+  reading is paused, and `proceed` goes on with it.
 - The end (a close frame, a protocol error) takes effect once the application had its turn to answer what
   came before it: when it waits in `receive()` again, when it returns, or after ANSWER_GRACE seconds.
 """
@@ -40,6 +43,12 @@ ANSWER_GRACE = 2.0
 HIGH_WATER = 262144
 LOW_WATER = 65536
 
+#: How many taken events may stand in front of the queue's list before they are cut off.
+COMPACT = 256
+
+#: Messages and control frames of one connection that are taken before the others have their turn.
+TURN_EVENTS = 64
+
 #: Octets that a client may send behind its handshake before the application has accepted.
 HELD_BACK = 65536
 
@@ -57,21 +66,30 @@ class WebSocketSession(Driver):
         config = runtime.config
         self._runtime = runtime
         self._loop = runtime.loop
-        self._scope = scope
-        self._handshake = handshake
-        #: Writes the answer to the opening handshake, the 101 or a refusal.
-        self._http = http
+        #: For the application alone: an idle connection holds no more of its request than log lines need.
+        self._scope: Scope | None = scope
+        self._raw_path: bytes = scope["raw_path"]
+        self._query: bytes = scope["query_string"]
+        #: The handshake, and what writes its answer, the 101 or a refusal; None once it was accepted.
+        self._handshake: Handshake | None = handshake
+        self._http: HTTPConnection | None = http
         http.closing = True
         self._ws = WebSocketConnection()
         self._outlet: Outlet = _NO_OUTLET
 
         #: Messages, as the protocol gives them, and other events as ASGI dictionaries, for `receive()`.
-        self._queue: deque[str | bytes | dict[str, Any]] = deque(({"type": "websocket.connect"},))
+        #: A list and where it begins: empty, as it nearly always is, it takes a tenth of a deque's memory.
+        self._queue: list[str | bytes | dict[str, Any] | None] = [{"type": "websocket.connect"}]
+        self._head = 0
         self._queued = 0
-        self._waiters: deque[Waiter] = deque()
+        self._high = HIGH_WATER
+        self._low = LOW_WATER
+        #: Who waits in `receive()`: the first, and the others in order.
+        self._waiter: Waiter | None = None
+        self._others: deque[Waiter] | None = None
         self._reading_paused = False
-        #: What came behind the handshake before the application accepted.
-        self._held: bytearray | None = None
+        #: What has come and was not taken: before the application accepted, or in this turn of the loop.
+        self._rest: bytearray | None = None
         #: The client sent no more after that.
         self._eof = False
 
@@ -106,36 +124,44 @@ class WebSocketSession(Driver):
 
     def connected(self, outlet: Outlet) -> None:
         self._outlet = outlet
-        self._runtime.spawn(self._run())
+        scope = self._scope
+        assert scope is not None
+        self._scope = None
+        self._runtime.spawn(self._run(scope))
 
     def receive_data(self, data: bytearray, start: int, end: int) -> None:
         self._heard = True
-        if self._ws.state == CONNECTING:
-            if self._held is None:
-                self._held = bytearray()
-            self._held += data[start:end]
-            if len(self._held) >= HELD_BACK:
-                self._pause_reading()
+        if self._ws.state == CONNECTING or self._rest is not None:
+            self._keep(data, start, end)
             return
-        self._pump(data, start, end)
-        if self._waiters and self._queue:
-            self._waiters.popleft().wake()
-        self._settle()
+        self._ws.feed(data, start, end)
+        if self._pump(TURN_EVENTS):
+            self._keep(data, end - self._ws.unread(), end)
+        self._deliver(True)
+
+    def proceed(self) -> None:
+        if self._rest is None or self._ws.state == CONNECTING or self._is_full():
+            return
+        if not self._pump(TURN_EVENTS):
+            self._finish_rest()
+        self._deliver(True)
 
     def receive_eof(self) -> None:
         # A WebSocket has no half-closed state: without a close frame this is an abnormal closure (7.1.5).
         # With one, the client may still read our answer.
-        if self._ws.state == CONNECTING and self._held is not None:
-            self._eof = True  # what it sent is still to be delivered, once the application accepts
+        if self._rest is not None:
+            self._eof = True  # what it sent is still to be delivered
         elif self._terminal is None:
             self._outlet.close(linger=False)
 
     def connection_lost(self) -> None:
+        if self._rest is not None and self._ws.state != CONNECTING:
+            self._pump(len(self._rest))  # as far as the queue takes it
         if self._terminal is not None:
             self._end()
         else:
             self._act(self._ws.apply(Trigger.LOST))
-        self._held = None
+        self._rest = None
 
     def writable(self) -> None:
         if self._unanswered is not None:
@@ -166,15 +192,25 @@ class WebSocketSession(Driver):
 
     # Octets to events.
 
-    def _pump(self, data: bytearray, start: int, end: int) -> None:
-        """Take events out of `data` into the queue; answer pings."""
+    def _is_full(self) -> bool:
+        """True when the application is to take messages first. After our close frame none are kept."""
+        return self._queued > self._high and self._ws.state == OPEN
+
+    def _pump(self, budget: int) -> bool:
+        """Take at most `budget` events out of what was fed, into the queue; answer pings.
+
+        Returns true when it stopped although there is more.
+        """
         ws = self._ws
         queue = self._queue
-        ws.feed(data, start, end)
         while True:
+            if budget == 0 or (self._queued > self._high and self._is_full()):
+                if budget == 0 or not ws.control_follows():
+                    return ws.unread() > 0
+            budget -= 1
             event = ws.next_event()
             if event is None:
-                return
+                return False
             kind = type(event)
             if kind is str or kind is bytes:
                 # After our close frame "data frame in" is dropped; and nobody reads once the app has ended.
@@ -188,8 +224,37 @@ class WebSocketSession(Driver):
             else:
                 self._terminal = event  # type: ignore[assignment]
 
-    def _settle(self) -> None:
-        """What is left to do after events came: end the connection, or pause reading."""
+    def _keep(self, data: bytearray, start: int, end: int) -> None:
+        """Keep octets that are not taken now."""
+        rest = self._rest
+        if rest is None:
+            rest = self._rest = bytearray()
+        elif self._ws.state != CONNECTING:
+            del rest[: len(rest) - self._ws.unread()]
+        rest += data[start:end]
+        if self._ws.state != CONNECTING:
+            self._ws.feed(rest, 0, len(rest))
+            self._pause_reading()
+        elif len(rest) >= HELD_BACK:
+            self._pause_reading()
+
+    def _finish_rest(self) -> None:
+        """What was kept is taken."""
+        self._rest = None
+        self._ws.feed(_NOTHING, 0, 0)  # so that it refers to the kept octets no more
+        if self._eof and self._terminal is None:
+            self._outlet.close(linger=False)
+        elif not self._is_full():
+            self._go_on()
+
+    def _deliver(self, now: bool) -> None:
+        """Hand out what came, `now` or soon; then end the connection, or pause, or ask for another turn."""
+        if self._waiter is not None and self._queue:
+            waiter = self._next_waiter()
+            if now:
+                waiter.wake()
+            else:
+                waiter.wake_soon()
         if self._terminal is not None:
             # The last in the queue is a dict only when nothing but websocket.connect waits there.
             waiting = self._queue and type(self._queue[-1]) is not dict
@@ -199,19 +264,44 @@ class WebSocketSession(Driver):
                     self._outlet.check_at(self._grace_at)
             else:
                 self._end()
-        elif self._queued > HIGH_WATER and self._ws.state == OPEN:
-            # Once we have closed, nothing is queued and the client's close frame is waited for.
+        elif self._is_full():
             self._pause_reading()
+        elif self._rest is not None:
+            self._outlet.proceed_soon()
 
     def _pause_reading(self) -> None:
         if not self._reading_paused:
             self._reading_paused = True
             self._outlet.pause_reading()
 
-    def _resume_reading(self) -> None:
-        if self._reading_paused:
+    def _go_on(self) -> None:
+        """Go on with what was kept, then with reading."""
+        if self._rest is not None:
+            self._outlet.proceed_soon()
+        elif self._reading_paused:
             self._reading_paused = False
             self._outlet.resume_reading()
+
+    # Who waits in receive().
+
+    def _wait_in_line(self, waiter: Waiter) -> None:
+        if self._waiter is None:
+            self._waiter = waiter
+        elif self._others is None:
+            self._others = deque((waiter,))
+        else:
+            self._others.append(waiter)
+
+    def _next_waiter(self) -> Waiter:
+        """Take the first one out of the line; there is one."""
+        waiter = self._waiter
+        assert waiter is not None
+        self._waiter = self._others.popleft() if self._others else None
+        return waiter
+
+    def _wake_next_soon(self) -> None:
+        if self._waiter is not None:
+            self._next_waiter().wake_soon()
 
     # Pings.
 
@@ -273,6 +363,7 @@ class WebSocketSession(Driver):
             self._end()  # the client's close frame is there already
 
     def _refuse(self, status: int, reason: str) -> None:
+        assert self._http is not None
         self._http.start_response(status, [(b"content-type", b"text/plain; charset=utf-8")])
         self._outlet.writelines(self._http.send_body(reason.encode() + b"\n", False))
         self._log_handshake(status)
@@ -286,7 +377,7 @@ class WebSocketSession(Driver):
         if Effect.START_DEADLINE in effect:
             self._close_at = self._loop.time() + self._runtime.config.ws_close_timeout
             outlet.check_at(self._close_at)
-            self._resume_reading()
+            self._go_on()
         if Effect.END_TCP in effect:
             # What a client sends behind its close frame must not reset the connection: it would lose ours.
             outlet.close()
@@ -302,8 +393,8 @@ class WebSocketSession(Driver):
                 "reason": ws.close_reason,
             }
             self._queue.append(event)
-            if self._waiters:
-                self._waiters.popleft().wake_soon()
+            self._rest = None
+            self._wake_next_soon()
 
     def _log_handshake(self, status: int) -> None:
         if self._runtime.config.access_log:
@@ -323,20 +414,21 @@ class WebSocketSession(Driver):
             )
 
     def _who(self) -> tuple[str, str]:
-        client = self._scope["client"]
-        query = self._scope["query_string"]
-        path = self._scope["raw_path"].decode("latin-1")
+        client = self._outlet.client
+        path = self._raw_path.decode("latin-1")
         return (
             f"{client[0]}:{client[1]}" if client else "-",
-            f"{path}?{query.decode('latin-1')}" if query else path,
+            f"{path}?{self._query.decode('latin-1')}" if self._query else path,
         )
 
     # The application's side.
 
-    async def _run(self) -> None:
+    async def _run(self, scope: Scope | None) -> None:
         """Call the application and turn its end into the connection's (the close-code contract)."""
         try:
-            await self._runtime.app(self._scope, self.receive, self.send)
+            call = self._runtime.app(scope, self.receive, self.send)  # type: ignore[arg-type]
+            scope = None  # the application's to keep, or not
+            await call
         except BaseException as error:
             if self._runtime.is_passing(error):
                 self._finish(close.INTERNAL_ERROR, "")
@@ -360,8 +452,10 @@ class WebSocketSession(Driver):
         self._app_ended = True
         if self._ws.state <= CLOSING:  # else websocket.disconnect is in there, for who still asks
             self._queue.clear()
+            self._head = 0
             self._queued = 0
         if self._ws.state == CONNECTING:
+            assert self._http is not None
             if self._http.response_started():
                 # Cut short, so that the client does not take half a response for a whole one.
                 self._denial = 0
@@ -373,7 +467,7 @@ class WebSocketSession(Driver):
         if self._terminal is not None and self._ws.state == OPEN:
             self._end()
             return
-        self._resume_reading()
+        self._go_on()
         self._close(code, reason)
 
     async def receive(self) -> Message:
@@ -389,13 +483,13 @@ class WebSocketSession(Driver):
                 self._end()
                 continue
             waiter = Waiter(self._loop)
-            self._waiters.append(waiter)
+            self._wait_in_line(waiter)
             try:
                 await waiter
             except BaseException:
                 self._give_up(waiter)
                 raise
-        event = queue.popleft()
+        event = self._take()
         kind = type(event)
         if kind is str:
             self._took(event)
@@ -405,25 +499,43 @@ class WebSocketSession(Driver):
             return {"type": "websocket.receive", "bytes": event}
         if event["type"] == "websocket.disconnect":  # type: ignore[call-overload, index]
             self._told = True
-            while self._waiters:  # nothing comes for them any more: they must hear of it
-                self._waiters.popleft().wake_soon()
+            while self._waiter is not None:  # nothing comes for them any more: they must hear of it
+                self._next_waiter().wake_soon()
         return event  # type: ignore[return-value]
+
+    def _take(self) -> Any:
+        """The first event of the queue, which is not empty."""
+        queue = self._queue
+        head = self._head
+        event = queue[head]
+        head += 1
+        if head == len(queue):
+            queue.clear()
+            head = 0
+        else:
+            queue[head - 1] = None
+            if head == COMPACT:
+                del queue[:head]
+                head = 0
+        self._head = head
+        return event
 
     def _took(self, event: Any) -> None:
         self._owes_turn = True
         self._queued -= event.__sizeof__()
-        if self._reading_paused and self._queued <= LOW_WATER:
-            self._resume_reading()
-        if self._waiters and self._queue:
-            self._waiters.popleft().wake_soon()
+        if self._reading_paused and self._queued <= self._low:
+            self._go_on()
+        if self._waiter is not None and self._queue:
+            self._next_waiter().wake_soon()
 
     def _give_up(self, waiter: Waiter) -> None:
         """A receive() was cancelled: what it was woken for is the next one's."""
-        try:
-            self._waiters.remove(waiter)
-        except ValueError:
-            if self._waiters and self._queue:
-                self._waiters.popleft().wake_soon()
+        if waiter is self._waiter:
+            self._next_waiter()
+        elif self._others and waiter in self._others:
+            self._others.remove(waiter)
+        elif self._queue:
+            self._wake_next_soon()
 
     async def send(self, message: Message) -> None:
         """Take a message from the application; waits while the client does not read.
@@ -492,6 +604,7 @@ class WebSocketSession(Driver):
 
     def _send_answer(self, kind: str, message: Message) -> None:
         """The application's answer to the opening handshake."""
+        assert self._http is not None
         try:
             if self._denial:
                 self._send_denial_body(kind, message)
@@ -518,6 +631,8 @@ class WebSocketSession(Driver):
     def _accept(self, message: Message) -> None:
         if self._outlet.is_closing():
             raise ClientDisconnected("the client has gone before its handshake was accepted")
+        assert self._handshake is not None
+        assert self._http is not None
         config = self._runtime.config
         subprotocol = message.get("subprotocol")
         headers, parameters = response(self._handshake, subprotocol, config.ws_per_message_deflate)
@@ -535,24 +650,22 @@ class WebSocketSession(Driver):
         self._ws.open(config.ws_max_size, deflate)
         self._ws.apply(Trigger.ACCEPT)
         self._opened = True
+        self._handshake = None
+        self._http = None
         self._outlet.write(data)
         self._log_handshake(101)
         self._ping_at = self._loop.time() + self._ping_interval
         if self._ping_interval:
             self._outlet.check_at(self._ping_at)
-        held = self._held
-        if held is not None:
-            self._held = None
-            self._resume_reading()
-            self._pump(held, 0, len(held))
-            self._ws.feed(bytearray(), 0, 0)  # so that nothing refers to `held` any more
-            if self._eof and self._terminal is None:
-                self._outlet.close(linger=False)
-            if self._waiters and self._queue:
-                self._waiters.popleft().wake_soon()
-            self._settle()
+        rest = self._rest
+        if rest is not None:
+            self._ws.feed(rest, 0, len(rest))
+            if not self._pump(TURN_EVENTS):
+                self._finish_rest()
+            self._deliver(False)
 
     def _send_denial_body(self, kind: str, message: Message) -> None:
+        assert self._http is not None
         if kind != "websocket.http.response.body":
             raise ApplicationError(
                 f"unexpected message {kind!r} within a denial response: "
@@ -592,3 +705,4 @@ def _close_arguments(message: Message) -> tuple[int, str]:
 
 
 _NO_OUTLET = Outlet()
+_NOTHING = bytearray()

@@ -13,7 +13,6 @@ Rules of this file:
 
 from __future__ import annotations
 
-from asgiws.http import states
 from asgiws.http.body import BodyReader, ChunkedBody, LengthBody
 from asgiws.http.buffer import ReceiveBuffer
 from asgiws.http.errors import BadRequest, HTTPError, InvalidResponse
@@ -29,6 +28,41 @@ from asgiws.http.response import (
     as_status,
 )
 from asgiws.http.semantics import explain_refusal, make_head
+from asgiws.http.states import (
+    BODY,
+    CLOSE,
+    END,
+    ENDED,
+    GOT_END,
+    GOT_HEAD,
+    HEAD,
+    IMPOSSIBLE,
+    NEXT,
+    NONE,
+    OWED,
+    READ,
+    REQUESTED,
+    RESET,
+    ROW,
+    SEND,
+    SEND_BODY_END,
+    SEND_END,
+    SENDING,
+    SENT,
+    START,
+    STARTED,
+    SWITCH,
+    SWITCHED,
+    TRAILERS,
+    flat,
+)
+from asgiws.http.states import CLOSED as READ_CLOSED
+from asgiws.http.states import REQUEST as REQUEST_TABLE
+from asgiws.http.states import RESPONSE as RESPONSE_TABLE
+
+#: The tables of `states.py`, quick to look up.
+REQUEST = flat(REQUEST_TABLE)
+RESPONSE = flat(RESPONSE_TABLE)
 
 
 class EndOfRequest:
@@ -53,6 +87,14 @@ class Signal:
 
     def __repr__(self) -> str:
         return self.name
+
+
+def advance(table: bytes, state: int, event: int) -> int:
+    """The state that follows. Raises KeyError for a pair that is not in the table."""
+    following = table[state * ROW + event]
+    if following == IMPOSSIBLE:
+        raise KeyError((state, event))
+    return following
 
 
 #: Nothing to give until more bytes arrive.
@@ -98,8 +140,8 @@ class HTTPConnection:
         self._buffer = ReceiveBuffer()
         self._reader = HeadReader(limits)
         self._writer = ResponseWriter(defaults)
-        self._request = states.HEAD
-        self._response = states.NONE
+        self._request = HEAD
+        self._response = NONE
         self._head: RequestHead | None = None
         self._body: BodyReader | None = None
         self._drained = 0
@@ -113,7 +155,7 @@ class HTTPConnection:
 
     def receive_data(self, data: bytes) -> None:
         """Take in what arrived, of any length but 0; `next_event` says what it means."""
-        if self._request != states.CLOSED:
+        if self._request != READ_CLOSED:
             self._buffer.feed(data)
 
     def receive_eof(self) -> None:
@@ -129,14 +171,14 @@ class HTTPConnection:
         """
         state = self._request
         try:
-            if state == states.HEAD:
+            if state == HEAD:
                 return self._read_head()
-            if state == states.BODY:
+            if state == BODY:
                 return self._read_body()
         except HTTPError:
             self._close_request()
             raise
-        return PAUSED if state == states.READ else CLOSED
+        return PAUSED if state == READ else CLOSED
 
     def _read_head(self) -> Event:
         if self.closing:
@@ -159,16 +201,16 @@ class HTTPConnection:
             self._body = None
         self.expects_continue = head.expect_continue
         self._drained = 0
-        self._request = states.REQUEST[self._request][states.GOT_HEAD]
-        self._response = states.RESPONSE[self._response][states.REQUESTED]
+        self._request = advance(REQUEST, self._request, GOT_HEAD)
+        self._response = advance(RESPONSE, self._response, REQUESTED)
         return head
 
     def _parse(self, head: bytes) -> RequestHead:
         try:
-            method, target, version, headers = self._parser.parse(head)
+            target, headers = self._parser.parse(head)
         except ParserRefused:
             raise explain_refusal(head) from None
-        return make_head(method, target, version, headers)
+        return make_head(self._reader.method, target, self._reader.http_version, headers)
 
     def _read_body(self) -> Event:
         body = self._body
@@ -177,7 +219,7 @@ class HTTPConnection:
                 data = body.read(self._buffer)
                 if data:
                     self.expects_continue = False
-                    if self._response != states.SENT:
+                    if self._response != SENT:
                         return data
                     # The application has answered and is not interested: RFC 9112 9.3 leaves
                     # reading on, or closing.
@@ -189,13 +231,13 @@ class HTTPConnection:
                 break
             if not self._eof:
                 return NEED_DATA
-            if self._response == states.SENT:
+            if self._response == SENT:
                 return self._close_both()
             raise BadRequest("the connection ended within a request body")
-        self._request = states.REQUEST[self._request][states.GOT_END]
+        self._request = advance(REQUEST, self._request, GOT_END)
         self._body = None
         self.expects_continue = False
-        if self._response == states.SENT:
+        if self._response == SENT:
             self._finish_exchange()
             return self.next_event()
         if body is not None and body.trailers:
@@ -204,7 +246,7 @@ class HTTPConnection:
 
     def has_partial_head(self) -> bool:
         """True when bytes of a request have arrived, but not its whole head."""
-        return self._request == states.HEAD and not self._buffer.is_empty()
+        return self._request == HEAD and not self._buffer.is_empty()
 
     def buffered(self) -> int:
         """Bytes that have arrived and wait to be taken by `next_event`."""
@@ -217,22 +259,22 @@ class HTTPConnection:
         for a refusal or for `switch_protocols`.
         """
         assert self._body is None
-        self._request = states.REQUEST[self._request][states.SWITCH]
+        self._request = advance(REQUEST, self._request, SWITCH)
         return self._buffer.take(len(self._buffer.data))
 
     # What is written
 
     def response_started(self) -> bool:
         """True once some of the final response to the last request was sent."""
-        return self._response > states.STARTED
+        return self._response > STARTED
 
     def response_owed(self) -> bool:
         """True from a request's head to the end of its response."""
-        return states.NONE < self._response < states.SENT
+        return NONE < self._response < SENT
 
     def send_continue(self) -> bytes:
         """`100 Continue`, when the client waits for it, else b"" (RFC 9110 10.1.1)."""
-        if not self.expects_continue or self._response > states.STARTED:
+        if not self.expects_continue or self._response > STARTED:
             return b""
         self.expects_continue = False
         return self._writer.informational(100, ())
@@ -242,7 +284,7 @@ class HTTPConnection:
 
         b"" to a 1.0 client, which knows none (RFC 9110 15.2).
         """
-        if self._response != states.OWED:
+        if self._response != OWED:
             raise InvalidResponse("an interim response comes before the final one")
         code = as_status(status)
         if not 102 <= code <= 199:
@@ -258,10 +300,10 @@ class HTTPConnection:
 
         `headers` name the protocol in Upgrade; Connection and the default fields are added.
         """
-        if self._response != states.OWED:
+        if self._response != OWED:
             raise InvalidResponse("no request waits for a change of protocols")
         data = self._writer.switch_protocols(headers)
-        self._response = states.RESPONSE[self._response][states.END]
+        self._response = advance(RESPONSE, self._response, END)
         return data
 
     def start_response(self, status: int, headers: HeaderPairs, trailers: bool = False) -> None:
@@ -272,7 +314,7 @@ class HTTPConnection:
         take its place.
         """
         head = self._head
-        if head is None or (self._response != states.OWED and self._response != states.STARTED):
+        if head is None or (self._response != OWED and self._response != STARTED):
             raise InvalidResponse("no request waits for a response")
         self._writer.start(
             status,
@@ -284,7 +326,7 @@ class HTTPConnection:
             not head.keep_alive or self.closing or self.expects_continue,
             trailers,
         )
-        self._response = states.RESPONSE[self._response][states.START]
+        self._response = advance(RESPONSE, self._response, START)
 
     def send_body(self, data: bytes, more: bool) -> list[bytes]:
         """The next bytes of the body, the last ones unless `more`: the pieces to write, in order.
@@ -292,7 +334,7 @@ class HTTPConnection:
         Raises InvalidResponse when it is more, or in the end less, than the Content-Length.
         """
         self._check_sending()
-        pieces = self._writer.body(data, more, self._response == states.STARTED)
+        pieces = self._writer.body(data, more, self._response == STARTED)
         self._body_sent(more)
         return pieces
 
@@ -303,8 +345,8 @@ class HTTPConnection:
         The file itself is not to be sent when `sends_body()` is false.
         """
         self._check_sending()
-        data = self._writer.file_start(size, self._response == states.STARTED)
-        self._response = states.RESPONSE[self._response][states.SEND]
+        data = self._writer.file_start(size, self._response == STARTED)
+        self._response = advance(RESPONSE, self._response, SEND)
         return data
 
     def end_file(self, size: int) -> bytes:
@@ -315,7 +357,7 @@ class HTTPConnection:
 
     def expects_trailers(self) -> bool:
         """True when the body is complete and `send_trailers` is to follow."""
-        return self._response == states.TRAILERS
+        return self._response == TRAILERS
 
     def ends_with_connection(self) -> bool:
         """True for a response whose end is the connection's (to a 1.0 client, without a length)."""
@@ -331,12 +373,12 @@ class HTTPConnection:
         They are left out unless the client said that it takes them (`TE: trailers`, RFC 9110
         6.5.1).
         """
-        if self._response != states.TRAILERS:
+        if self._response != TRAILERS:
             raise InvalidResponse("no trailers are expected")
         assert self._head is not None
         send = b"trailers" in self._head.tokens(b"te")
         data = self._writer.trailer_end(as_pairs(headers), send)
-        self._response = states.RESPONSE[self._response][states.SEND_END]
+        self._response = advance(RESPONSE, self._response, SEND_END)
         self._finish_side()
         return data
 
@@ -362,48 +404,47 @@ class HTTPConnection:
 
     def is_closed(self) -> bool:
         """True when no request will be read and no response is owed."""
-        return self._request == states.CLOSED and self._response == states.ENDED
+        return self._request == READ_CLOSED and self._response == ENDED
 
     def status(self) -> int:
         """The status of the response in progress, or of the last one."""
         return self._writer.status
 
     def _check_sending(self) -> None:
-        if self._response != states.STARTED and self._response != states.SENDING:
+        if self._response != STARTED and self._response != SENDING:
             raise InvalidResponse("no response body is expected")
 
     def _body_sent(self, more: bool) -> None:
-        table = states.RESPONSE[self._response]
         if more:
-            self._response = table[states.SEND]
+            self._response = advance(RESPONSE, self._response, SEND)
         elif self._writer.trailers:
-            self._response = table[states.SEND_BODY_END]
+            self._response = advance(RESPONSE, self._response, SEND_BODY_END)
         else:
-            self._response = table[states.SEND_END]
+            self._response = advance(RESPONSE, self._response, SEND_END)
             self._finish_side()
 
     # The end of an exchange
 
     def _finish_side(self) -> None:
         """The response is complete."""
-        if self._writer.close or self._request == states.CLOSED or self._request == states.SWITCHED:
+        if self._writer.close or self._request == READ_CLOSED or self._request == SWITCHED:
             self._close_both()
-        elif self._request == states.READ:
+        elif self._request == READ:
             self._finish_exchange()
         # else the rest of the body is read first, or given up on, in `_read_body`
 
     def _finish_exchange(self) -> None:
         """Request and response are complete: begin anew."""
-        self._request = states.REQUEST[self._request][states.NEXT]
-        self._response = states.RESPONSE[self._response][states.RESET]
+        self._request = advance(REQUEST, self._request, NEXT)
+        self._response = advance(RESPONSE, self._response, RESET)
         self._head = None
 
     def _close_request(self) -> None:
-        self._request = states.REQUEST[self._request][states.CLOSE]
+        self._request = advance(REQUEST, self._request, CLOSE)
         self._buffer = ReceiveBuffer()
         self._body = None
 
     def _close_both(self) -> Signal:
         self._close_request()
-        self._response = states.RESPONSE[self._response][states.END]
+        self._response = advance(RESPONSE, self._response, END)
         return CLOSED

@@ -35,7 +35,6 @@ request_line = re.compile(REQUEST_LINE)
 request_head = re.compile(REQUEST_LINE + rb"(?:" + FIELD_LINE + rb")*" + CRLF)
 field_line = re.compile(rb"(" + TOKEN + rb"):[ \t]*(" + FIELD_VALUE + rb")" + CRLF)
 field_value = re.compile(FIELD_VALUE)
-field_block = re.compile(rb"(?:" + FIELD_LINE + rb")*")
 token = re.compile(TOKEN)
 token_list = re.compile(rb"[ \t]*" + TOKEN + rb"[ \t]*(?:,[ \t]*" + TOKEN + rb"[ \t]*)*")
 

@@ -30,7 +30,7 @@ class H11Parser(HeadParser):
 
     name = "h11"
 
-    def parse(self, head: bytes) -> tuple[str, bytes, str, Headers]:
+    def parse(self, head: bytes) -> tuple[bytes, Headers]:
         connection = h11.Connection(h11.SERVER)
         connection.receive_data(head)
         try:
@@ -41,4 +41,4 @@ class H11Parser(HeadParser):
         headers = grammar.split_fields(head)
         if _folded(request.headers) != _folded(headers):
             raise ParserRefused("h11 repaired the header fields")
-        return request.method.decode(), request.target, request.http_version.decode(), headers
+        return request.target, headers

@@ -13,20 +13,34 @@ Rules of this file:
 
 from __future__ import annotations
 
-from asgiws.http import grammar
+from asgiws.http import grammar, scan
 from asgiws.http.buffer import ReceiveBuffer
 from asgiws.http.errors import BadRequest, HeaderFieldsTooLarge, URITooLong
 from asgiws.http.limits import Limits
-from asgiws.http.semantics import check_request_line
+from asgiws.http.semantics import METHODS, check_request_line
 
 
 class HeadReader:
-    """Takes request heads off a buffer, one at a time."""
+    """Takes request heads off a buffer, one at a time.
 
-    __slots__ = ("_checked", "_empty_lines", "_line_end", "_lines", "_searched", "limits")
+    `method` and `http_version` ("1.1" or "1.0") are those of the head that was read last.
+    """
+
+    __slots__ = (
+        "_checked",
+        "_empty_lines",
+        "_line_end",
+        "_lines",
+        "_searched",
+        "http_version",
+        "limits",
+        "method",
+    )
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
+        self.method = ""
+        self.http_version = ""
         self._empty_lines = 0
         self._reset()
 
@@ -53,26 +67,34 @@ class HeadReader:
                 self._searched = max(size - 3, 0)
             return None
         end += 4
-        match = grammar.request_head.fullmatch(data, pos, end)
+        found = scan.request_head(data, pos, end)
+        if found is None:
+            self._check_lines(data, pos, end)
+            raise AssertionError("the lines were in order, the head was not")
+        method_end, target_end, lines = found
+        start = target_end + len(b" HTTP/")
+        limits = self.limits
         if (
-            match is None
-            or end - pos > self.limits.header_bytes
-            or match.end(3) + 2 - pos > self.limits.request_line
-            or data.count(b"\r\n", pos, end) - 2 > self.limits.header_count
+            end - pos > limits.header_bytes
+            or start + len(b"1.1\r\n") - pos > limits.request_line
+            or lines > limits.header_count
         ):
             self._check_lines(data, pos, end)
-            if match is None:
-                raise AssertionError("the lines were in order, the head was not")
-        version = match.group(3)
-        check_request_line(match.group(1), match.group(2), version)
+        method = data[pos:method_end]
+        version = data[start : start + 3]
+        check_request_line(method, data[method_end + 1 : target_end], version)
         buffer.pos = end
         self._empty_lines = 0
         self._reset()
-        if version != b"1.1" and version != b"1.0":
-            # RFC 9110 2.5: a higher minor version is processed as the highest one that is known.
-            start, stop = match.span(3)
-            return data[pos:start] + b"1.1" + data[stop:end]
-        return data[pos:end]
+        self.method = METHODS[method]
+        self.http_version = "1.1"
+        if version == b"1.1":
+            return data[pos:end]
+        if version == b"1.0":
+            self.http_version = "1.0"
+            return data[pos:end]
+        # RFC 9110 2.5: a higher minor version is processed as the highest one that is known.
+        return data[pos:start] + b"1.1" + data[start + 3 : end]
 
     def _skip_empty_lines(self, buffer: ReceiveBuffer) -> None:
         """RFC 9112 2.2: "SHOULD ignore at least one empty line (CRLF)" before the request line."""

@@ -14,7 +14,6 @@ import httptools
 
 from asgiws.http.head import Headers
 from asgiws.http.parser import HeadParser, ParserRefused
-from asgiws.http.semantics import METHODS
 
 
 class HttptoolsParser(HeadParser):
@@ -41,7 +40,7 @@ class HttptoolsParser(HeadParser):
     def on_message_complete(self) -> None:
         self._reusable = self._parser.should_keep_alive()
 
-    def parse(self, head: bytes) -> tuple[str, bytes, str, Headers]:
+    def parse(self, head: bytes) -> tuple[bytes, Headers]:
         self._target = b""
         headers: Headers = []
         self._headers = headers
@@ -58,4 +57,4 @@ class HttptoolsParser(HeadParser):
             raise ParserRefused(str(error)) from None
         if not self._reusable:
             self._parser = httptools.HttpRequestParser(self)
-        return METHODS[parser.get_method()], self._target, parser.get_http_version(), headers
+        return self._target, headers

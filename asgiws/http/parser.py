@@ -20,9 +20,8 @@ class HeadParser:
 
     name = ""
 
-    def parse(self, head: bytes) -> tuple[str, bytes, str, Headers]:
-        """The method, target, version ("1.1") and headers of `head`, a complete one that the
-        grammar passed.
+    def parse(self, head: bytes) -> tuple[bytes, Headers]:
+        """The target and the headers of `head`, a complete one that the grammar passed.
 
         Header names come lower-cased, values without whitespace around them. Raises ParserRefused.
         """

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from http import HTTPStatus
 
-from asgiws.http import grammar
+from asgiws.http import grammar, scan
 from asgiws.http.body import FORBIDDEN_TRAILERS
 from asgiws.http.date import DateCache
 from asgiws.http.errors import InvalidResponse
@@ -47,28 +47,29 @@ _FRAMING = (b"content-length", b"transfer-encoding", b"connection")
 
 def encode_fields(pairs: Headers) -> bytes:
     """The field lines of `pairs`. Raises InvalidResponse for what must not be sent."""
-    try:
-        block = b"".join([b"%b: %b\r\n" % pair for pair in pairs])
-    except TypeError:
-        raise InvalidResponse("header names and values are pairs of bytes") from None
-    if (
-        grammar.field_block.fullmatch(block) is None
-        or block.count(b"\r") != len(pairs)
-        or b":" in b"".join([name for name, _ in pairs])
-    ):
-        _explain_fields(pairs)
+    block = scan.field_block(pairs)
+    if block is None:
+        block = scan.field_block(_checked(pairs))
+        assert block is not None
     return block
 
 
-def _explain_fields(pairs: Headers) -> None:
-    for name, value in pairs:
+def _checked(pairs: Headers) -> Headers:
+    """`pairs` with other buffers than `bytes` as bytes. Raises InvalidResponse, saying what is wrong."""
+    checked = []
+    for pair in pairs:
+        try:
+            name, value = [part if type(part) is bytes else memoryview(part).tobytes() for part in pair]
+        except TypeError:
+            raise InvalidResponse("header names and values are pairs of bytes") from None
         if grammar.token.fullmatch(name) is None:
-            raise InvalidResponse(f"the header name {bytes(name)[:80]!r} is not a token")
+            raise InvalidResponse(f"the header name {name[:80]!r} is not a token")
         if grammar.field_value.fullmatch(value) is None:
             raise InvalidResponse(
-                f"the value of the header {bytes(name)[:80]!r} has a control character in it"
+                f"the value of the header {name[:80]!r} has a control character in it"
             )
-    raise AssertionError("the fields were in order, their block was not")
+        checked.append((name, value))
+    return checked
 
 
 class ResponseDefaults:
@@ -78,7 +79,7 @@ class ResponseDefaults:
     none. Raises InvalidResponse for a header that cannot be sent.
     """
 
-    __slots__ = ("_block", "_date", "_pairs", "meanings", "with_date")
+    __slots__ = ("_block", "_date", "_dated", "_dated_block", "_pairs", "meanings", "with_date")
 
     def __init__(
         self,
@@ -94,6 +95,9 @@ class ResponseDefaults:
         self.with_date = with_date and b"date" not in names
         self._date = date or DateCache()
         self._block = encode_fields(self._pairs)
+        #: The block with a date behind it, and which one.
+        self._dated_block = b""
+        self._dated = b""
         #: Which names a response has to look out for.
         self.meanings = {**_MEANINGFUL, **{name: _DEFAULT for name, _ in self._pairs}}
         for name in _FRAMING:
@@ -103,7 +107,11 @@ class ResponseDefaults:
     def block(self, date: bool) -> bytes:
         """The field lines when a response overrides none; `date` is false when it has its own."""
         if date and self.with_date:
-            return b"%bdate: %b\r\n" % (self._block, self._date.value())
+            value = self._date.value()
+            if value is not self._dated:
+                self._dated = value
+                self._dated_block = b"%bdate: %b\r\n" % (self._block, value)
+            return self._dated_block
         return self._block
 
     def block_without(self, names: set[bytes], date: bool) -> bytes:

@@ -8,6 +8,8 @@ Rules of this file:
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from asgiws.http import grammar
 from asgiws.http.errors import (
     BadRequest,
@@ -122,12 +124,18 @@ def make_head(method: str, target: bytes, http_version: str, headers: Headers) -
 def _check_host(head: RequestHead, hosts: list[bytes]) -> None:
     """RFC 9112 3.2: 400 for a 1.1 request without Host, for more than one and an invalid one."""
     if len(hosts) == 1:
-        if grammar.host.fullmatch(hosts[0]) is None:
+        if not _is_host(hosts[0]):
             raise BadRequest("the Host header is not a host and port")
     elif hosts:
         raise BadRequest("more than one Host header")
     elif head.http_version == "1.1":
         raise BadRequest("no Host header")
+
+
+@lru_cache(maxsize=64)
+def _is_host(value: bytes) -> bool:
+    # A server is asked for by few names, again and again.
+    return grammar.host.fullmatch(value) is not None
 
 
 def _set_framing(head: RequestHead, lengths: list[bytes], encodings: list[bytes]) -> None:

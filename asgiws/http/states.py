@@ -54,5 +54,17 @@ RESPONSE: dict[int, dict[int, int]] = {
     ENDED: {END: ENDED},
 }
 
+#: How many events a row of `flat` has room for.
+ROW = 8
+IMPOSSIBLE = 255
+
+
+def flat(table: dict[int, dict[int, int]]) -> bytes:
+    """`table` as one octet for each state and event, at `state * ROW + event`; IMPOSSIBLE where it has none."""
+    return bytes(
+        table[state].get(event, IMPOSSIBLE) for state in range(len(table)) for event in range(ROW)
+    )
+
+
 REQUEST_STATES = ("HEAD", "BODY", "READ", "SWITCHED", "CLOSED")
 RESPONSE_STATES = ("NONE", "OWED", "STARTED", "SENDING", "TRAILERS", "SENT", "ENDED")

@@ -19,6 +19,7 @@ cdef class Stream(Outlet):
     cdef bint _lost
     cdef Py_ssize_t _gathered
     cdef list _out
+    cdef bint _proceeding
     cdef bint _reading
     cdef object _runtime
     cdef object _ticker
@@ -26,6 +27,9 @@ cdef class Stream(Outlet):
     cdef Py_ssize_t _unsent
     cdef bint _via_transport
 
+    @cython.locals(driver=Driver)
+    cpdef object buffer_updated(self, Py_ssize_t nbytes)
+    cpdef object get_buffer(self, object sizehint)
     cdef object _uncork(self)
     cdef object _flush(self)
     cdef object _gather(self, Py_ssize_t size)

@@ -8,6 +8,8 @@ Rules of this file:
 - Octets go straight to the socket while the transport holds none, and through the transport otherwise, or
   under TLS. A transport that is closing is never written to: its descriptor may be another connection's
   already.
+- A driver is called through a variable of the caller's: it may hand the connection over while it is called, and
+  must outlive that.
 - Closing ends: LINGER and FLUSH bound how long a peer that takes nothing can put it off.
 """
 
@@ -62,6 +64,7 @@ class Stream(Outlet):
         "_gathered",
         "_lost",
         "_out",
+        "_proceeding",
         "_reading",
         "_runtime",
         "_ticker",
@@ -95,6 +98,7 @@ class Stream(Outlet):
         self._corked = False
         self._out: list[bytes] = []
         self._gathered = 0
+        self._proceeding = False
         self._reading = True
         self._eof = False
         #: Octets that the transport had still to send when it was looked at last, while closing.
@@ -119,7 +123,8 @@ class Stream(Outlet):
             self._direct = True
             self._fd = sock.fileno()
         self._runtime.connections.add(self)
-        self._driver.connected(self)
+        driver = self._driver
+        driver.connected(self)
 
     def get_buffer(self, sizehint: int) -> memoryview:
         return self._runtime.read_view
@@ -127,9 +132,10 @@ class Stream(Outlet):
     def buffer_updated(self, nbytes: int) -> None:
         if self._closing:
             return  # what comes behind our last words is thrown away
+        driver = self._driver
         self._corked = True
         try:
-            self._driver.receive_data(self._runtime.read_buffer, 0, nbytes)
+            driver.receive_data(self._runtime.read_buffer, 0, nbytes)
         finally:
             self._uncork()
 
@@ -139,9 +145,10 @@ class Stream(Outlet):
             if not self.secure:  # TLS ends by itself, and asyncio's breaks when it is closed twice
                 self._transport.close()
             return False
+        driver = self._driver
         self._corked = True
         try:
-            self._driver.receive_eof()
+            driver.receive_eof()
         finally:
             self._uncork()
         # Stay half-open so that the answer still goes out; TLS has no such state.
@@ -155,7 +162,8 @@ class Stream(Outlet):
         self._ticker.discard(self)
         self._runtime.connections.discard(self)
         self._wake_drains()
-        self._driver.connection_lost()
+        driver = self._driver
+        driver.connection_lost()
 
     def pause_writing(self) -> None:
         # Once we are closing nothing more is written, so there is nothing to wait for.
@@ -164,14 +172,16 @@ class Stream(Outlet):
     def resume_writing(self) -> None:
         self._wake_drains()
         if not self._closing:
-            self._driver.writable()
+            driver = self._driver
+            driver.writable()
 
     # From the ticker.
 
     def tick(self, now: float) -> float:
         """A deadline of the driver's has come, or the one of our own closing."""
         if not self._closing:
-            return self._driver.check(now)
+            driver = self._driver
+            return driver.check(now)
         unsent = self._transport.get_write_buffer_size()
         if unsent != self._unsent:
             # The peer still takes what was written before the close, slowly as it may.
@@ -185,7 +195,8 @@ class Stream(Outlet):
     def shutdown(self) -> None:
         """End gracefully: the driver brings what it does to its proper end, then closes."""
         if not self._closing:
-            self._driver.shutdown()
+            driver = self._driver
+            driver.shutdown()
 
     # The outlet.
 
@@ -310,6 +321,20 @@ class Stream(Outlet):
         if not self._reading and not self._closing:
             self._reading = True
             self._transport.resume_reading()
+
+    def proceed_soon(self) -> None:
+        if not self._proceeding:
+            self._proceeding = True
+            self.loop.call_soon(self._proceed)
+
+    def _proceed(self) -> None:
+        driver = self._driver
+        self._proceeding = False
+        self._corked = True
+        try:
+            driver.proceed()
+        finally:
+            self._uncork()
 
     def check_at(self, when: float) -> None:
         self._ticker.schedule(self, when)

@@ -18,6 +18,8 @@ cdef class WebSocketConnection:
     cdef MessageReader _reader
 
     cpdef object feed(self, bytearray data, Py_ssize_t start, Py_ssize_t end)
+    cpdef Py_ssize_t unread(self) except -1
+    cpdef bint control_follows(self) except -1
     cpdef object next_event(self)
     cpdef object text(self, str text)
     cpdef object binary(self, bytes data)

@@ -78,6 +78,14 @@ class WebSocketConnection:
             assert self._reader is not None  # open() came before
             self._reader.feed(data, start, end)
 
+    def unread(self) -> int:
+        """How many of the octets that were fed last are still to be looked at."""
+        return 0 if self._reader is None else self._reader.unread()
+
+    def control_follows(self) -> bool:
+        """True when the next of them begin a control frame."""
+        return self._reader is not None and self._reader.control_follows()
+
     def next_event(self) -> Event | None:
         """The next event in what was fed; None when more is needed, after a `Close` and in a final state."""
         if self._ended:

@@ -36,6 +36,9 @@ cdef class MessageReader:
 
     cpdef int feed(self, bytearray data, Py_ssize_t start, Py_ssize_t end) except -1
 
+    cpdef Py_ssize_t unread(self) except -1
+    cpdef bint control_follows(self) except -1
+
     @cython.locals(frame=FrameReader, position=Py_ssize_t, take=Py_ssize_t, start=Py_ssize_t, stop=Py_ssize_t, complete=bint)
     cpdef object next_event(self)
 

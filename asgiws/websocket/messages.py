@@ -87,6 +87,16 @@ class MessageReader:
         self._position = start
         self._end = end
 
+    def unread(self) -> int:
+        """How many of the octets that were fed last `next_event` has not taken yet."""
+        return self._end - self._position
+
+    def control_follows(self) -> bool:
+        """True when the next frame is known to be a control frame."""
+        if self._in_frame:
+            return self._frame.opcode >= CLOSE and self._position < self._end
+        return self._position < self._end and self._data[self._position] & 0x0F >= CLOSE
+
     def next_event(self) -> Event | None:
         """The next event in what was fed, or None when more octets are needed.
 

@@ -45,6 +45,9 @@ class MemoryOutlet(Outlet):
         self.check_times: list[float] = []
         self.handed_over: list[tuple[Driver, bytes]] = []
         self._drains: list[asyncio.Future[None]] = []
+        #: How many more turns of the loop the driver has asked for.
+        self.turns = 0
+        self._proceeding = False
         driver.connected(self)
 
     # What a test does
@@ -164,6 +167,16 @@ class MemoryOutlet(Outlet):
     def resume_reading(self) -> None:
         self.reading = True
 
+    def proceed_soon(self) -> None:
+        if not self._proceeding:
+            self._proceeding = True
+            self.turns += 1
+            self.loop.call_soon(self._proceed)
+
+    def _proceed(self) -> None:
+        self._proceeding = False
+        self.driver.proceed()
+
     def check_at(self, when: float) -> None:
         self.check_times.append(when)
 
@@ -204,6 +217,9 @@ class RecordingDriver(Driver):
 
     def check(self, now: float) -> float:
         return 0.0
+
+    def proceed(self) -> None:
+        self.calls.append(("proceed", None))
 
     def shutdown(self) -> None:
         self.calls.append(("shutdown", None))

@@ -15,7 +15,7 @@ import pytest
 
 from asgiws.asgi import http as asgi_http
 from asgiws.asgi.errors import ApplicationError, ClientDisconnected
-from asgiws.asgi.http import HEAD_TIMEOUT, HIGH_WATER, HTTPDriver
+from asgiws.asgi.http import HEAD_TIMEOUT, HIGH_WATER, TURN_REQUESTS, HTTPDriver
 from asgiws.asgi.outlet import Driver, Outlet
 from asgiws.asgi.runtime import Runtime
 from asgiws.asgi.wakeup import Waiter
@@ -1466,7 +1466,35 @@ class TestUpgrade:
             driver.respond(400, [], b"")
 
         served = Served(ok, upgrade)
-        assert (await served.exchange(WEBSOCKET * 1000)).count(b"HTTP/1.1 400 ") == 1000
+        count = (await served.exchange(WEBSOCKET * 1000)).count(b"HTTP/1.1 400 ")
+        while count < 1000:
+            turns = served.outlet.turns
+            await settle()
+            assert served.outlet.turns > turns
+            count += served.outlet.take().count(b"HTTP/1.1 400 ")
+        assert count == 1000
+
+    async def test_a_flood_of_requests_lets_others_have_their_turn(self) -> None:
+        """No turn of the loop begins more than TURN_REQUESTS of one connection."""
+        begun = 0
+        most = 0
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            nonlocal begun
+            begun += 1
+            await ok(scope, receive, send)
+
+        served = Served(app)
+        loop = asyncio.get_running_loop()
+        served.outlet.feed_soon(GET * (10 * TURN_REQUESTS))
+        while begun < 10 * TURN_REQUESTS:
+            before = begun
+            turn = loop.create_future()
+            loop.call_soon(turn.set_result, None)
+            await turn
+            most = max(most, begun - before)
+        # A turn of the test's may see the ends of two of the driver's.
+        assert TURN_REQUESTS <= most <= 2 * TURN_REQUESTS
 
     @pytest.mark.parametrize(
         "data",

@@ -8,9 +8,10 @@ import pytest
 from asgiws.asgi.runtime import Runtime
 from asgiws.asgi.scope import decode_path, http_scope, websocket_scope
 from asgiws.config import Config
+from asgiws.http.connection import HTTPConnection
 from asgiws.http.head import RequestHead
 from asgiws.http.parser import make_parser
-from asgiws.http.semantics import make_head
+from asgiws.http.response import ResponseDefaults
 from tests.unit.asgi.memory_outlet import MemoryOutlet, RecordingDriver
 
 
@@ -24,7 +25,11 @@ def make_runtime(state: dict[str, Any] | None = None, **options: Any) -> Runtime
 
 
 def parse(data: bytes) -> RequestHead:
-    return make_head(*make_parser("auto").parse(data))
+    connection = HTTPConnection(make_parser("auto"), ResponseDefaults())
+    connection.receive_data(data)
+    head = connection.next_event()
+    assert isinstance(head, RequestHead)
+    return head
 
 
 def outlet(**facts: Any) -> MemoryOutlet:

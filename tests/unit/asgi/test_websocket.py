@@ -12,7 +12,6 @@ import contextlib
 import logging
 import zlib
 from collections.abc import Awaitable, Callable
-from types import SimpleNamespace
 from typing import Any
 
 import anyio
@@ -38,7 +37,7 @@ from asgiws.http.parser import make_parser
 from asgiws.http.response import ResponseDefaults
 from asgiws.websocket.handshake import check
 from tests.unit.asgi.loops import LOOPS, Loop, on_each_loop, settle
-from tests.unit.asgi.memory_outlet import MemoryOutlet
+from tests.unit.asgi.memory_outlet import MemoryOutlet, RecordingDriver
 from tests.unit.websocket.wire import (
     BINARY,
     CONT,
@@ -118,7 +117,7 @@ class Peer:
         http.take_tail()
         handshake = check(head)  # type: ignore[arg-type]
         client = None if unix else ("192.0.2.1", 4321)
-        facts = SimpleNamespace(client=client, server=("192.0.2.2", 80), secure=False)
+        facts = MemoryOutlet(RecordingDriver(), client=client)
         scope = websocket_scope(self.runtime, head, facts, handshake.subprotocols)  # type: ignore[arg-type]
         if unix:
             scope["query_string"] = b""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import subprocess
 import sys
 
 import pytest
@@ -16,12 +17,24 @@ def test_auto_takes_httptools() -> None:
     assert make_parser("auto").name == "httptools"
 
 
-def test_auto_takes_h11_where_there_is_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "asgiws.http.httptools_adapter", raising=False)
-    monkeypatch.setitem(sys.modules, "httptools", None)
-    assert make_parser("auto").name == "h11"
-    with pytest.raises(ImportError):
-        make_parser("httptools")
+@pytest.mark.parametrize(("name", "found"), [("auto", "h11"), ("httptools", "none")])
+def test_where_httptools_is_not_installed(name: str, found: str) -> None:
+    code = """
+import sys
+class Missing:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name == "httptools":
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, Missing)
+from asgiws.http.parser import make_parser
+try:
+    print(make_parser(sys.argv[1]).name)
+except ImportError:
+    print("none")
+"""
+    result = subprocess.run([sys.executable, "-c", code, name], capture_output=True, text=True)
+    assert (result.stdout.split(), result.stderr) == ([found], "")
 
 
 def test_unknown() -> None:

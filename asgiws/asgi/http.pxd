@@ -1,0 +1,94 @@
+# Types of http.py.
+cimport cython
+from asgiws.asgi.outlet cimport Driver, Outlet
+from asgiws.asgi.wakeup cimport Waiter
+from asgiws.http.connection cimport HTTPConnection
+from asgiws.http.head cimport RequestHead
+from asgiws.websocket cimport octets
+
+cdef int _NEW
+cdef int _IDLE
+cdef int _HEAD
+cdef int _BUSY
+cdef int _START
+cdef int _BODY
+cdef int _FILE
+cdef int _TRAILERS
+cdef int _DONE
+cdef int _LOST
+
+
+cdef class _Shared:
+    cdef bint access_log
+    cdef object defaults
+    cdef object limit_concurrency
+    cdef readonly object parser
+    cdef double timeout_keep_alive
+
+
+cdef class HTTPDriver(Driver):
+    cdef double _asked
+    cdef int _budget
+    cdef object _client
+    cdef HTTPCycle _cycle
+    cdef double _deadline
+    cdef RequestHead _head
+    cdef int _phase
+    cdef bint _pumping
+    cdef bint _reading_paused
+    cdef _Shared _shared
+    cdef bint _uncalled
+    cdef object _upgrade
+    cdef readonly HTTPConnection http
+    cdef readonly Outlet outlet
+    cdef readonly object runtime
+
+    @cython.locals(cycle=HTTPCycle)
+    cdef object _pump(self, bint now)
+    @cython.locals(cycle=HTTPCycle)
+    cdef bint _take_event(self, bint now) except -1
+    cdef bint _begin(self, RequestHead head) except -1
+    cdef object _call(self, HTTPCycle cycle)
+    cdef object _wait_for_data(self)
+    cdef object _set_deadline(self, double when)
+    cdef object _pause_if_flooded(self)
+    cdef object _pause_reading(self)
+    cdef object _resume_reading(self)
+    @cython.locals(cycle=HTTPCycle)
+    cdef object _refuse(self, object error, bint now)
+    cpdef object write(self, list pieces)
+    cpdef object response_done(self)
+    cdef object _log_access(self)
+    cpdef object body_taken(self)
+    cdef object _cut(self)
+    cdef object _close(self)
+
+
+cdef class HTTPCycle:
+    cdef bint _disconnected
+    cdef HTTPDriver _driver
+    cdef bint _ended
+    cdef bint _final_taken
+    cdef RequestHead _head
+    cdef Outlet _outlet
+    cdef list _pieces
+    cdef int _stage
+    cdef object _trailers
+    cdef object _trailers_out
+    cdef list _waiters
+    cdef readonly Py_ssize_t queued
+
+    cpdef object feed(self, bytes data)
+    cpdef object end(self, object trailers)
+    cpdef object tell(self, bint now)
+    cpdef object half_closed(self, bint now)
+    cpdef object disconnect(self, bint now)
+    @cython.locals(waiter=Waiter, waiters=list)
+    cdef object _wake(self, bint now)
+    @cython.locals(pieces=list, message=dict)
+    cdef object _take_body(self)
+    cdef object _start(self, object message)
+    @cython.locals(more=bint, driver=HTTPDriver)
+    cdef object _send_body(self, object message)
+    cdef object _body_done(self)
+    cdef object _done(self)

@@ -1,0 +1,12 @@
+# Types of scope.py.
+cimport cython
+from asgiws.asgi.outlet cimport Outlet
+from asgiws.http.head cimport RequestHead
+
+@cython.locals(scope=dict)
+cpdef object http_scope(object runtime, RequestHead head, Outlet outlet)
+@cython.locals(scope=dict)
+cpdef object websocket_scope(object runtime, RequestHead head, Outlet outlet, list subprotocols)
+@cython.locals(scope=dict, raw_path=bytes, path=str, root_path=str)
+cdef dict _common(object runtime, RequestHead head, Outlet outlet)
+cpdef str decode_path(bytes raw_path)

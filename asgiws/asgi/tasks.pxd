@@ -1,0 +1,18 @@
+# Types of tasks.py.
+
+cdef int _WAITS
+cdef int _ENDED
+cdef int _RUNS
+
+
+cdef class Started:
+    cdef object _coroutine
+    cdef object _error
+    cdef int _state
+    cdef object _yielded
+
+    cpdef object start(self, object loop, object task, object context)
+    cpdef bint has_ended(self) except -1
+
+
+cpdef object start(object loop, object coroutine, object context)

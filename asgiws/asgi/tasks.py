@@ -1,0 +1,117 @@
+"""The task of an application's call, with its first step run at once.
+
+Rules of this file:
+- A task per call, always: `current_task()`, its cancellation and its context are the call's own.
+- The first step runs inside the caller, so that an answer that waits for nothing leaves in the read that
+  brought its request. From Python 3.12 on that is asyncio's own eager start. Python 3.11 has a task per
+  `call_soon`; there the first step is run here, with the task entered as the current one (`_enter_task`, from
+  "Extending asyncio" in Python's documentation), and what it came to is given to the task when the loop
+  steps it for the first time. Before 3.11 a task cannot be given its context, and starts in the loop's next
+  turn.
+- A loop with a task factory of its own is left to it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Coroutine
+from contextvars import Context
+from typing import Any
+
+# What a Started coroutine will give to its task: the first thing that it waits for, its end, or whatever comes.
+_WAITS, _ENDED, _RUNS = range(3)
+
+
+class Started:
+    """A coroutine whose first step has run; its task takes over from there."""
+
+    __slots__ = ("_coroutine", "_error", "_state", "_yielded")
+
+    def __init__(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        self._coroutine = coroutine
+        self._state = _RUNS
+        self._yielded: Any = None
+        self._error: BaseException | None = None
+
+    def start(
+        self, loop: asyncio.AbstractEventLoop, task: asyncio.Task[None], context: Context
+    ) -> None:
+        """Run the first step as `task`, in its context, where no task is running."""
+        asyncio._enter_task(loop, task)  # type: ignore[attr-defined]
+        try:
+            self._yielded = context.run(self._coroutine.send, None)
+            self._state = _WAITS
+        except BaseException as error:
+            self._error = error
+            self._state = _ENDED
+        finally:
+            asyncio._leave_task(loop, task)  # type: ignore[attr-defined]
+
+    def has_ended(self) -> bool:
+        """True when the first step was the last."""
+        return self._state == _ENDED
+
+    def __next__(self) -> Any:
+        if self._state == _RUNS:
+            return self._coroutine.send(None)
+        state = self._state
+        self._state = _RUNS
+        if state == _ENDED:
+            error = self._error
+            assert error is not None
+            self._error = None
+            raise error
+        yielded = self._yielded
+        self._yielded = None
+        return yielded
+
+    def __iter__(self) -> Started:
+        return self
+
+    __await__ = __iter__
+
+    def send(self, value: Any) -> Any:
+        return self.__next__()  # a task sends nothing but None
+
+    def throw(self, error: BaseException) -> Any:
+        """Cancelled: as a task that is told so while it waits, or when it has ended."""
+        if self._state == _WAITS:
+            waited_for = self._yielded
+            if waited_for is not None and waited_for.cancel():
+                return self.__next__()
+        elif self._state == _ENDED:
+            return self.__next__()
+        self._state = _RUNS
+        self._yielded = None
+        return self._coroutine.throw(error)
+
+    def close(self) -> None:
+        self._error = None
+        self._coroutine.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._coroutine, name)  # cr_frame and the like, for who looks at the task
+
+
+Coroutine.register(Started)
+
+
+def start(
+    loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, None], context: Context
+) -> asyncio.Task[None] | None:
+    """Run `coroutine` as a task with that context, its first step at once where that can be done: not from
+    within another task. Returns the task, None when it has ended already."""
+    if (
+        sys.version_info >= (3, 11)
+        and asyncio.current_task(loop) is None
+        and loop.get_task_factory() is None
+    ):
+        if sys.version_info >= (3, 12):
+            task = asyncio.Task(coroutine, loop=loop, context=context, eager_start=True)
+            return None if task.done() else task
+        started = Started(coroutine)
+        task = asyncio.Task(started, loop=loop, context=context)  # type: ignore[arg-type, unused-ignore]
+        started.start(loop, task, context)
+        return None if started.has_ended() else task
+    return context.run(loop.create_task, coroutine)

@@ -1,0 +1,4 @@
+# Types of parser.py.
+
+cdef class HeadParser:
+    cpdef tuple parse(self, bytes head)

@@ -1,0 +1,37 @@
+"""The grammar's fast way to a yes, for request heads that come in and field lines that go out.
+
+Rules of this file:
+- It is the one place of `asgiws/http` where the pure and the compiled build differ: this source serves the
+  pure build, by the regular expressions of `grammar.py`, and `scan.pxd` gives the compiled modules the same
+  functions, inlined, in C. The file itself is never compiled. A change of one is a change of both;
+  `tests/unit/http/test_scan.py` holds them together.
+- A no says nothing of the reason: `grammar.py` and `response.py` find that out.
+"""
+
+from __future__ import annotations
+
+from asgiws.http import grammar
+
+
+def request_head(data: bytes, start: int, end: int) -> tuple[int, int, int] | None:
+    """Match `data[start:end]` with a whole request head (RFC 9112 2.1), which ends in a blank line.
+
+    Returns where the method and the target end, and the number of field lines; None when it is none.
+    """
+    match = grammar.request_head.fullmatch(data, start, end)
+    if match is None:
+        return None
+    return match.end(1), match.end(2), data.count(b"\r\n", start, end) - 2
+
+
+def field_block(pairs: list[tuple[bytes, bytes]]) -> bytes | None:
+    """The field lines of (name, value) pairs (RFC 9112 5).
+
+    None when a name is no token, a value has a control character in it, or one of them is not `bytes`.
+    """
+    for name, value in pairs:
+        if type(name) is not bytes or type(value) is not bytes:
+            return None
+        if grammar.token.fullmatch(name) is None or grammar.field_value.fullmatch(value) is None:
+            return None
+    return b"".join([b"%b: %b\r\n" % pair for pair in pairs])
