@@ -57,7 +57,8 @@ class Runtime:
         cancellation of its task, the end of the process. All else, a SystemExit of its own included, ends its
         request or its WebSocket alone."""
         if isinstance(error, asyncio.CancelledError):
-            # Before Python 3.11 a task cannot tell; the server is the only one that cancels it.
+            # Before Python 3.11 a task does not know whether it was cancelled: what is not the server's own
+            # cancellation counts as the application's there, and is logged and answered as an exception.
             cancelling = getattr(asyncio.current_task(), "cancelling", None)
             return self.cutting_off or (cancelling is not None and cancelling() > 0)
         return isinstance(error, (GeneratorExit, KeyboardInterrupt, ProcessEnds))

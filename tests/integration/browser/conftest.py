@@ -13,6 +13,7 @@ import shutil
 import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -43,10 +44,8 @@ def children(pid: int | str) -> set[int]:
     """The processes that this one has started, where the system tells."""
     found = set()
     for file in Path("/proc", str(pid), "task").glob("*/children"):
-        try:
+        with suppress(FileNotFoundError, ProcessLookupError):  # the thread has ended meanwhile
             found.update(map(int, file.read_text().split()))
-        except (FileNotFoundError, ProcessLookupError):
-            pass  # the thread has ended meanwhile
     return found
 
 
