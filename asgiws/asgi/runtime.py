@@ -13,7 +13,7 @@ from contextvars import copy_context
 from typing import Any
 
 from asgiws.asgi.errors import ProcessEnds
-from asgiws.asgi.types import ASGIApp
+from asgiws.asgi.types import Address, ASGIApp
 from asgiws.config import Config
 
 logger = logging.getLogger("asgiws.error")
@@ -21,6 +21,11 @@ access_logger = logging.getLogger("asgiws.access")
 
 #: Octets that one read takes at most.
 READ_SIZE = 262144
+
+
+def peer_name(client: Address | None) -> str:
+    """A client's address as it stands in the log; "-" on a Unix socket, where it has none."""
+    return f"{client[0]}:{client[1]}" if client else "-"
 
 
 class Runtime:

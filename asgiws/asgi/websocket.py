@@ -22,7 +22,7 @@ from asgiws.asgi.errors import (
     comes_from_disconnect,
 )
 from asgiws.asgi.outlet import Driver, Outlet
-from asgiws.asgi.runtime import Runtime, access_logger, logger
+from asgiws.asgi.runtime import Runtime, access_logger, logger, peer_name
 from asgiws.asgi.types import Message, Scope
 from asgiws.asgi.wakeup import Waiter
 from asgiws.http.connection import HTTPConnection
@@ -323,11 +323,10 @@ class WebSocketSession(Driver):
             )
 
     def _who(self) -> tuple[str, str]:
-        client = self._scope["client"]
         query = self._scope["query_string"]
         path = self._scope["raw_path"].decode("latin-1")
         return (
-            f"{client[0]}:{client[1]}" if client else "-",
+            peer_name(self._scope["client"]),
             f"{path}?{query.decode('latin-1')}" if query else path,
         )
 
