@@ -7,7 +7,8 @@ Rules of this file:
 - A `Kind` turns what was given, as text or as a Python value, into the one form that the rest of
   the package sees, or raises ValueError with what is allowed. Doing it twice changes nothing.
 - Where uvicorn has an option of the same meaning, name and default are the same.
-- Nothing here knows of sockets, protocols or the application; nothing of the package is imported.
+- Nothing here knows of sockets, protocols or the application; of the package, only the expressions of
+  `fields.py` are imported.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
+
+from asgiws import fields
 
 ENV_PREFIX = "ASGIWS_"
 
@@ -274,8 +277,8 @@ class HeaderList(Kind):
         "Name:Value with a name that is a token, a value without control characters, and no header "
         "that frames the message or belongs to the connection"
     )
-    NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-    VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
+    NAME = re.compile(fields.TOKEN)
+    VALUE = re.compile(fields.FIELD_VALUE)
     #: What the server itself must say, and say right: RFC 9110, 7.6.1; RFC 9112, 6; RFC 6455, 11.3.
     RESERVED = frozenset(
         (

@@ -45,7 +45,7 @@ from asgiws.asgi.errors import (
     comes_from_disconnect,
 )
 from asgiws.asgi.outlet import Driver, Outlet
-from asgiws.asgi.runtime import Runtime, access_logger, logger
+from asgiws.asgi.runtime import Runtime, access_logger, logger, peer_name
 from asgiws.asgi.scope import http_scope
 from asgiws.asgi.types import Headers, Message
 from asgiws.asgi.wakeup import Waiter
@@ -419,10 +419,9 @@ class HTTPDriver(Driver):
         )
 
     def client(self) -> str:
-        """The peer's address for a log line, "" where it has none."""
+        """The peer's name for a log line."""
         if self._client is None:
-            address = self.outlet.client
-            self._client = f"{address[0]}:{address[1]}" if address else ""
+            self._client = peer_name(self.outlet.client)
         return self._client
 
     def body_taken(self) -> None:

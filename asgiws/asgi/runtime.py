@@ -14,7 +14,7 @@ from typing import Any
 
 from asgiws.asgi import tasks
 from asgiws.asgi.errors import ProcessEnds
-from asgiws.asgi.types import ASGIApp
+from asgiws.asgi.types import Address, ASGIApp
 from asgiws.config import Config
 
 logger = logging.getLogger("asgiws.error")
@@ -22,6 +22,11 @@ access_logger = logging.getLogger("asgiws.access")
 
 #: Octets that one read takes at most.
 READ_SIZE = 262144
+
+
+def peer_name(client: Address | None) -> str:
+    """A client's address as it stands in the log; "-" on a Unix socket, where it has none."""
+    return f"{client[0]}:{client[1]}" if client else "-"
 
 
 class Runtime:
@@ -60,7 +65,8 @@ class Runtime:
         cancellation of its task, the end of the process. All else, a SystemExit of its own included, ends its
         request or its WebSocket alone."""
         if isinstance(error, asyncio.CancelledError):
-            # Before Python 3.11 a task cannot tell; the server is the only one that cancels it.
+            # Before Python 3.11 a task does not know whether it was cancelled: what is not the server's own
+            # cancellation counts as the application's there, and is logged and answered as an exception.
             cancelling = getattr(asyncio.current_task(), "cancelling", None)
             return self.cutting_off or (cancelling is not None and cancelling() > 0)
         return isinstance(error, (GeneratorExit, KeyboardInterrupt, ProcessEnds))

@@ -25,7 +25,7 @@ from asgiws.asgi.errors import (
     comes_from_disconnect,
 )
 from asgiws.asgi.outlet import Driver, Outlet
-from asgiws.asgi.runtime import Runtime, access_logger, logger
+from asgiws.asgi.runtime import Runtime, access_logger, logger, peer_name
 from asgiws.asgi.types import Message, Scope
 from asgiws.asgi.wakeup import Waiter
 from asgiws.http.connection import HTTPConnection
@@ -414,10 +414,9 @@ class WebSocketSession(Driver):
             )
 
     def _who(self) -> tuple[str, str]:
-        client = self._outlet.client
         path = self._raw_path.decode("latin-1")
         return (
-            f"{client[0]}:{client[1]}" if client else "-",
+            peer_name(self._outlet.client),
             f"{path}?{self._query.decode('latin-1')}" if self._query else path,
         )
 

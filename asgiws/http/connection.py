@@ -402,10 +402,6 @@ class HTTPConnection:
         self._close_both()
         return data
 
-    def is_closed(self) -> bool:
-        """True when no request will be read and no response is owed."""
-        return self._request == READ_CLOSED and self._response == ENDED
-
     def status(self) -> int:
         """The status of the response in progress, or of the last one."""
         return self._writer.status

@@ -15,19 +15,14 @@ from __future__ import annotations
 
 import re
 
+from asgiws.fields import FIELD_VALUE, TCHAR, TOKEN
 from asgiws.http.errors import BadRequest
 
-# RFC 9110 5.6.2
-TCHAR = rb"!#$%&'*+\-.^_`|~0-9A-Za-z"
-TOKEN = rb"[" + TCHAR + rb"]+"
-# RFC 9110 5.5: field-vchar, SP and HTAB; every control character but HTAB is out.
-FIELD_VALUE = rb"[\t\x20-\x7e\x80-\xff]*"
 # RFC 9112 3.2 is stricter about the target; its forms are told apart in semantics.py.
 REQUEST_TARGET = rb"[\x21-\x7e]+"
-# RFC 9112 2.3: HTTP-name is case-sensitive.
-HTTP_VERSION = rb"HTTP/[0-9]\.[0-9]"
 CRLF = rb"\r\n"
 
+# RFC 9112 2.3: HTTP-name is case-sensitive.
 REQUEST_LINE = rb"(" + TOKEN + rb") (" + REQUEST_TARGET + rb") HTTP/([0-9]\.[0-9])" + CRLF
 FIELD_LINE = TOKEN + rb":" + FIELD_VALUE + CRLF
 

@@ -59,9 +59,9 @@ def factory(name: str) -> Callable[[], asyncio.AbstractEventLoop]:
 def run(main: Callable[[], Coroutine[Any, Any, T]], name: str) -> T:
     """Run the coroutine that `main` makes in a new loop of that name, and give its result.
 
-    Tasks that are left are cancelled and get LAST_MOMENT seconds; threads of the default executor
-    are not waited for here. Raises LoopMissing, RuntimeError within a running loop, and what `main`
-    raises.
+    Tasks that are left are cancelled, that of `main` first, and get LAST_MOMENT seconds; threads of the
+    default executor are not waited for here. Raises LoopMissing, RuntimeError within a running loop,
+    and what `main` raises.
     """
     try:
         asyncio.get_running_loop()
@@ -71,11 +71,12 @@ def run(main: Callable[[], Coroutine[Any, Any, T]], name: str) -> T:
         raise RuntimeError("a loop is running already: await asgiws.Server(config).serve() in it")
     loop = factory(name)()
     loop.set_exception_handler(_report)
+    task = loop.create_task(main())
     try:
-        return loop.run_until_complete(main())
+        return loop.run_until_complete(task)
     finally:
         try:
-            loop.run_until_complete(_end_tasks())
+            loop.run_until_complete(_end_tasks(task))
         finally:
             loop.close()
 
@@ -86,23 +87,31 @@ def _report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         loop.default_exception_handler(context)
 
 
-async def _end_tasks() -> None:
+async def _end_tasks(main: asyncio.Task[Any]) -> None:
     loop = asyncio.get_running_loop()
-    tasks = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in tasks:
-        task.cancel()
-    if tasks:
-        _, stuck = await asyncio.wait(tasks, timeout=LAST_MOMENT)
-        for task in tasks - stuck:
-            if not task.cancelled() and task.exception() is not None:
-                loop.call_exception_handler(
-                    {
-                        "message": "Exception in a task that was left at the end",
-                        "exception": task.exception(),
-                        "task": task,
-                    }
-                )
+    # What has raised through the loop left `main` as it was. It comes first: it ends what it has started.
+    if not main.done():
+        await _cancel({main})
+    await _cancel(asyncio.all_tasks() - {asyncio.current_task(), main})
     try:
         await asyncio.wait_for(loop.shutdown_asyncgens(), LAST_MOMENT)
     except asyncio.TimeoutError:
         pass
+
+
+async def _cancel(tasks: set[asyncio.Task[Any]]) -> None:
+    """Cancel tasks and give them LAST_MOMENT seconds; what they raise is reported."""
+    for task in tasks:
+        task.cancel()
+    if not tasks:
+        return
+    _, stuck = await asyncio.wait(tasks, timeout=LAST_MOMENT)
+    for task in tasks - stuck:
+        if not task.cancelled() and task.exception() is not None:
+            asyncio.get_running_loop().call_exception_handler(
+                {
+                    "message": "Exception in a task that was left at the end",
+                    "exception": task.exception(),
+                    "task": task,
+                }
+            )

@@ -26,7 +26,13 @@ BAD_GATEWAY = 1014
 #: Codes of the protocol's own range that may stand in a close frame: those of RFC 6455, 7.4.1, and those
 #: registered since (the IANA registry that section 11.7 sets up). 1004 is reserved; 1005, 1006 and 1015
 #: "MUST NOT be set as a status code in a Close control frame".
-SENDABLE = frozenset(range(1000, 1015)) - {1004, NO_STATUS_RECEIVED, ABNORMAL_CLOSURE}
+SENDABLE = frozenset(
+    (
+        *(NORMAL, GOING_AWAY, PROTOCOL_ERROR, UNSUPPORTED_DATA, INVALID_PAYLOAD, POLICY_VIOLATION),
+        *(MESSAGE_TOO_BIG, MANDATORY_EXTENSION, INTERNAL_ERROR, SERVICE_RESTART, TRY_AGAIN_LATER),
+        BAD_GATEWAY,
+    )
+)
 
 #: A control frame carries at most 125 octets (5.5), two of them for the code.
 MAX_REASON = 123

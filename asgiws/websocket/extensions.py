@@ -8,7 +8,9 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-_TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+from asgiws.fields import TOKEN
+
+_TOKEN = TOKEN.decode()
 # extension-param = token [ "=" ( token | quoted-string ) ]; a quoted value must be a token once unquoted.
 _PARAMETER = rf'{_TOKEN}(?:[ \t]*=[ \t]*(?:{_TOKEN}|"{_TOKEN}"))?'
 _EXTENSION = rf"{_TOKEN}(?:[ \t]*;[ \t]*{_PARAMETER})*"

@@ -12,6 +12,7 @@ import hashlib
 import re
 from typing import NamedTuple, Protocol
 
+from asgiws.fields import TOKEN
 from asgiws.websocket import deflate, extensions
 from asgiws.websocket.errors import HandshakeError
 
@@ -19,7 +20,7 @@ from asgiws.websocket.errors import HandshakeError
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 VERSION = b"13"
 
-_TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_TOKEN = re.compile(TOKEN)
 
 
 class Head(Protocol):

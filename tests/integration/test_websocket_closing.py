@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Iterator
 from typing import Any
 
@@ -598,7 +599,7 @@ def test_client_ignores_the_close_after_the_application_has_ended() -> None:
 
 def test_close_waits_for_its_deadline_behind_unread_data() -> None:
     """A client that reads nothing gets all that was sent, the close frame last, once it reads."""
-    with serve(APP) as server:
+    with serve(APP, "--ws-close-timeout", "60") as server:
         desk, name = Desk(server), unused_name()
         with Raw.connect(server, receive_buffer=4096) as raw:
             raw.upgrade(f"/floods_then_closes?{name}")
@@ -607,6 +608,8 @@ def test_close_waits_for_its_deadline_behind_unread_data() -> None:
             # Of several pings the latest has to be answered.
             raw.send_frame(PING, b"again")
             desk.release(name)
+            # Through the small window, megabytes would take their time.
+            raw.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
             while (got := raw.frame()).opcode in (BINARY, PONG):
                 pass
             assert got == (CLOSE, (4005).to_bytes(2, "big"), True, False)

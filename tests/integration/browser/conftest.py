@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shlex
 import shutil
 import signal
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 import trustme
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, Error, Page, async_playwright
 
 from tests.integration.server import RunningServer, serve
 
@@ -31,26 +34,77 @@ QUIET = (
     "--disable-sync",
     "--no-first-run",
 )
+#: Seconds for the browser, and then for what drives it, to end by themselves.
+END_TIMEOUT = 10.0
 
 OpenTab = Callable[..., Awaitable[Page]]
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def browser() -> AsyncIterator[Browser]:
+def children(pid: int | str) -> set[int]:
+    """The processes that this one has started, where the system tells."""
+    found = set()
+    for file in Path("/proc", str(pid), "task").glob("*/children"):
+        with suppress(FileNotFoundError, ProcessLookupError):  # the thread has ended meanwhile
+            found.update(map(int, file.read_text().split()))
+    return found
+
+
+def kill(pid: int) -> None:
+    """End a process and all below it."""
+    below = children(pid)
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass  # it has ended by itself
+    for child in below:
+        kill(child)
+
+
+@pytest.fixture(scope="session")
+def executable(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A script that becomes the browser, with what it prints in the file `log` beside it.
+
+    Its crash handlers leave the browser's process group, outlive it for a while, and keep its standard output
+    and error open. Were these Playwright's pipes, it would wait for the handlers instead of the browser.
+    """
     path = next(filter(None, map(shutil.which, BROWSERS)), None)
     if path is None:
         pytest.skip(f"no browser is installed; looked for {', '.join(BROWSERS)}")
+    script = tmp_path_factory.mktemp("browser") / "browser"
+    log = shlex.quote(str(script.with_name("log")))
+    script.write_text(f'#!/bin/sh\nexec {shlex.quote(path)} "$@" >{log} 2>&1\n')
+    script.chmod(0o700)
+    return script
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def browser(executable: Path) -> AsyncIterator[Browser]:
+    before = children("self")
     playwright = await async_playwright().start()
-    browser = await playwright.chromium.launch(executable_path=path, args=QUIET)
-    yield browser
+    drivers = children("self") - before
     try:
-        await asyncio.wait_for(browser.close(), 15)
-    except asyncio.TimeoutError:
-        # Seen once on a busy machine: the browser had not gone. What is ours is killed; the tests are over.
-        for child in Path("/proc/self/task").glob("*/children"):
-            for pid in child.read_text().split():
-                os.kill(int(pid), signal.SIGKILL)
-    await playwright.stop()
+        browser = await playwright.chromium.launch(executable_path=executable, args=QUIET)
+    except Error:
+        sys.stderr.write(executable.with_name("log").read_text(errors="replace"))
+        await playwright.stop()
+        raise
+    yield browser
+    # The browser first, so that its driver can still see it go.
+    await end(browser.close(), lambda: {pid for driver in drivers for pid in children(driver)})
+    await end(playwright.stop(), lambda: drivers)
+
+
+async def end(closing: Awaitable[None], processes: Callable[[], set[int]]) -> None:
+    """Wait for what closes. When it takes too long, its processes are killed: the tests are over."""
+    task = asyncio.ensure_future(closing)
+    await asyncio.wait([task], timeout=END_TIMEOUT)
+    if task.done():
+        task.result()
+        return
+    for pid in processes():
+        kill(pid)
+    await asyncio.wait([task], timeout=END_TIMEOUT)
+    task.cancel()
 
 
 @pytest.fixture(scope="session")

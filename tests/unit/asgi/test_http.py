@@ -1720,7 +1720,7 @@ class TestAccessLog:
         served = Served(ok)
         served.outlet.client = None
         await served.exchange(GET)
-        assert caplog.records[0].getMessage() == ' - "GET / HTTP/1.1" 200'
+        assert caplog.records[0].getMessage() == '- - "GET / HTTP/1.1" 200'
 
 
 def test_the_module_says_how_a_half_close_is_taken() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from contextvars import ContextVar
 from typing import Any, cast
 
@@ -54,3 +55,23 @@ async def test_what_an_application_did_not_raise() -> None:
         assert not runtime.is_passing(error)
     runtime.cutting_off = True
     assert runtime.is_passing(asyncio.CancelledError())
+
+
+@on_each_loop
+async def test_whose_cancellation_it_was() -> None:
+    runtime = make_runtime()
+    passing: list[bool] = []
+
+    async def app() -> None:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError as error:
+            passing.append(runtime.is_passing(error))
+
+    for runtime.cutting_off in (True, False):
+        task = runtime.spawn(app())
+        await asyncio.sleep(0)
+        task.cancel()
+        await task
+    # The server's own is known everywhere; somebody else's only where a task can tell.
+    assert passing == [True, sys.version_info >= (3, 11)]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import sys
 import zlib
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -751,12 +752,27 @@ async def test_the_application_ends_without_an_answer(
 
 
 @on_each_loop
-async def test_the_application_is_cancelled() -> None:
+async def test_the_application_is_cancelled_by_the_server(caplog: pytest.LogCaptureFixture) -> None:
     _, peer = await scripted()
+    peer.runtime.cutting_off = True
     peer.task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await peer.task
     assert peer.take() == [closed(1011)]
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
+
+
+@on_each_loop
+async def test_the_application_is_cancelled_by_somebody_else() -> None:
+    _, peer = await scripted()
+    peer.task.cancel()
+    if sys.version_info >= (3, 11):
+        with pytest.raises(asyncio.CancelledError):
+            await peer.task
+        assert peer.take() == [closed(1011)]
+    else:  # a task cannot tell whose cancellation it was
+        await peer.task
+        assert peer.take() == [closed(1011, "internal error")]
 
 
 class Halt(BaseException):

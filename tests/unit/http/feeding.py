@@ -40,6 +40,11 @@ def connect(parser: HeadParser, limits: Limits = DEFAULT_LIMITS) -> HTTPConnecti
     return HTTPConnection(parser, defaults(), limits)
 
 
+def is_closed(connection: HTTPConnection) -> bool:
+    """True when no request will be read and no response is owed."""
+    return connection.next_event() is CLOSED and not connection.response_owed()
+
+
 def pull(connection: HTTPConnection, events: list[Event]) -> bool:
     """Take events until data is needed, answering each request; false when nothing will come."""
     while True:
@@ -49,7 +54,7 @@ def pull(connection: HTTPConnection, events: list[Event]) -> bool:
             events.append(("error", error.status, error.message))
             assert connection.next_event() is CLOSED
             connection.error_response(error)
-            assert connection.is_closed()
+            assert is_closed(connection)
             return False
         if event is NEED_DATA:
             return True

@@ -26,6 +26,7 @@ from tests.unit.http.feeding import (
     defaults,
     feed,
     feed_every_way,
+    is_closed,
     octets,
     parse_one,
 )
@@ -351,7 +352,7 @@ class TestEndOfStream:
             connection.start_response(200, [])
             connection.send_body(b"", False)
         assert connection.next_event() is CLOSED
-        assert connection.is_closed()
+        assert is_closed(connection)
 
     def test_within_a_head(self, parser: HeadParser) -> None:
         error = ("error", 400, "the connection ended within a request head")
@@ -415,7 +416,7 @@ class TestExchange:
         connection.receive_data(b"9" + GET)
         # That was more than the limit of 8.
         assert connection.next_event() is CLOSED
-        assert connection.is_closed()
+        assert is_closed(connection)
         connection = requested(parser, CHUNKED + b"8\r\n12345678\r\n0\r\nX: y\r\n\r\n" + GET, SMALL)
         connection.start_response(200, [])
         connection.send_body(b"", False)
@@ -435,7 +436,7 @@ class TestExchange:
         with pytest.raises(BadRequest) as caught:
             connection.next_event()
         assert connection.error_response(caught.value) == b""
-        assert connection.is_closed()
+        assert is_closed(connection)
 
     def test_closing_ends_it_with_the_response(self, parser: HeadParser) -> None:
         connection = requested(parser, GET + GET)
@@ -452,9 +453,7 @@ class TestExchange:
         assert b"connection" not in connection.send_body(b"", True)[0]
         connection.closing = True
         connection.send_body(b"", False)
-        assert not connection.is_closed()
-        assert connection.next_event() is CLOSED
-        assert connection.is_closed()
+        assert is_closed(connection)
 
     def test_data_after_the_end_is_dropped(self, parser: HeadParser) -> None:
         connection = connect(parser)
@@ -502,7 +501,7 @@ class TestContinue:
         connection = requested(parser, self.DATA)
         connection.start_response(413, [])
         assert b"\r\nconnection: close\r\n" in connection.send_body(b"", False)[0]
-        assert connection.is_closed()
+        assert is_closed(connection)
         assert connection.next_event() is CLOSED
 
     def test_not_behind_the_start_of_a_response(self, parser: HeadParser) -> None:
@@ -576,7 +575,7 @@ class TestUpgrade:
         connection.take_tail()
         connection.start_response(403, [])
         assert connection.send_body(b"no", False)[0].startswith(b"HTTP/1.1 403 Forbidden\r\n")
-        assert connection.is_closed()
+        assert is_closed(connection)
 
     def test_not_behind_a_response(self, parser: HeadParser) -> None:
         connection = requested(parser, self.DATA)
@@ -610,7 +609,7 @@ class TestErrorResponse:
             b"HTTP/1.1 408 Request Timeout\r\ncontent-type: text/plain; charset=utf-8\r\n"
             b"content-length: 9\r\nconnection: close\r\n\r\ntoo slow\n"
         )
-        assert connection.is_closed()
+        assert is_closed(connection)
 
     def test_in_place_of_a_response_that_was_not_sent(self, parser: HeadParser) -> None:
         connection = requested(parser, CHUNKED + b"x\r\n")
@@ -637,7 +636,7 @@ class TestErrorResponse:
         with pytest.raises(HTTPError) as caught:
             connection.next_event()
         assert connection.error_response(caught.value) == b""
-        assert connection.is_closed()
+        assert is_closed(connection)
 
 
 class TestOrder:
@@ -718,7 +717,7 @@ class TestTrailers:
         ]
         assert connection.expects_trailers()
         assert connection.send_trailers([(b"X", b"y")]) == b""
-        assert connection.is_closed()
+        assert is_closed(connection)
 
     def test_dropped_for_head(self, parser: HeadParser) -> None:
         connection = requested(parser, self.DATA.replace(b"GET", b"HEAD"))
@@ -782,7 +781,7 @@ def test_a_response_that_ends_with_the_connection(parser: HeadParser) -> None:
     assert connection.send_body(b"a", True) == [b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\na"]
     assert connection.ends_with_connection()
     assert connection.send_body(b"b", False) == [b"b"]
-    assert connection.is_closed()
+    assert is_closed(connection)
 
 
 def test_defaults_are_sent(parser: HeadParser) -> None:

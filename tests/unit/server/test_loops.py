@@ -81,6 +81,36 @@ def test_tasks_that_are_left_are_cancelled(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_what_was_interrupted_ends_before_the_tasks_that_it_started(name: str) -> None:
+    """So that it can end them itself, and they can tell whose doing it is."""
+    ended = []
+
+    async def child(number: int) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append(number)
+
+    async def main() -> None:
+        tasks = [asyncio.create_task(child(number)) for number in range(20)]
+        await asyncio.sleep(0)
+        asyncio.get_running_loop().call_soon(interrupt)
+        try:
+            await asyncio.gather(*tasks[:1])
+        finally:
+            ended.append(-1)
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(main, name)
+    # The one that it waits for is cancelled through it; all others behind it.
+    assert sorted(ended) == list(range(-1, 20))
+    assert ended[:2] == [0, -1]
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_an_exception_of_a_task_that_is_left_is_not_lost(
     name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
