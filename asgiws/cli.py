@@ -27,6 +27,7 @@ from asgiws.config import GROUPS, OPTIONS, Config, Option, StartError, load
 from asgiws.http.parser import make_parser
 from asgiws.server import loops
 from asgiws.server.server import Server, run_server
+from asgiws.websocket import zlib_backend
 
 #: Seconds that threads of the application have to end, at least.
 LEAST_FOR_THREADS = 1.0
@@ -137,6 +138,7 @@ def version_text() -> str:
         f"python    {python} on {platform.system()} {platform.machine()}",
         f"loop      {loop}" + (f" {uvloop}" if loop == "uvloop" else ""),
         f"parser    {make_parser('auto').name}",
+        f"deflate   {zlib_backend.choose('auto')}",
         f"compiled  {', '.join(compiled) or 'nothing (pure Python)'}",
     ]
     return "\n".join(lines)

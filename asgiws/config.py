@@ -542,6 +542,51 @@ class Config:
         WEBSOCKET,
         "Compress messages with permessage-deflate where the peer offers it.",
     )
+    ws_deflate_level: int = option(
+        5,
+        Integer(1, 9),
+        WEBSOCKET,
+        "How hard to compress: 1 is the fastest, 9 makes the least of a message.",
+    )
+    ws_deflate_window_bits: int = option(
+        12,
+        Integer(9, 15),
+        WEBSOCKET,
+        "The window that messages are compressed with, as a power of 2; a peer may ask for less.",
+    )
+    ws_deflate_client_window_bits: int = option(
+        12,
+        Integer(9, 15),
+        WEBSOCKET,
+        "The largest window that clients are let compress with, where they can be told.",
+    )
+    ws_deflate_memory_level: int = option(
+        5,
+        Integer(1, 9),
+        WEBSOCKET,
+        "How much memory a compressor has for finding repetitions, beside its window.",
+    )
+    ws_deflate_no_context_takeover: str = option(
+        "none",
+        Choice("none", "server", "client", "both"),
+        WEBSOCKET,
+        "Who compresses each message by itself, without what the messages before it had.",
+    )
+    ws_deflate_min_size: int = option(
+        64, Size(0), WEBSOCKET, "Smaller messages are sent as they are."
+    )
+    ws_deflate_memory: int = option(
+        64 * 2**20,
+        Size(0),
+        WEBSOCKET,
+        "What all compressors of a worker may hold together; above it, contexts are dropped.",
+    )
+    ws_deflate_backend: str = option(
+        "auto",
+        Choice("auto", "zlib", "zlib-ng"),
+        WEBSOCKET,
+        "What compresses; auto takes zlib-ng where it is installed, as asgiws[deflate] does.",
+    )
 
     timeout_keep_alive: float = option(
         5.0, Duration(), LIMITS, "How long a connection may wait for its next request."

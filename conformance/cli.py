@@ -32,7 +32,7 @@ OUTPUT = Path("reports") / "conformance"
 EXPECTED, DEVIATES, CANNOT_RUN = 0, 1, 2
 
 _PACKAGE_VERSION = "import sys, importlib.metadata as m; print(m.version(sys.argv[1]))"
-_OWN = ("http", "loop", "pure")
+_OWN = ("http", "loop", "deflate", "pure")
 _ERRORS = (
     cases.CaseError,
     clients.ClientError,
@@ -90,7 +90,9 @@ def make_plan(options: argparse.Namespace) -> Plan:
     Raises UsageError, cases.CaseError, servers.ServerError or expectations.ExpectationError.
     """
     if options.server and any(getattr(options, name) for name in _OWN):
-        raise UsageError("--http, --loop and --pure are asgiws' own; put such into the command")
+        raise UsageError(
+            "--http, --loop, --deflate and --pure are asgiws' own; put such into the command"
+        )
     if options.repeat < 1:
         raise UsageError("--repeat: at least 1")
     if options.peers_only and not options.compare:
@@ -104,7 +106,11 @@ def make_plan(options: argparse.Namespace) -> Plan:
         first = servers.custom(options.server, tls=options.tls)
     elif not options.peers_only:
         first = servers.asgiws(
-            http=options.http, loop=options.loop, pure=options.pure, tls=options.tls
+            http=options.http,
+            loop=options.loop,
+            deflate=options.deflate,
+            pure=options.pure,
+            tls=options.tls,
         )
     names = [name.strip() for name in (options.compare or "").split(",") if name.strip()]
     peers = [servers.peer(name, folder=options.peers_bin, tls=options.tls) for name in names]
@@ -253,6 +259,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--peers-only", action="store_true", help="only the peers, nothing beside them")
     add("--http", choices=["httptools", "h11"], help="asgiws' HTTP parser")
     add("--loop", choices=["uvloop", "asyncio"], help="asgiws' event loop")
+    add("--deflate", choices=["zlib", "zlib-ng"], help="what asgiws compresses with")
     add("--pure", action="store_true", help="asgiws without its compiled modules")
     add("--tls", action="store_true", help="over wss://, with a certificate made on the fly")
     add("--repeat", type=int, default=1, metavar="N", help="pass over the cases N times")

@@ -76,6 +76,7 @@ def choose(docker: bool, say: Callable[[str], None]) -> Client:
         found = shutil.which("docker")
         if found is None:
             raise ClientError("--docker: there is no docker on PATH")
+        _check_docker(found)
         return DockerClient(f"docker {DOCKER_IMAGE}", (found,))
     named = os.environ.get(WSTEST_VARIABLE)
     if named:
@@ -96,6 +97,18 @@ def choose(docker: bool, say: Callable[[str], None]) -> Client:
             f"{WSTEST_VARIABLE} can name a wstest, and --docker runs the suite's own image"
         ) from error
     return of_prepared(prepared)
+
+
+def _check_docker(program: str) -> None:
+    """Raises ClientError when the daemon cannot be reached: `run` would say it less plainly."""
+    try:
+        done = subprocess.run(
+            [program, "version"], capture_output=True, text=True, errors="replace", timeout=60
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise ClientError(f"--docker: docker does not run ({error})") from error
+    if done.returncode:
+        raise ClientError(f"--docker: {prepare.telling_line(done.stderr or done.stdout)}")
 
 
 def of_prepared(prepared: prepare.Prepared) -> Client:

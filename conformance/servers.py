@@ -88,7 +88,9 @@ class Server:
         return " ".join([*setting, Path(program).name, *map(_quote, rest)])
 
 
-def asgiws(*, http: str | None, loop: str | None, pure: bool, tls: bool) -> Server:
+def asgiws(
+    *, http: str | None, loop: str | None, pure: bool, tls: bool, deflate: str | None = None
+) -> Server:
     """Our own server, in one of its variants. Raises ServerError when it is not installed."""
     program = Path(sysconfig.get_path("scripts")) / "asgiws"
     found = str(program) if program.exists() else shutil.which("asgiws")
@@ -100,10 +102,12 @@ def asgiws(*, http: str | None, loop: str | None, pure: bool, tls: bool) -> Serv
         argv += ["--http", http]
     if loop:
         argv += ["--loop", loop]
+    if deflate:
+        argv += ["--ws-deflate-backend", deflate]
     if tls:
         argv += ["--ssl-keyfile", "{key}", "--ssl-certfile", "{cert}"]
     environment = {"ASGIWS_EXTENSIONS": "no"} if pure else {}
-    parts = [http, loop, "pure" if pure else None, "tls" if tls else None]
+    parts = [http, loop, deflate, "pure" if pure else None, "tls" if tls else None]
     return Server("-".join(["asgiws", *filter(None, parts)]), tuple(argv), environment)
 
 

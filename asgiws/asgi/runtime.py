@@ -15,7 +15,9 @@ from typing import Any
 from asgiws.asgi import tasks
 from asgiws.asgi.errors import ProcessEnds
 from asgiws.asgi.types import Address, ASGIApp
-from asgiws.config import Config
+from asgiws.config import Config, StartError
+from asgiws.websocket import zlib_backend
+from asgiws.websocket.compression import Compression, Settings
 
 logger = logging.getLogger("asgiws.error")
 access_logger = logging.getLogger("asgiws.access")
@@ -29,12 +31,19 @@ def peer_name(client: Address | None) -> str:
     return f"{client[0]}:{client[1]}" if client else "-"
 
 
+class CompressionMissing(StartError):
+    """The library to compress with that was asked for is not installed."""
+
+
 class Runtime:
     """The application and the facts about the worker that serves it.
 
     `state` is the lifespan state: each scope gets a shallow copy of it (ASGI lifespan 2.0, "Lifespan
     State"). `tasks` holds every running application task, so that none is collected early and that a
-    shutdown can wait for, and in the end cancel, them. `cutting_off` is set before it does.
+    shutdown can wait for, and in the end cancel, them. `cutting_off` is set before it does. `compression` is
+    what the WebSockets share of permessage-deflate, None where it is not wanted.
+
+    Raises CompressionMissing.
     """
 
     def __init__(
@@ -53,6 +62,7 @@ class Runtime:
         self.cutting_off = False
         #: What the HTTP drivers have in common; theirs to fill.
         self.http: Any = None
+        self.compression = compression(config)
         # Tasks begin in the server's context. The current one may be another request's, whose application has
         # just been stepped.
         self._context = copy_context()
@@ -78,3 +88,25 @@ class Runtime:
             self.tasks.add(task)
             task.add_done_callback(self.tasks.discard)
         return task
+
+
+def compression(config: Config) -> Compression | None:
+    """The compression that the options ask for. Raises CompressionMissing."""
+    if not config.ws_per_message_deflate:
+        return None
+    takeover = config.ws_deflate_no_context_takeover
+    settings = Settings(
+        level=config.ws_deflate_level,
+        window_bits=config.ws_deflate_window_bits,
+        client_window_bits=config.ws_deflate_client_window_bits,
+        memory_level=config.ws_deflate_memory_level,
+        server_no_context_takeover=takeover in ("server", "both"),
+        client_no_context_takeover=takeover in ("client", "both"),
+        min_size=config.ws_deflate_min_size,
+        memory=config.ws_deflate_memory,
+    )
+    try:
+        backend = zlib_backend.choose(config.ws_deflate_backend)
+    except zlib_backend.BackendMissing as error:
+        raise CompressionMissing(f"--ws-deflate-backend: {error}") from None
+    return Compression(settings, backend)

@@ -634,7 +634,8 @@ class WebSocketSession(Driver):
         assert self._http is not None
         config = self._runtime.config
         subprotocol = message.get("subprotocol")
-        headers, parameters = response(self._handshake, subprotocol, config.ws_per_message_deflate)
+        compression = self._runtime.compression
+        headers, parameters = response(self._handshake, subprotocol, compression)
         for name, value in message.get("headers") or ():
             lowered = _octets(name).lower()
             if lowered.startswith(b"sec-websocket-") or lowered in _SERVERS_OWN:
@@ -645,7 +646,7 @@ class WebSocketSession(Driver):
                 )
             headers.append((lowered, _octets(value)))
         data = self._http.switch_protocols(headers)
-        deflate = None if parameters is None else Deflate(parameters)
+        deflate = None if parameters is None else Deflate(parameters, compression)
         self._ws.open(config.ws_max_size, deflate)
         self._ws.apply(Trigger.ACCEPT)
         self._opened = True

@@ -26,7 +26,7 @@ from typing import Any
 from asgiws import importer, logs
 from asgiws.asgi.interface import adapt
 from asgiws.asgi.lifespan import Lifespan
-from asgiws.asgi.runtime import Runtime
+from asgiws.asgi.runtime import Runtime, compression
 from asgiws.asgi.types import ASGIApp
 from asgiws.config import Config, StartError, load
 from asgiws.server import loops, sockets, tls
@@ -128,6 +128,7 @@ class Server:
         logs.configure(config)
         context = tls.make_context(config)
         _check_parser(config.http)
+        compression(config)  # what it needs is there, or the start ends here
         self._listeners = sockets.bind(config) if given is None else sockets.wrap(given)
         watch = SignalWatch(loop, self._signalled, self._signalled_again)
         try:

@@ -60,6 +60,8 @@ class WebSocketConnection:
             self.close_code = code
             self.close_reason = reason
             self._end_reading()
+            if self._deflate is not None:
+                self._deflate.release()
         return transition.effect
 
     def open(self, max_size: int, deflate: Deflate | None) -> None:
@@ -116,8 +118,9 @@ class WebSocketConnection:
 
     def _message(self, opcode: int, payload: bytes) -> list[bytes]:
         first = FIN | opcode
-        if self._deflate is not None:
-            payload = self._deflate.compress(payload)
+        deflate = self._deflate
+        if deflate is not None and len(payload) >= deflate.min_size:
+            payload = deflate.compress(payload)
             first |= RSV1
         if len(payload) < LARGE:
             return [octets.frame(first, payload)]

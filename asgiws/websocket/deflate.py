@@ -2,30 +2,27 @@
 
 Rules of this file:
 - `negotiate` answers the client's offers; it is pure.
-- A Deflate object belongs to one connection. zlib's state is made when the first message needs it, so an
-  idle connection that negotiated compression holds none.
+- A Deflate object belongs to one connection. Its compressor and inflater are made when the first message needs
+  them, so an idle connection that negotiated compression holds none; both are counted in the worker's
+  `Compression`, which may have the compressor's context dropped between any two messages.
 - Inflation never makes more than the limit it is given plus one octet.
 """
 
 from __future__ import annotations
 
-import zlib
+from collections.abc import Callable
 from typing import NamedTuple
 
 from asgiws.websocket.close import INVALID_PAYLOAD, MESSAGE_TOO_BIG
+from asgiws.websocket.compression import Compression, Settings
 from asgiws.websocket.errors import ProtocolError
 from asgiws.websocket.extensions import Extension
+from asgiws.websocket.zlib_backend import FULL_FLUSH, SYNC_FLUSH, Compressor, Inflater
 
 NAME = "permessage-deflate"
 
 #: A message ends with these octets of an empty stored block, which are left off on the wire (7.2.1, 7.2.2).
 TAIL = b"\x00\x00\xff\xff"
-
-#: Windows of 4 KiB and small match tables: with them a connection that compresses holds about 30 KiB instead
-#: of 300, at nearly the same ratio for messages of a few KiB.
-WINDOW_BITS = 12
-MEMORY_LEVEL = 5
-LEVEL = 6
 
 #: zlib makes no raw stream with a window of 256 octets, and clients built on it take 512 instead.
 MIN_ZLIB_BITS = 9
@@ -44,27 +41,35 @@ class Parameters(NamedTuple):
     client_max_window_bits: int
 
 
-def negotiate(offers: list[Extension]) -> tuple[Extension, Parameters] | None:
+def negotiate(
+    offers: list[Extension],
+    settings: Settings,
+    may_keep: Callable[[int], bool] = lambda bits: True,
+) -> tuple[Extension, Parameters] | None:
     """The first acceptable offer of permessage-deflate, as (response, agreed parameters), or None.
+
+    `may_keep` is asked with the client's window, in bits, whether the client may keep its context.
 
     "The server MUST decline an extension negotiation offer for this extension" with a parameter that is not
     defined, has an invalid value, or stands twice (7.1); the next offer is then looked at (5.1).
     """
     for offer in offers:
         if offer.name == NAME:
-            agreed = _accept(offer)
+            agreed = _accept(offer, settings, may_keep)
             if agreed is not None:
                 return agreed
     return None
 
 
-def _accept(offer: Extension) -> tuple[Extension, Parameters] | None:
+def _accept(
+    offer: Extension, settings: Settings, may_keep: Callable[[int], bool]
+) -> tuple[Extension, Parameters] | None:
     seen: dict[str, str | None] = {}
     for name, value in offer.parameters:
         if name in seen:
             return None
         seen[name] = value
-    server_bits, client_bits = WINDOW_BITS, MAX_BITS
+    server_bits, client_bits = settings.window_bits, MAX_BITS
     response: list[tuple[str, str | None]] = []
     for name, value in seen.items():
         if name in ("server_no_context_takeover", "client_no_context_takeover"):
@@ -81,18 +86,23 @@ def _accept(offer: Extension) -> tuple[Extension, Parameters] | None:
             bits = MAX_BITS if value is None else _window_bits(value)
             if bits is None:
                 return None
-            client_bits = min(WINDOW_BITS, bits)
+            client_bits = min(settings.client_window_bits, bits)
             response.append((name, str(client_bits)))
         else:
             return None
-    # A server may name its window in the response without having been asked, and must confirm one that it was
-    # asked for (7.1.2.1).
-    response.append(("server_max_window_bits", str(server_bits)))
+    # Each of these a server may say without having been asked (7.1.1.1, 7.1.1.2, 7.1.2.1).
+    server_keeps = "server_no_context_takeover" not in seen
+    if server_keeps and settings.server_no_context_takeover:
+        server_keeps = False
+        response.append(("server_no_context_takeover", None))
+    client_keeps = "client_no_context_takeover" not in seen
+    if client_keeps and (settings.client_no_context_takeover or not may_keep(client_bits)):
+        client_keeps = False
+        response.append(("client_no_context_takeover", None))
+    if server_bits < MAX_BITS or "server_max_window_bits" in seen:
+        response.append(("server_max_window_bits", str(server_bits)))
     return Extension(NAME, response), Parameters(
-        "server_no_context_takeover" in seen,
-        "client_no_context_takeover" in seen,
-        server_bits,
-        client_bits,
+        not server_keeps, not client_keeps, server_bits, client_bits
     )
 
 
@@ -104,28 +114,107 @@ def _window_bits(value: str | None) -> int | None:
 
 
 class Deflate:
-    """Compresses what is sent and inflates what is received on one connection."""
+    """Compresses what is sent and inflates what is received on one connection, until `release`.
 
-    __slots__ = ("_compressor", "_inflater", "parameters")
+    `compression` is the worker's; without one, the connection has one of its own. Messages of fewer than
+    `min_size` octets are not to be compressed.
 
-    def __init__(self, parameters: Parameters) -> None:
+    For a message that goes to many connections: what `compress_alone` makes of it is the same on every
+    connection of the worker with the same `key`, and may be sent on all of them. Where `independent` is true
+    this costs nothing. Where it is false, the connection has a context, to be dropped by `forget` before octets
+    that were made for another are sent on it: distances would count from the wrong place.
+    """
+
+    __slots__ = (
+        "_bits",
+        "_compression",
+        "_compressor",
+        "_contexts",
+        "_error",
+        "_held",
+        "_inflater",
+        "_keeps",
+        "_promised",
+        "min_size",
+        "parameters",
+    )
+
+    def __init__(self, parameters: Parameters, compression: Compression | None = None) -> None:
+        if compression is None:
+            compression = Compression()
         self.parameters = parameters
-        self._compressor: zlib._Compress | None = None
-        self._inflater: zlib._Decompress | None = None
+        self.min_size = compression.settings.min_size
+        self._compression = compression
+        self._contexts = compression.contexts
+        self._error = compression.backend.error
+        self._bits = parameters.server_max_window_bits
+        self._keeps = not parameters.server_no_context_takeover
+        self._compressor: Compressor | None = None
+        self._inflater: Inflater | None = None
+        #: Octets that the inflater holds, 0 without one, and that the client was promised.
+        self._held = 0
+        self._promised = 0
+        if not parameters.client_no_context_takeover:
+            self._promised = compression.backend.inflater_size(self._inflater_bits())
+            compression.promised += self._promised
+
+    # Out.
 
     def compress(self, payload: bytes) -> bytes:
         """A whole message as the payload of a frame with RSV1 (7.2.1)."""
         compressor = self._compressor
-        if compressor is None:
-            bits = self.parameters.server_max_window_bits
-            compressor = zlib.compressobj(LEVEL, zlib.DEFLATED, -bits, MEMORY_LEVEL)
-            if not self.parameters.server_no_context_takeover:
-                self._compressor = compressor
-        data = compressor.compress(payload) + compressor.flush(zlib.Z_SYNC_FLUSH)
+        if compressor is not None:
+            self._contexts.move_to_end(self)
+        else:
+            if self._keeps:
+                compressor = self._compression.take_context(self, self._bits)
+            if compressor is None:
+                return self.compress_alone(payload)
+            self._compressor = compressor
+        data = compressor.compress(payload) + compressor.flush(SYNC_FLUSH)
         return data[:-4]
 
-    def _new_inflater(self) -> zlib._Decompress:
-        return zlib.decompressobj(-max(self.parameters.client_max_window_bits, MIN_ZLIB_BITS))
+    def compress_alone(self, payload: bytes) -> bytes:
+        """The same, with an empty window, and without leaving one: the context so far is dropped."""
+        if self._compressor is not None:
+            self.forget()
+        compressor = self._compression.alone(self._bits)
+        data = compressor.compress(payload) + compressor.flush(FULL_FLUSH)
+        return data[:-4]
+
+    @property
+    def independent(self) -> bool:
+        """True when the next message has no context to be compressed with."""
+        return self._compressor is None
+
+    @property
+    def key(self) -> int:
+        """Equal for connections of a worker on which `compress_alone` makes equal octets of equal payloads."""
+        return self._bits
+
+    def forget(self) -> Compressor | None:
+        """Drop the context of what was sent; returns the compressor that had it, if there was one."""
+        compressor, self._compressor = self._compressor, None
+        if compressor is not None:
+            self._compression.drop_context(self)
+        return compressor
+
+    # In.
+
+    def _inflater_bits(self) -> int:
+        return max(self.parameters.client_max_window_bits, MIN_ZLIB_BITS)
+
+    def _new_inflater(self) -> Inflater:
+        backend, bits = self._compression.backend, self._inflater_bits()
+        inflater = backend.new_inflater(bits)
+        self._held = backend.inflater_size(bits)
+        self._compression.hold_inflater(self._held)
+        return inflater
+
+    def _drop_inflater(self) -> None:
+        self._inflater = None
+        self._compression.hold_inflater(-self._held)
+        self._held = 0
 
     def inflate(self, piece: bytes, final: bool, limit: int) -> bytes:
         """What the next piece of a compressed message holds, at most `limit` octets; `final` for the last.
@@ -147,14 +236,22 @@ class Deflate:
                     break
                 # A block with BFINAL ended the stream (7.2.3.4); what follows starts a new one.
                 rest = inflater.unused_data
-                inflater = self._inflater = None
+                inflater = None
+                self._drop_inflater()
                 ends += 1
                 if ends > MAX_RESTARTS:
                     raise ProtocolError(INVALID_PAYLOAD, "too many final blocks in deflate data")
-        except zlib.error as error:
+        except self._error as error:
             raise ProtocolError(INVALID_PAYLOAD, f"invalid deflate data: {error}") from None
         if len(data) > limit:
             raise ProtocolError(MESSAGE_TOO_BIG, "message is too big once inflated")
         if final and self.parameters.client_no_context_takeover:
-            self._inflater = None
+            self._drop_inflater()
         return data
+
+    def release(self) -> None:
+        """The connection has ended: nothing is held for it any more. Doing it twice changes nothing."""
+        self.forget()
+        self._drop_inflater()
+        self._compression.promised -= self._promised
+        self._promised = 0

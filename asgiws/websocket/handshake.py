@@ -14,6 +14,7 @@ from typing import NamedTuple, Protocol
 
 from asgiws.fields import TOKEN
 from asgiws.websocket import deflate, extensions
+from asgiws.websocket.compression import Compression
 from asgiws.websocket.errors import HandshakeError
 
 #: 1.3: appended to the key before it is hashed.
@@ -127,9 +128,11 @@ def _offers(values: list[bytes]) -> list[extensions.Extension]:
 
 
 def response(
-    handshake: Handshake, subprotocol: str | None, compression: bool
+    handshake: Handshake, subprotocol: str | None, compression: Compression | None
 ) -> tuple[list[tuple[bytes, bytes]], deflate.Parameters | None]:
     """The header fields of the 101 response (4.2.2, item 5) but Connection, and the agreed compression.
+
+    `compression` is the worker's, None where it compresses nothing.
 
     Raises ValueError for a subprotocol that the client did not ask for: it "MUST" fail the connection then
     (4.1), so the application hears of it first.
@@ -145,7 +148,9 @@ def response(
                 f"subprotocol {subprotocol!r} was not offered by the client ({offered})"
             )
         headers.append((b"sec-websocket-protocol", subprotocol.encode("ascii")))
-    agreed = deflate.negotiate(handshake.offers) if compression else None
+    agreed = None
+    if compression is not None and handshake.offers:
+        agreed = deflate.negotiate(handshake.offers, compression.settings, compression.may_promise)
     if agreed is None:
         return headers, None
     headers.append((b"sec-websocket-extensions", str(agreed[0]).encode("ascii")))

@@ -35,8 +35,11 @@ def line(capsys):
     [
         (["--cases", "8.*", "--server", SERVER], "no case of the suite fits '8.*'"),
         (["--server", "x"], "--server: the command has no {port}, where the port goes"),
-        (["--server", SERVER, "--pure"], "--http, --loop and --pure are asgiws' own; put such"),
-        (["--server", SERVER, "--http", "h11"], "--http, --loop and --pure are asgiws' own"),
+        (["--server", SERVER, "--pure"], "--http, --loop, --deflate and --pure are asgiws' own"),
+        (
+            ["--server", SERVER, "--http", "h11"],
+            "--http, --loop, --deflate and --pure are asgiws' own",
+        ),
         (["--server", SERVER, "--repeat", "0"], "--repeat: at least 1"),
         (["--repeat", "many"], "argument --repeat: invalid int value: 'many'"),
         (["--server", SERVER, "--compare", "gunicorn"], "unknown server 'gunicorn'; known are"),

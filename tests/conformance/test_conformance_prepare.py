@@ -175,6 +175,9 @@ def test_docker_where_it_is_asked_for(program):
     chosen = client.choose(docker=True, say=pytest.fail)
     assert chosen.argv == (str(path),)
     assert not chosen.checks_certificates
+    path.write_text("#!/bin/sh\necho 'Cannot connect to the Docker daemon.' >&2\nexit 1\n")
+    with pytest.raises(client.ClientError, match=r"^--docker: Cannot connect to the Docker daemon"):
+        client.choose(docker=True, say=pytest.fail)
 
 
 def test_the_digest_follows_the_sources(monkeypatch):

@@ -37,10 +37,16 @@ def test_our_own_server(programs):
 
 
 def test_our_own_variants(programs):
-    server = ours(http="h11", loop="asyncio", pure=True, tls=True)
-    assert server.name == "asgiws-h11-asyncio-pure-tls"
+    server = ours(http="h11", loop="asyncio", deflate="zlib", pure=True, tls=True)
+    assert server.name == "asgiws-h11-asyncio-zlib-pure-tls"
     command = " ".join(server.command(1, FILES))
-    for option in ("--http h11", "--loop asyncio", "--ssl-keyfile k.pem", "--ssl-certfile c.pem"):
+    for option in (
+        "--http h11",
+        "--loop asyncio",
+        "--ws-deflate-backend zlib",
+        "--ssl-keyfile k.pem",
+        "--ssl-certfile c.pem",
+    ):
         assert option in command
     assert server.environment == {"ASGIWS_EXTENSIONS": "no"}
     assert server.shown.startswith("ASGIWS_EXTENSIONS=no asgiws conformance.app:app --port {port} ")

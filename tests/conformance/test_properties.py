@@ -69,6 +69,8 @@ several = settings(deadline=None, max_examples=120)
 payloads = st.one_of(
     st.binary(max_size=140),
     st.text(max_size=40).map(str.encode),
+    # Wrong as text: at once, at its end, within it.
+    st.sampled_from((b"\xff", b"ok\xe2\x82", b"\xf0\x9f\x98", b"\xed\xa0\x80", b"a\x80b")),
     # The places where the form of the length changes, and the limit.
     st.sampled_from((0, 1, 125, 126, 127, 700, MAX_SIZE - 1, MAX_SIZE, MAX_SIZE + 1)).map(bytes),
 )
@@ -107,6 +109,18 @@ anything = st.builds(
     key=st.one_of(keys, st.none()),
     form=st.sampled_from((0, 0, 64)),
 )
+#: One thing is wrong, and all else right, so that it is this that is met.
+wrong = st.one_of(
+    st.builds(frame, st.just(CONT), payloads, fin=st.booleans(), key=keys),
+    st.builds(frame, st.sampled_from((TEXT, BINARY)), payloads, fin=st.just(False), key=keys),
+    st.builds(frame, st.sampled_from((3, 7, 11, 15)), st.binary(max_size=9), key=keys),
+    st.builds(frame, st.sampled_from((TEXT, PING)), payloads, rsv=st.integers(1, 7), key=keys),
+    st.builds(frame, st.sampled_from((TEXT, CLOSE, PING)), payloads, key=st.none()),
+    st.builds(frame, st.sampled_from((CLOSE, PING, PONG)), payloads, key=keys),
+    st.builds(frame, st.sampled_from((PING, CLOSE)), fin=st.just(False), key=keys),
+    st.builds(frame, st.just(BINARY), payloads, form=st.just(64), key=keys),
+    st.builds(frame, st.just(TEXT), length=st.sampled_from((MAX_SIZE + 1, 1 << 62)), key=keys),
+)
 cases = st.sampled_from(
     [case.received for case in CASES.values() if isinstance(case.received, bytes)]
 ).filter(lambda wire: len(wire) < 3000)
@@ -115,7 +129,9 @@ cases = st.sampled_from(
 @st.composite
 def conversations(draw: st.DrawFn) -> bytes:
     """What comes behind an opening handshake: mostly right, perhaps changed somewhere."""
-    parts = draw(st.lists(st.one_of(messages(), messages(), controls, anything, cases), max_size=5))
+    parts = draw(
+        st.lists(st.one_of(messages(), messages(), controls, wrong, anything, cases), max_size=5)
+    )
     return changed(draw, b"".join(parts)) if draw(st.booleans()) else b"".join(parts)
 
 
@@ -420,7 +436,14 @@ def test_both_builds_encode_the_same(
 
 # The two HTTP parsers.
 
-HEADS = sorted({case.request.replace("{path}", "/case") for case in CASES.values()})
+#: In capitals and small letters, with what is escaped and what stands for a host.
+TARGETS = ("/case", "/Case%2F?A=b&c=%e9", "http://Example.com/Abs?X", "/?", "//x/../Y")
+HEADS = sorted(
+    {
+        case.request.replace("{path}", TARGETS[index % len(TARGETS)])
+        for index, case in enumerate(CASES.values())
+    }
+)
 #: What requests have been smuggled with, and what a handshake is made of.
 BITS = [
     b"\r\n", b"\n", b"\r", b"\0", b" ", b"\t", b":", b",", b";", b"\x80", b"HTTP/1.0", b"0",

@@ -83,12 +83,14 @@ def stages(case: Case) -> list[bytes | Wait]:
 class Client:
     """A client in memory, and the server's side of its connection."""
 
-    def __init__(self, case: Case, parser: str) -> None:
+    def __init__(self, case: Case, parser: str, **options: Any) -> None:
         self.case = case
         self.told: list[Event] | None = None
         self.frames: list[Frame] = []
         self._rest = b""
-        config = Config(app="unused:app", http=parser, ws_max_size=MAX_SIZE, access_log=False)
+        config = Config(
+            app="unused:app", http=parser, ws_max_size=MAX_SIZE, access_log=False, **options
+        )
         self.runtime = Runtime(self._app, config, asyncio.get_running_loop(), None)
         self.outlet = MemoryOutlet(HTTPDriver(self.runtime, upgrade))
 
@@ -207,6 +209,45 @@ def test_in_memory(case: Case, parser: str, loop: str, caplog: pytest.LogCapture
     run_on(loop, main())
     raised = [record for record in caplog.records if record.exc_info]
     assert bool(raised) == (RAISE in case.does), raised
+
+
+#: The options of compression, each away from its default: what the RFC asks for is the same.
+COMPRESSION = {
+    "zlib": {"ws_deflate_backend": "zlib"},
+    "zlib-ng": {"ws_deflate_backend": "zlib-ng"},
+    "small windows": {"ws_deflate_window_bits": 9, "ws_deflate_client_window_bits": 9},
+    "large windows": {"ws_deflate_window_bits": 15, "ws_deflate_client_window_bits": 15},
+    "server forgets": {"ws_deflate_no_context_takeover": "server"},
+    "client forgets": {"ws_deflate_no_context_takeover": "client"},
+    "both forget": {"ws_deflate_no_context_takeover": "both", "ws_deflate_memory_level": 1},
+    "no memory": {"ws_deflate_memory": 0},
+    "little memory": {"ws_deflate_memory": 100_000, "ws_deflate_level": 1},
+    "much memory": {"ws_deflate_memory_level": 9, "ws_deflate_level": 9},
+    "none is short": {"ws_deflate_min_size": 0},
+    "all are short": {"ws_deflate_min_size": 100_000},
+}
+CASES_7692 = [case for clause in RFC7692 for case in clause.cases]
+
+#: In these the client does not heed the response: it keeps its window, of the size that it offered.
+HEEDLESS = {
+    *("7692:7.2.2-7", "7692:7.2.2-10", "7692:7.2.3.2-1", "7692:7.2.3.2-2"),
+    *("7692:7.2.2-13", "7692:7.2.2-14"),
+}
+HEEDS = {"small windows", "client forgets", "both forget", "no memory"}
+
+
+@pytest.mark.parametrize("name", COMPRESSION)
+@pytest.mark.parametrize("case", CASES_7692, ids=[case.id for case in CASES_7692])
+def test_with_the_options_of_compression(case: Case, name: str) -> None:
+    if case.id in HEEDLESS and name in HEEDS:
+        return  # the client breaks what was agreed
+    options = {"ws_deflate_min_size": 0, **COMPRESSION[name]}
+
+    async def main() -> None:
+        for cut in (whole, octet_by_octet):
+            await Client(case, "auto", **options).play(cut, tail=not case.lost)
+
+    run_on(VARIANTS[-1][1], main())
 
 
 @pytest.fixture(scope="module")

@@ -171,6 +171,16 @@ def test_a_package_that_is_not_there_is_one_line(tmp_path: Path, name: str) -> N
     assert stderr == f"Error: {option} {name} needs the package {name}: pip install {name}\n"
 
 
+def test_a_library_to_compress_with_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text("import sys; sys.modules['zlib_ng'] = None")
+    path = os.pathsep.join([str(tmp_path), str(PACKAGE_ROOT)])
+    code, stderr = fail(APP, "--ws-deflate-backend", "zlib-ng", PYTHONPATH=path)
+    assert code == 1
+    assert stderr == (
+        "Error: --ws-deflate-backend: zlib-ng is not installed: pip install 'asgiws[deflate]'\n"
+    )
+
+
 @pytest.mark.parametrize(
     ("option", "lines"), [("--access-log", ["GET /seen"]), ("--no-access-log", [])]
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
@@ -407,8 +408,6 @@ def test_extension_is_accepted(
 
 
 def inflate(payload: bytes) -> bool:
-    import zlib
-
     return zlib.decompressobj(-15).decompress(payload + b"\0\0\xff\xff") == b"Hello"
 
 
@@ -443,6 +442,33 @@ def test_compression_turned_off(name: str) -> None:
     with serve(APP, "--ws-per-message-deflate", "false") as server, Raw.connect(server) as raw:
         response = raw.upgrade(f"/echo?{name}", f"Sec-WebSocket-Extensions: {DEFLATE}")
         assert response.get("sec-websocket-extensions") is None
+
+
+def test_the_options_of_compression(name: str) -> None:
+    """What they ask for is answered, and kept to."""
+    options = (
+        *("--ws-deflate-window-bits", "10", "--ws-deflate-client-window-bits", "11"),
+        *("--ws-deflate-no-context-takeover", "both", "--ws-deflate-min-size", "100"),
+        *("--ws-deflate-level", "9", "--ws-deflate-memory-level", "9"),
+        *("--ws-deflate-memory", "1MiB", "--ws-deflate-backend", "zlib"),
+    )
+    long = b"compressed " * 10
+    with serve(APP, *options) as server, Raw.connect(server) as raw:
+        offer = f"{DEFLATE}; client_max_window_bits"
+        response = raw.upgrade(f"/echo?{name}", f"Sec-WebSocket-Extensions: {offer}")
+        assert response.get("sec-websocket-extensions") == (
+            f"{DEFLATE}; client_max_window_bits=11; server_no_context_takeover; "
+            "client_no_context_takeover; server_max_window_bits=10"
+        )
+        payloads = []
+        for message in (long[:99], long, long):
+            raw.send_frame(TEXT, message)
+            frame = raw.frame()
+            payloads.append(frame.payload)
+            assert frame.rsv1 == (len(message) >= 100)
+        assert payloads[0] == long[:99]
+        assert payloads[1] == payloads[2]
+        assert zlib.decompressobj(-10).decompress(payloads[1] + b"\0\0\xff\xff") == long
 
 
 # Headers that the application adds.

@@ -66,6 +66,14 @@ VALUES: dict[str, tuple[str | None, Any]] = {
     "ws_ping_timeout": ("1m", 60.0),
     "ws_close_timeout": ("500ms", 0.5),
     "ws_per_message_deflate": ("false", False),
+    "ws_deflate_level": ("9", 9),
+    "ws_deflate_window_bits": ("15", 15),
+    "ws_deflate_client_window_bits": ("9", 9),
+    "ws_deflate_memory_level": ("8", 8),
+    "ws_deflate_no_context_takeover": ("both", "both"),
+    "ws_deflate_min_size": ("1KiB", 1024),
+    "ws_deflate_memory": ("256MiB", 256 << 20),
+    "ws_deflate_backend": ("zlib", "zlib"),
     "timeout_keep_alive": ("9", 9.0),
     "timeout_graceful_shutdown": ("9s", 9.0),
     "limit_concurrency": ("9", 9),
@@ -183,7 +191,13 @@ def test_the_version_names_what_runs(capsys: pytest.CaptureFixture[str]) -> None
     from asgiws import __version__
 
     assert lines[0] == f"asgiws {__version__}"
-    assert [line.split()[0] for line in lines[1:]] == ["python", "loop", "parser", "compiled"]
+    assert [line.split()[0] for line in lines[1:]] == [
+        "python",
+        "loop",
+        "parser",
+        "deflate",
+        "compiled",
+    ]
     assert sys.version.split()[0] in lines[1]
 
 

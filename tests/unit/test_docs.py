@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from asgiws.config import OPTIONS, Choice
 from asgiws.websocket.states import TRANSITIONS, Effect, State, Trigger
 
 ROOT = Path(__file__).resolve().parents[2]
 BEHAVIOUR = ROOT / "docs" / "behaviour.md"
+COMPRESSION = ROOT / "docs" / "compression.md"
 REFERENCE = re.compile(r"`([\w/]+\.py)::(\w+)`")
 BLOCK = re.compile(r"(<!-- states: .*? -->\n).*?(<!-- end of states -->)", re.DOTALL)
 WORDS = {
@@ -59,11 +61,27 @@ def test_the_state_table_is_the_one_in_the_code() -> None:
 
 
 @pytest.mark.parametrize(
-    ("file", "name"), sorted(set(REFERENCE.findall(BEHAVIOUR.read_text("utf-8"))))
+    ("file", "name"),
+    sorted(
+        {
+            reference
+            for page in (BEHAVIOUR, COMPRESSION)
+            for reference in REFERENCE.findall(page.read_text("utf-8"))
+        }
+    ),
 )
 def test_a_test_that_is_named_exists(file: str, name: str) -> None:
     path = ROOT / file if "/" in file else ROOT / "tests" / "integration" / file
     assert re.search(rf"^(async )?def {name}\(", path.read_text("utf-8"), re.MULTILINE)
+
+
+def test_the_page_on_compression_has_every_option_and_its_default() -> None:
+    page = COMPRESSION.read_text("utf-8")
+    for option in OPTIONS:
+        if option.name.startswith("ws_deflate_"):
+            shown = option.kind.show(option.default)
+            default = f"`{shown}`" if isinstance(option.kind, Choice) else shown
+            assert f"| `{option.flags[0]}` | {default} |" in page
 
 
 def test_links_lead_somewhere() -> None:

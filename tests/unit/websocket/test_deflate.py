@@ -5,9 +5,11 @@ The other side is zlib itself, or the extension of `websockets`.
 
 from __future__ import annotations
 
+import itertools
 import random
 import tracemalloc
 import zlib
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -16,19 +18,33 @@ from websockets.extensions.permessage_deflate import PerMessageDeflate
 from websockets.frames import Frame, Opcode
 
 from asgiws.websocket.close import INVALID_PAYLOAD, MESSAGE_TOO_BIG
+from asgiws.websocket.compression import Compression, Settings
 from asgiws.websocket.deflate import MAX_RESTARTS, Deflate, Parameters, negotiate
 from asgiws.websocket.errors import ProtocolError
 from asgiws.websocket.extensions import parse
+from asgiws.websocket.zlib_backend import choose
 from tests.unit.websocket.wire import quick, splits
 
 NO_LIMIT = 1 << 30
+DEFAULTS = Settings()
+
+Make = Callable[[Parameters], Deflate]
+
+
+@pytest.fixture(scope="module", params=["zlib", "zlib-ng"])
+def make(request: pytest.FixtureRequest) -> Make:
+    """Makes what a connection has, with each of the libraries."""
+    backend = choose(request.param)
+    return lambda parameters: Deflate(parameters, Compression(Settings(), backend))
+
+
 KEEP = Parameters(False, False, 12, 15)
 DROP = Parameters(True, True, 12, 15)
 TAIL = b"\x00\x00\xff\xff"
 
 
-def agreed(offers: str) -> tuple[str, Parameters] | None:
-    found = negotiate(parse([offers.encode()]))
+def agreed(offers: str, settings: Settings = DEFAULTS) -> tuple[str, Parameters] | None:
+    found = negotiate(parse([offers.encode()]), settings)
     return None if found is None else (str(found[0]), found[1])
 
 
@@ -133,7 +149,7 @@ def test_declined_and_the_next_offer_is_looked_at(parameters: str) -> None:
 
 
 def test_other_extensions_are_not_ours() -> None:
-    assert negotiate([]) is None
+    assert negotiate([], Settings()) is None
     assert agreed("x-webkit-deflate-frame, permessage-bzip2, Permessage-Deflate") is None
     assert agreed("permessage-bzip2, permessage-deflate") == agreed("permessage-deflate")
 
@@ -143,6 +159,86 @@ def test_the_first_acceptable_offer_wins() -> None:
     assert found == agreed("permessage-deflate; server_max_window_bits=10")
 
 
+WINDOWS = (9, 12, 15)
+OFFERED = [
+    "; ".join(["permessage-deflate", *filter(None, parts)])
+    for parts in itertools.product(
+        ("", "server_no_context_takeover"),
+        ("", "client_no_context_takeover"),
+        ("", *(f"server_max_window_bits={bits}" for bits in WINDOWS)),
+        (
+            "",
+            "client_max_window_bits",
+            *(f"client_max_window_bits={bits}" for bits in (8, *WINDOWS)),
+        ),
+    )
+]
+
+
+@pytest.mark.parametrize("may_keep", [True, False])
+@pytest.mark.parametrize("client_drops", [False, True])
+@pytest.mark.parametrize("server_drops", [False, True])
+@pytest.mark.parametrize(("bits", "client_bits"), list(itertools.product(WINDOWS, WINDOWS)))
+def test_every_offer_with_every_option(
+    bits: int, client_bits: int, server_drops: bool, client_drops: bool, may_keep: bool
+) -> None:
+    """What is answered is what the RFC lets be answered, and does what the options ask for."""
+    settings = Settings(
+        window_bits=bits,
+        client_window_bits=client_bits,
+        server_no_context_takeover=server_drops,
+        client_no_context_takeover=client_drops,
+    )
+    for offer in OFFERED:
+        for offers in (offer, f"permessage-deflate; x, {offer}, permessage-deflate"):
+            found = negotiate(parse([offers.encode()]), settings, lambda bits: may_keep)
+            assert found is not None
+            asked = dict(parse([offer.encode()])[0].parameters)
+            answer = dict(found[0].parameters)
+            assert len(answer) == len(found[0].parameters), "a parameter stands twice"
+            parameters = found[1]
+            # 7.1.1.1, 7.1.1.2: must be there where the client asked, may be where it did not.
+            assert ("server_no_context_takeover" in answer) == (
+                "server_no_context_takeover" in asked or server_drops
+            )
+            assert ("client_no_context_takeover" in answer) == (
+                "client_no_context_takeover" in asked or client_drops or not may_keep
+            )
+            assert parameters.server_no_context_takeover == ("server_no_context_takeover" in answer)
+            assert parameters.client_no_context_takeover == ("client_no_context_takeover" in answer)
+            # 7.1.2.1: "the same or smaller value as the offer"; without it, the window is of 15 bits.
+            window = min(bits, int(asked.get("server_max_window_bits") or 15))
+            assert int(answer.get("server_max_window_bits") or 15) == window
+            assert ("server_max_window_bits" in answer) >= ("server_max_window_bits" in asked)
+            assert parameters.server_max_window_bits == window
+            # 7.1.2.2: only where the client can be told, and no more than it offers.
+            assert ("client_max_window_bits" in answer) == ("client_max_window_bits" in asked)
+            if "client_max_window_bits" in asked:
+                window = min(client_bits, int(asked["client_max_window_bits"] or 15))
+                assert answer["client_max_window_bits"] == str(window)
+                assert parameters.client_max_window_bits == window
+            else:
+                assert parameters.client_max_window_bits == 15
+
+
+@pytest.mark.parametrize("parameters", DECLINED)
+def test_no_option_makes_a_wrong_offer_right(parameters: str) -> None:
+    for settings in (Settings(window_bits=9, client_window_bits=9), Settings(memory=0)):
+        assert agreed(f"permessage-deflate; {parameters}", settings) is None
+
+
+def test_a_client_is_asked_whether_its_own_window_may_be_kept() -> None:
+    asked: list[int] = []
+
+    def may_keep(bits: int) -> bool:
+        asked.append(bits)
+        return True
+
+    for offer in ("", "; client_max_window_bits", "; client_max_window_bits=9"):
+        negotiate(parse([b"permessage-deflate" + offer.encode()]), Settings(), may_keep)
+    assert asked == [15, 12, 9]
+
+
 # Compression (7.2.1)
 
 
@@ -150,45 +246,45 @@ def inflate_plainly(payload: bytes, bits: int = 15) -> bytes:
     return zlib.decompressobj(-bits).decompress(payload + TAIL)
 
 
-def test_a_message_ends_without_its_tail() -> None:
+def test_a_message_ends_without_its_tail(make: Make) -> None:
     # 7.2.1: "Remove 4 octets (that are 0x00 0x00 0xff 0xff) from the tail end."
-    payload = Deflate(KEEP).compress(b"Hello")
+    payload = make(KEEP).compress(b"Hello")
     assert not payload.endswith(TAIL)
     assert inflate_plainly(payload, 12) == b"Hello"
 
 
-def test_an_empty_message_is_a_whole_empty_block_every_time() -> None:
+def test_an_empty_message_is_a_whole_empty_block_every_time(make: Make) -> None:
     # 7.2.3.6: "... a DEFLATE block with no compression ... a single octet 0x00"
-    deflate = Deflate(KEEP)
+    deflate = make(KEEP)
     assert deflate.compress(b"") == b"\x00"
     deflate.compress(b"between")
     assert deflate.compress(b"") == b"\x00"
     assert deflate.compress(b"") == b"\x00"
 
 
-def test_our_context_is_kept_or_dropped_as_agreed() -> None:
+def test_our_context_is_kept_or_dropped_as_agreed(make: Make) -> None:
     message = random.Random(1).randbytes(500)
-    keeping = Deflate(KEEP)
+    keeping = make(KEEP)
     first, second = keeping.compress(message), keeping.compress(message)
     assert len(second) < 50 < len(first)
     assert inflate_plainly(first + TAIL + second, 12) == message * 2
-    dropping = Deflate(DROP)
+    dropping = make(DROP)
     assert dropping.compress(message) == dropping.compress(message) == first
 
 
 @pytest.mark.parametrize("bits", range(9, 13))
-def test_what_we_send_fits_the_window_that_was_agreed(bits: int) -> None:
+def test_what_we_send_fits_the_window_that_was_agreed(make: Make, bits: int) -> None:
     far = random.Random(2).randbytes(1 << bits)
     message = far + random.Random(3).randbytes(300) + far
-    payload = Deflate(Parameters(False, False, bits, 15)).compress(message)
+    payload = make(Parameters(False, False, bits, 15)).compress(message)
     assert inflate_plainly(payload, bits) == message
 
 
-def test_compression_state_is_made_when_it_is_needed() -> None:
+def test_compression_state_is_made_when_it_is_needed(make: Make) -> None:
     tracemalloc.start()
     try:
         before = tracemalloc.get_traced_memory()[0]
-        idle = [Deflate(KEEP) for _ in range(10)]
+        idle = [make(KEEP) for _ in range(10)]
         assert tracemalloc.get_traced_memory()[0] - before < 10_000
     finally:
         tracemalloc.stop()
@@ -207,9 +303,9 @@ EXAMPLES = {
 
 
 @pytest.mark.parametrize("example", EXAMPLES.values(), ids=EXAMPLES.keys())
-def test_the_examples_of_section_7_2_3(example: str) -> None:
+def test_the_examples_of_section_7_2_3(make: Make, example: str) -> None:
     payload = bytes.fromhex(example)
-    deflate = Deflate(KEEP)
+    deflate = make(KEEP)
     for _ in range(3):
         assert deflate.inflate(payload, True, 5) == b"Hello"
     for _ in range(3):
@@ -217,20 +313,20 @@ def test_the_examples_of_section_7_2_3(example: str) -> None:
         pieces = [deflate.inflate(payload[i : i + 1], False, 5) for i in range(len(payload))]
         assert b"".join(pieces) + deflate.inflate(b"", True, 5) == b"Hello"
     # 7.2.3.2: "sharing LZ77 sliding window": f2 00 11 00 00 refers to the message before
-    deflate = Deflate(KEEP)
+    deflate = make(KEEP)
     assert deflate.inflate(bytes.fromhex("f248cdc9c90700"), True, 5) == b"Hello"
     assert deflate.inflate(bytes.fromhex("f200110000"), True, 5) == b"Hello"
 
 
-def test_the_clients_context_is_kept_or_dropped_as_agreed() -> None:
+def test_the_clients_context_is_kept_or_dropped_as_agreed(make: Make) -> None:
     message = random.Random(1).randbytes(500)
     client = zlib.compressobj(wbits=-15)
     first = client.compress(message) + client.flush(zlib.Z_SYNC_FLUSH)
     second = client.compress(message) + client.flush(zlib.Z_SYNC_FLUSH)
-    keeping = Deflate(KEEP)
+    keeping = make(KEEP)
     assert keeping.inflate(first[:-4], True, NO_LIMIT) == message
     assert keeping.inflate(second[:-4], True, NO_LIMIT) == message
-    dropping = Deflate(DROP)
+    dropping = make(DROP)
     assert dropping.inflate(first[:-4], True, NO_LIMIT) == message
     # 7.1.1.2: the client must not refer to what it agreed to forget.
     with pytest.raises(ProtocolError) as caught:
@@ -238,12 +334,12 @@ def test_the_clients_context_is_kept_or_dropped_as_agreed() -> None:
     assert caught.value.code == INVALID_PAYLOAD
 
 
-def test_a_client_with_the_smallest_window_is_read() -> None:
+def test_a_client_with_the_smallest_window_is_read(make: Make) -> None:
     # Built on zlib it takes 512 octets where 256 were agreed.
     client = zlib.compressobj(wbits=-9)
     message = bytes(range(256)) * 4
     payload = client.compress(message) + client.flush(zlib.Z_SYNC_FLUSH)
-    assert Deflate(Parameters(False, False, 12, 8)).inflate(payload[:-4], True, NO_LIMIT) == message
+    assert make(Parameters(False, False, 12, 8)).inflate(payload[:-4], True, NO_LIMIT) == message
 
 
 def final_block(data: bytes) -> bytes:
@@ -261,8 +357,8 @@ def block(data: bytes) -> bytes:
 @pytest.mark.parametrize(
     "end", [b"\x00", b""], ids=["as 7.2.3.4 has it", "without the empty block"]
 )
-def test_a_stream_that_ended_is_followed_by_a_new_one(end: bytes) -> None:
-    deflate = Deflate(KEEP)
+def test_a_stream_that_ended_is_followed_by_a_new_one(make: Make, end: bytes) -> None:
+    deflate = make(KEEP)
     ended = final_block(b"ended") + end
     for _ in range(3):
         assert deflate.inflate(ended, True, NO_LIMIT) == b"ended"
@@ -273,9 +369,9 @@ def test_a_stream_that_ended_is_followed_by_a_new_one(end: bytes) -> None:
         assert deflate.inflate(block(b"next"), True, NO_LIMIT) == b"next"
 
 
-def test_several_streams_in_one_message() -> None:
+def test_several_streams_in_one_message(make: Make) -> None:
     streams = b"".join(final_block(bytes((letter,))) for letter in b"abcdefgh")
-    deflate = Deflate(KEEP)
+    deflate = make(KEEP)
     assert deflate.inflate(streams + b"\x00", True, NO_LIMIT) == b"abcdefgh"
     assert deflate.inflate(streams, False, 8) == b"abcdefgh"
     assert deflate.inflate(b"\x00", True, 0) == b""
@@ -284,8 +380,8 @@ def test_several_streams_in_one_message() -> None:
     assert caught.value.code == MESSAGE_TOO_BIG
 
 
-def test_endlessly_many_streams_are_refused() -> None:
-    deflate = Deflate(KEEP)
+def test_endlessly_many_streams_are_refused(make: Make) -> None:
+    deflate = make(KEEP)
     with pytest.raises(ProtocolError) as caught:
         deflate.inflate(final_block(b"") * (MAX_RESTARTS + 1), False, NO_LIMIT)
     assert caught.value.code == INVALID_PAYLOAD
@@ -303,31 +399,31 @@ def test_endlessly_many_streams_are_refused() -> None:
     ids=bytes.hex,
 )
 @pytest.mark.parametrize("final", [True, False])
-def test_invalid_data_is_1007(payload: bytes, final: bool) -> None:
+def test_invalid_data_is_1007(make: Make, payload: bytes, final: bool) -> None:
     # RFC 6455, 7.4.1: "1007 ... data within a message that was not consistent with the type of the
     # message"
     with pytest.raises(ProtocolError) as caught:
-        Deflate(KEEP).inflate(payload, final, NO_LIMIT)
+        make(KEEP).inflate(payload, final, NO_LIMIT)
     assert caught.value.code == INVALID_PAYLOAD
     assert "invalid deflate data" in caught.value.reason
 
 
 @pytest.mark.parametrize("size", [0, 1, 1000])
-def test_the_limit_is_exact(size: int) -> None:
+def test_the_limit_is_exact(make: Make, size: int) -> None:
     payload = block(b"x" * size)
-    assert Deflate(KEEP).inflate(payload, True, size) == b"x" * size
+    assert make(KEEP).inflate(payload, True, size) == b"x" * size
     if size:
         with pytest.raises(ProtocolError) as caught:
-            Deflate(KEEP).inflate(payload, True, size - 1)
+            make(KEEP).inflate(payload, True, size - 1)
         assert caught.value.code == MESSAGE_TOO_BIG
 
 
 @pytest.mark.parametrize("final", [True, False])
-def test_a_bomb_is_not_inflated(final: bool) -> None:
+def test_a_bomb_is_not_inflated(make: Make, final: bool) -> None:
     limit = 1 << 16
     bomb = block(bytes(200 << 20))
     assert len(bomb) < 220_000
-    deflate = Deflate(KEEP)
+    deflate = make(KEEP)
     tracemalloc.start()
     try:
         with pytest.raises(ProtocolError) as caught:
@@ -352,9 +448,9 @@ messages = st.lists(
 @given(messages, st.booleans(), st.integers(9, 15), st.data())
 @quick
 def test_any_messages_in_any_fragments_pass_both_ways(
-    sent: list[bytes], drop: bool, bits: int, data: st.DataObject
+    make: Make, sent: list[bytes], drop: bool, bits: int, data: st.DataObject
 ) -> None:
-    ours = Deflate(Parameters(drop, drop, min(bits, 12), bits))
+    ours = make(Parameters(drop, drop, min(bits, 12), bits))
     theirs = PerMessageDeflate(drop, drop, min(bits, 12), bits)
     for message in sent:
         decoded = theirs.decode(Frame(Opcode.BINARY, ours.compress(message), rsv1=True))
@@ -368,9 +464,9 @@ def test_any_messages_in_any_fragments_pass_both_ways(
 @given(st.lists(st.tuples(st.binary(max_size=40), st.booleans()), max_size=6), st.integers(0, 100))
 @quick
 def test_any_octets_are_inflated_within_the_limit_or_refused(
-    pieces: list[tuple[bytes, bool]], limit: int
+    make: Make, pieces: list[tuple[bytes, bool]], limit: int
 ) -> None:
-    deflate = Deflate(KEEP)
+    deflate = make(KEEP)
     code = 0
     try:
         for piece, final in pieces:

@@ -17,6 +17,7 @@ from websockets.http11 import Response
 from websockets.uri import parse_uri
 
 from asgiws.websocket import handshake
+from asgiws.websocket.compression import Compression, Settings
 from asgiws.websocket.deflate import Parameters
 from asgiws.websocket.errors import HandshakeError
 from tests.unit.websocket.wire import quick
@@ -48,7 +49,7 @@ def head(method: str = "GET", version: str = "1.1", **changes: object) -> Simple
 def test_the_example_of_section_1_3() -> None:
     found = handshake.check(head(sec_websocket_protocol=b"chat, superchat"))
     assert found == (ACCEPT, ["chat", "superchat"], [])
-    assert handshake.response(found, "chat", True) == (
+    assert handshake.response(found, "chat", Compression()) == (
         [
             (b"upgrade", b"websocket"),
             (b"sec-websocket-accept", ACCEPT),
@@ -174,29 +175,40 @@ def test_a_subprotocol_that_was_not_offered_is_refused() -> None:
     found = handshake.check(head(sec_websocket_protocol=b"chat, superchat"))
     for wrong in ("Chat", "other", "", b"chat"):
         with pytest.raises(ValueError, match="was not offered by the client \\(chat, superchat\\)"):
-            handshake.response(found, wrong, True)  # type: ignore[arg-type]
+            handshake.response(found, wrong, Compression())  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="\\(none\\)"):
-        handshake.response(handshake.check(head()), "chat", True)
+        handshake.response(handshake.check(head()), "chat", Compression())
 
 
 def test_compression_is_agreed_where_it_is_offered_and_wanted() -> None:
     found = handshake.check(head(sec_websocket_extensions=b"permessage-deflate"))
-    headers, agreed = handshake.response(found, None, True)
+    headers, agreed = handshake.response(found, None, Compression())
     assert headers[-1] == (
         b"sec-websocket-extensions",
         b"permessage-deflate; server_max_window_bits=12",
     )
     assert agreed == Parameters(False, False, 12, 15)
-    headers, agreed = handshake.response(found, None, False)
+    headers, agreed = handshake.response(found, None, None)
     assert [name for name, _ in headers] == [b"upgrade", b"sec-websocket-accept"]
     assert agreed is None
+
+
+#: Options that change what is answered; with no memory at all, no client is let keep its window.
+SETTINGS = [
+    Settings(),
+    Settings(memory=0),
+    Settings(window_bits=15, client_window_bits=15),
+    Settings(window_bits=9, client_window_bits=9, server_no_context_takeover=True),
+    Settings(client_no_context_takeover=True),
+]
 
 
 @pytest.mark.parametrize("server_bits", [None, 9, 12, 15])
 @pytest.mark.parametrize("client_bits", [None, True, 9, 10, 15])
 @pytest.mark.parametrize("takeover", [False, True])
+@pytest.mark.parametrize("settings", SETTINGS)
 def test_websockets_accepts_the_answer(
-    server_bits: int | None, client_bits: int | None, takeover: bool
+    server_bits: int | None, client_bits: int | None, takeover: bool, settings: Settings
 ) -> None:
     client = ClientProtocol(
         parse_uri("ws://example.com/"),
@@ -215,7 +227,7 @@ def test_websockets_accepts_the_answer(
         (name.lower().encode(), value.encode()) for name, value in request.headers.raw_items()
     ]
     found = handshake.check(SimpleNamespace(method="GET", http_version="1.1", headers=fields))
-    headers, agreed = handshake.response(found, "b", True)
+    headers, agreed = handshake.response(found, "b", Compression(settings))
     answer = Headers([("Connection", "Upgrade")])
     for name, value in headers:
         answer[name.decode()] = value.decode()

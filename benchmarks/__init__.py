@@ -1,0 +1,1 @@
+"""Measurements of asgiws; nothing of the package imports them."""
