@@ -44,8 +44,7 @@ class BuildExt(build_ext):  # type: ignore[misc, unused-ignore]
     def finalize_options(self) -> None:
         drop_extensions(self.distribution)
         self.cython_c_in_temp = True  # no generated C in the tree
-        if self.parallel is None:
-            self.parallel = os.cpu_count() or 1
+        self.parallel = os.cpu_count() or 1
         self.cython_directives = {
             "language_level": 3,
             "annotation_typing": False,  # types come from the .pxd alone

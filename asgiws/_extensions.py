@@ -37,6 +37,7 @@ COMPILED_MODULES = (
     "asgiws.asgi.tasks",
     "asgiws.asgi.scope",
     "asgiws.asgi.http",
+    "asgiws.websocket.fanout",
 )
 MODES = ("auto", "require", "no")
 

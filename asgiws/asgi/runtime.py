@@ -18,6 +18,7 @@ from asgiws.asgi.types import Address, ASGIApp
 from asgiws.config import Config, StartError
 from asgiws.websocket import zlib_backend
 from asgiws.websocket.compression import Compression, Settings
+from asgiws.websocket.fanout import FanOut
 
 logger = logging.getLogger("asgiws.error")
 access_logger = logging.getLogger("asgiws.access")
@@ -63,6 +64,8 @@ class Runtime:
         #: What the HTTP drivers have in common; theirs to fill.
         self.http: Any = None
         self.compression = compression(config)
+        #: What the WebSockets share of the message that was sent last.
+        self.fanout = FanOut()
         # Tasks begin in the server's context. The current one may be another request's, whose application has
         # just been stepped.
         self._context = copy_context()

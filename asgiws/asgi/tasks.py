@@ -38,7 +38,7 @@ class Started:
         self, loop: asyncio.AbstractEventLoop, task: asyncio.Task[None], context: Context
     ) -> None:
         """Run the first step as `task`, in its context, where no task is running."""
-        asyncio._enter_task(loop, task)  # type: ignore[attr-defined]
+        asyncio._enter_task(loop, task)
         try:
             self._yielded = context.run(self._coroutine.send, None)
             self._state = _WAITS
@@ -46,7 +46,7 @@ class Started:
             self._error = error
             self._state = _ENDED
         finally:
-            asyncio._leave_task(loop, task)  # type: ignore[attr-defined]
+            asyncio._leave_task(loop, task)
 
     def has_ended(self) -> bool:
         """True when the first step was the last."""
@@ -111,7 +111,7 @@ def start(
             task = asyncio.Task(coroutine, loop=loop, context=context, eager_start=True)
             return None if task.done() else task
         started = Started(coroutine)
-        task = asyncio.Task(started, loop=loop, context=context)  # type: ignore[arg-type, unused-ignore]
-        started.start(loop, task, context)
-        return None if started.has_ended() else task
+        made: asyncio.Task[None] = asyncio.Task(started, loop=loop, context=context)  # type: ignore
+        started.start(loop, made, context)
+        return None if started.has_ended() else made
     return context.run(loop.create_task, coroutine)

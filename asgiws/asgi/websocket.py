@@ -8,8 +8,8 @@ Rules of this file:
 - Control frames never wait for the application. Only data counts against the queue's marks, in octets of
   memory, and above the high one reading pauses.
 - A turn of the loop takes TURN_EVENTS events of one connection at most, and none while the queue is above its
-  high mark, in the middle of a read too, but for control frames that come next. What is left of the read is kept in `_rest`; while there is any,
-  reading is paused, and `proceed` goes on with it.
+  high mark, in the middle of a read too, but for control frames that come next. What is left of the read is
+  kept in `_rest`; while there is any, reading is paused, and `proceed` goes on with it.
 - The end (a close frame, a protocol error) takes effect once the application had its turn to answer what
   came before it: when it waits in `receive()` again, when it returns, or after ANSWER_GRACE seconds.
 """
@@ -74,7 +74,7 @@ class WebSocketSession(Driver):
         self._handshake: Handshake | None = handshake
         self._http: HTTPConnection | None = http
         http.closing = True
-        self._ws = WebSocketConnection()
+        self._ws = WebSocketConnection(runtime.fanout)
         self._outlet: Outlet = _NO_OUTLET
 
         #: Messages, as the protocol gives them, and other events as ASGI dictionaries, for `receive()`.
@@ -204,9 +204,8 @@ class WebSocketSession(Driver):
         ws = self._ws
         queue = self._queue
         while True:
-            if budget == 0 or (self._queued > self._high and self._is_full()):
-                if budget == 0 or not ws.control_follows():
-                    return ws.unread() > 0
+            if budget == 0 or (self._is_full() and not ws.control_follows()):
+                return ws.unread() > 0
             budget -= 1
             event = ws.next_event()
             if event is None:
@@ -488,7 +487,7 @@ class WebSocketSession(Driver):
             except BaseException:
                 self._give_up(waiter)
                 raise
-        event = self._take()
+        event: Any = self._take()
         kind = type(event)
         if kind is str:
             self._took(event)
@@ -496,11 +495,12 @@ class WebSocketSession(Driver):
         if kind is bytes:
             self._took(event)
             return {"type": "websocket.receive", "bytes": event}
-        if event["type"] == "websocket.disconnect":  # type: ignore[call-overload, index]
+        if event["type"] == "websocket.disconnect":
             self._told = True
             while self._waiter is not None:  # nothing comes for them any more: they must hear of it
                 self._next_waiter().wake_soon()
-        return event  # type: ignore[return-value]
+        message: Message = event
+        return message
 
     def _take(self) -> Any:
         """The first event of the queue, which is not empty."""

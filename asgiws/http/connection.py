@@ -32,7 +32,6 @@ from asgiws.http.states import (
     BODY,
     CLOSE,
     END,
-    ENDED,
     GOT_END,
     GOT_HEAD,
     HEAD,

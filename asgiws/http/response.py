@@ -59,7 +59,9 @@ def _checked(pairs: Headers) -> Headers:
     checked = []
     for pair in pairs:
         try:
-            name, value = [part if type(part) is bytes else memoryview(part).tobytes() for part in pair]
+            name, value = [
+                part if type(part) is bytes else memoryview(part).tobytes() for part in pair
+            ]
         except TypeError:
             raise InvalidResponse("header names and values are pairs of bytes") from None
         if grammar.token.fullmatch(name) is None:

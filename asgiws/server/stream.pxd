@@ -1,6 +1,7 @@
 # Types of stream.py.
 cimport cython
 from asgiws.asgi.outlet cimport Driver, Outlet
+from asgiws.server cimport syscalls
 
 cdef Py_ssize_t JOIN_BELOW
 cdef bint _DIRECT

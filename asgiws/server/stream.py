@@ -26,6 +26,7 @@ from asgiws.asgi.outlet import Driver, Outlet
 from asgiws.asgi.runtime import Runtime
 from asgiws.asgi.types import Address
 from asgiws.asgi.wakeup import Waiter
+from asgiws.server import syscalls
 from asgiws.server.ticker import Ticker
 
 #: Seconds that a peer is listened to after our side was closed, so that it can read our last words.
@@ -37,11 +38,13 @@ FLUSH = 10.0
 #: Several pieces below this many octets are joined to one; larger ones are handed over as they are.
 JOIN_BELOW = 65536
 
-#: Octets of a file that are read at once.
+#: Octets of a file that are read, or sent by the kernel, at once.
 FILE_CHUNK = 262144
+SENDFILE_CHUNK = 1 << 20
 
 _DIRECT = hasattr(os, "writev")
 _IOV_MAX = 1024
+_HAS_SENDFILE = hasattr(os, "sendfile")
 
 #: SO_LINGER for zero seconds: closing resets the connection.
 _RESET = struct.pack("ii", 1, 0)
@@ -259,10 +262,7 @@ class Stream(Outlet):
 
     def _send(self, data: bytes) -> None:
         if self._can_send_directly():
-            try:
-                sent = os.write(self._fd, data)
-            except OSError:
-                sent = 0  # full, or broken: the transport finds out which
+            sent = syscalls.send(self._fd, data)
             if sent == len(data):
                 return
             self._give_to_transport(memoryview(data)[sent:] if sent else data)
@@ -301,6 +301,8 @@ class Stream(Outlet):
                 waiter.wake_soon()
 
     async def send_file(self, file: BinaryIO, size: int) -> int:
+        if self._direct and _HAS_SENDFILE:
+            return await self._sendfile(file, size)
         left = size
         while left and not self._closing:
             take = min(left, FILE_CHUNK)
@@ -311,6 +313,52 @@ class Stream(Outlet):
             left -= len(chunk)
             await self.drain()
         return size - left
+
+    async def _sendfile(self, file: BinaryIO, size: int) -> int:
+        """`send_file` without the octets passing through this process."""
+        transport = self._transport
+        position = start = file.tell()
+        end = start + size
+        # Descriptors of our own: the file and the connection may be closed while the kernel reads the disk, in
+        # another thread, and only a socket that is no transport's can be waited for.
+        pair = _Descriptors(file.fileno(), self._fd)
+        sending: asyncio.Future[int] | None = None
+        try:
+            transport.set_write_buffer_limits(0)  # so that `drain` waits for the last octet
+            await self.drain()
+            while position < end and not self._closing:
+                count = min(end - position, SENDFILE_CHUNK)
+                sending = self.loop.run_in_executor(None, pair.send, position, count)
+                try:
+                    sent = await asyncio.shield(sending)
+                except BlockingIOError:
+                    await self._writable(pair.socket)
+                    continue
+                except ConnectionError:
+                    break  # the peer has gone; the transport is about to learn of it
+                if sent == 0:
+                    break  # the file has become shorter
+                position += sent
+        finally:
+            if sending is None or sending.done():
+                pair.close()
+            else:
+                sending.add_done_callback(pair.close)  # cancelled, but the kernel is not
+            if not self._closing:
+                transport.set_write_buffer_limits()
+        return position - start
+
+    async def _writable(self, fd: int) -> None:
+        """Wait until `fd` takes octets, or the connection is lost."""
+        waiter = Waiter(self.loop)
+        if self._drains is None:
+            self._drains = deque()
+        self._drains.append(waiter)
+        self.loop.add_writer(fd, waiter.wake_soon)
+        try:
+            await waiter
+        finally:
+            self.loop.remove_writer(fd)
 
     def pause_reading(self) -> None:
         if self._reading and not self._closing:
@@ -385,6 +433,23 @@ class Stream(Outlet):
             except (OSError, ValueError):
                 pass  # the socket is shut down or gone already: there is no orderly end to prevent
         transport.abort()
+
+
+class _Descriptors:
+    """A file and a socket for `sendfile`, as descriptors of their own."""
+
+    def __init__(self, file: int, sock: int) -> None:
+        self.file = os.dup(file)
+        self.socket = os.dup(sock)
+
+    def send(self, position: int, count: int) -> int:
+        return os.sendfile(self.socket, self.file, position, count)
+
+    def close(self, sending: object = None) -> None:
+        os.close(self.file)
+        os.close(self.socket)
+        if isinstance(sending, asyncio.Future) and not sending.cancelled():
+            sending.exception()  # nobody else asks for it
 
 
 def _address(name: object) -> Address | None:

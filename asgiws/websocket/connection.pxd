@@ -1,6 +1,7 @@
 # Types of connection.py.
 cimport cython
 from asgiws.websocket cimport frames, octets
+from asgiws.websocket.fanout cimport FanOut
 from asgiws.websocket.messages cimport MessageReader
 
 cdef int BINARY
@@ -15,6 +16,7 @@ cdef class WebSocketConnection:
     cdef readonly int state
     cdef object _deflate
     cdef bint _ended
+    cdef FanOut _fanout
     cdef MessageReader _reader
 
     cpdef object feed(self, bytearray data, Py_ssize_t start, Py_ssize_t end)
@@ -23,5 +25,9 @@ cdef class WebSocketConnection:
     cpdef object next_event(self)
     cpdef object text(self, str text)
     cpdef object binary(self, bytes data)
-    @cython.locals(first=int)
-    cdef object _message(self, int opcode, bytes payload)
+    cdef list _message(self, int opcode, object message, bytes payload)
+    @cython.locals(fanout=FanOut, chunks=list, compressed=dict, payload=bytes)
+    cdef list _again(self, int opcode, object message)
+
+
+cdef list _frames(int first, bytes payload)

@@ -13,6 +13,7 @@ from asgiws.websocket import close, frames, octets, opcodes
 from asgiws.websocket.deflate import Deflate
 from asgiws.websocket.errors import ProtocolError
 from asgiws.websocket.events import Close, Event
+from asgiws.websocket.fanout import LIMIT, FanOut
 from asgiws.websocket.messages import MessageReader
 from asgiws.websocket.opcodes import BINARY, FIN, RSV1, TEXT
 from asgiws.websocket.states import TRANSITIONS, Effect, State, Trigger
@@ -29,17 +30,18 @@ class WebSocketConnection:
     """The server's end of one WebSocket.
 
     `state` is a number of `states.State`. `close_code` and `close_reason` tell how it ended, once it is in a
-    final state: what the application is told.
+    final state: what the application is told. `fanout` is the worker's; its connections share a `Compression`.
     """
 
-    __slots__ = ("_deflate", "_ended", "_reader", "close_code", "close_reason", "state")
+    __slots__ = ("_deflate", "_ended", "_fanout", "_reader", "close_code", "close_reason", "state")
 
-    def __init__(self) -> None:
+    def __init__(self, fanout: FanOut | None = None) -> None:
         self.state: int = CONNECTING
         self.close_code = close.ABNORMAL_CLOSURE
         self.close_reason = ""
         self._deflate: Deflate | None = None
         self._reader: MessageReader | None = None
+        self._fanout = FanOut() if fanout is None else fanout
         self._ended = False
 
     # The state machine.
@@ -108,23 +110,56 @@ class WebSocketConnection:
 
     # Out.
 
+    # The lists that these give are shared by connections: nobody may change them.
+
     def text(self, text: str) -> list[bytes]:
         """A text message. Raises ValueError for text that UTF-8 cannot carry (a lone surrogate)."""
-        return self._message(TEXT, text.encode())
+        if self._fanout.message is text:
+            return self._again(TEXT, text)
+        return self._message(TEXT, text, text.encode())
 
     def binary(self, data: bytes) -> list[bytes]:
         """A binary message."""
-        return self._message(BINARY, data)
+        if self._fanout.message is data:
+            return self._again(BINARY, data)
+        return self._message(BINARY, data, data)
 
-    def _message(self, opcode: int, payload: bytes) -> list[bytes]:
-        first = FIN | opcode
+    def _message(self, opcode: int, message: str | bytes, payload: bytes) -> list[bytes]:
         deflate = self._deflate
         if deflate is not None and len(payload) >= deflate.min_size:
-            payload = deflate.compress(payload)
-            first |= RSV1
-        if len(payload) < LARGE:
-            return [octets.frame(first, payload)]
-        return [octets.header(first, len(payload)), payload]
+            if len(payload) <= LIMIT:
+                self._fanout.begin(message, None)
+            return _frames(FIN | RSV1 | opcode, deflate.compress(payload))
+        chunks = _frames(FIN | opcode, payload)
+        if len(payload) <= LIMIT:
+            self._fanout.begin(message, chunks)
+        return chunks
+
+    def _again(self, opcode: int, message: str | bytes) -> list[bytes]:
+        """The message that was sent last, by this connection or another."""
+        fanout = self._fanout
+        deflate = self._deflate
+        chunks = fanout.plain
+        if deflate is None:
+            if chunks is None:
+                chunks = fanout.plain = _frames(FIN | opcode, _payload(message))
+            return chunks
+        if chunks is not None and len(message) < deflate.min_size:
+            return chunks
+        compressed = fanout.compressed
+        if compressed is None:
+            compressed = fanout.compressed = {}
+        chunks = compressed.get(deflate.key)
+        if chunks is None:
+            payload = _payload(message)
+            if len(payload) < deflate.min_size:
+                chunks = fanout.plain = _frames(FIN | opcode, payload)
+                return chunks
+            chunks = _frames(FIN | RSV1 | opcode, deflate.compress_alone(payload))
+            compressed[deflate.key] = chunks
+        else:
+            deflate.forget()
+        return chunks
 
     def ping(self, payload: bytes) -> bytes:
         """A ping of at most 125 octets."""
@@ -137,3 +172,14 @@ class WebSocketConnection:
     def close_frame(self, code: int, reason: str) -> bytes:
         """A close frame. Raises ValueError for a code that may not be sent (7.4)."""
         return frames.frame(FIN | opcodes.CLOSE, close.serialise(code, reason))
+
+
+def _payload(message: str | bytes) -> bytes:
+    return message if type(message) is bytes else message.encode()  # type: ignore[union-attr]
+
+
+def _frames(first: int, payload: bytes) -> list[bytes]:
+    """One frame, in pieces to be written one behind the other."""
+    if len(payload) < LARGE:
+        return [octets.frame(first, payload)]
+    return [octets.header(first, len(payload)), payload]

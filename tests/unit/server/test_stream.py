@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import os
 import socket
 import struct
+import sys
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
 from asgiws.asgi.outlet import Driver, Outlet
 from asgiws.asgi.runtime import Runtime
+from asgiws.config import Config
 from asgiws.server import stream as stream_module
 from asgiws.server.stream import Stream
 from asgiws.server.ticker import Ticker
@@ -82,7 +82,7 @@ class Pair:
     def __init__(self) -> None:
         self.driver = Recorder()
         self.loop = asyncio.get_running_loop()
-        self.runtime = Runtime(cast(Any, None), cast(Any, SimpleNamespace()), self.loop, None)
+        self.runtime = Runtime(cast(Any, None), Config("main:app"), self.loop, None)
         self.ticker = Ticker(self.loop)
 
     async def open(self, send_buffer: int = 0) -> Pair:
@@ -138,22 +138,27 @@ async def test_addresses_and_registration() -> None:
     assert pair.driver.events.count("lost") == 1
 
 
+def segments_sent(sock: socket.socket) -> int:
+    """How many TCP segments with data the kernel has sent on it (tcpi_data_segs_out of Linux's tcp_info)."""
+    info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
+    return int(struct.unpack_from("I", info, 156)[0])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells how many segments it sent")
 @on_each_loop
-async def test_writes_of_one_read_leave_in_one_piece(monkeypatch: pytest.MonkeyPatch) -> None:
-    calls: list[int] = []
-    real = os.write
-    monkeypatch.setattr(os, "write", lambda fd, data: (calls.append(len(data)), real(fd, data))[1])
+async def test_writes_of_one_read_leave_in_one_piece() -> None:
     pair = await Pair().open()
+    ours = pair.transport.get_extra_info("socket")
 
     def react() -> None:
         for _ in range(5):
             pair.stream.write(b"abc")
-        assert calls == []
+        assert segments_sent(ours) == 0
 
     pair.driver.react = react
     await pair.say(b"go")
     assert await pair.read(15) == b"abc" * 5
-    assert calls == [15]
+    assert segments_sent(ours) == 1
     await pair.close()
 
 
@@ -400,32 +405,19 @@ async def test_a_paused_stream_still_closes() -> None:
 async def test_nothing_goes_to_a_descriptor_that_the_transport_gave_up() -> None:
     pair = await Pair().open()
     pair.transport.abort()  # behind our back, as the loop does when a read fails
-    written: list[bytes] = []
-    real = os.write
-    stream_module.os.write = lambda fd, data: (written.append(data), len(data))[1]  # type: ignore
-    try:
-        pair.stream.write(b"for nobody")
-    finally:
-        stream_module.os.write = real
-    assert written == []
+    pair.stream.write(b"for nobody")
     await pair.driver.until("lost")
+    assert await pair.read_to_end() == b""
     await pair.close()
 
 
 @on_each_loop
 async def test_a_broken_socket_is_the_transports_to_find() -> None:
     pair = await Pair().open()
-    real = os.write
-
-    def broken(fd: int, data: bytes) -> int:
-        raise OSError(errno.EPIPE, "broken pipe")
-
-    stream_module.os.write = broken  # type: ignore[assignment]
-    try:
-        pair.stream.write(b"through the transport")
-    finally:
-        stream_module.os.write = real
-    assert await pair.read(21) == b"through the transport"
+    pair.peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    pair.peer.close()  # a reset, which the loop has not seen yet
+    pair.stream.write(b"into a pipe that is broken")
+    await pair.driver.until("lost")
     await pair.close()
 
 
@@ -482,5 +474,55 @@ async def test_send_file(tmp_path: Path) -> None:
         pair.stream.close()
         assert await pair.stream.send_file(opened, 5) == 0
     assert await pair.read_to_end() == b""
+    pair.peer.close()
+    await pair.close()
+
+
+@on_each_loop
+async def test_a_file_follows_what_the_transport_still_holds(tmp_path: Path) -> None:
+    file = tmp_path / "content"
+    file.write_bytes(b"file" * 100_000)
+    pair = await Pair().open(send_buffer=65536)
+    before = b"x" * 3_000_000  # far more than the socket takes at once
+    pair.stream.write(before)
+    with file.open("rb") as opened:
+        sending = asyncio.ensure_future(pair.stream.send_file(opened, 400_000))
+        assert await pair.read(len(before) + 400_000) == before + b"file" * 100_000
+        assert await sending == 400_000
+    pair.stream.write(b"and on it goes")
+    assert await pair.read(14) == b"and on it goes"
+    pair.peer.close()
+    await pair.close()
+
+
+@on_each_loop
+async def test_a_file_for_a_peer_that_goes(tmp_path: Path) -> None:
+    file = tmp_path / "content"
+    file.write_bytes(bytes(20_000_000))
+    pair = await Pair().open(send_buffer=65536)
+    with file.open("rb") as opened:
+        sending = asyncio.ensure_future(pair.stream.send_file(opened, 20_000_000))
+        await pair.read(100_000)
+        pair.peer.close()
+        assert await sending < 20_000_000
+    await pair.close()
+
+
+@on_each_loop
+async def test_a_file_that_is_no_longer_wanted(tmp_path: Path) -> None:
+    """A cancelled send_file lets go of its descriptors, and the connection is good for more."""
+    file = tmp_path / "content"
+    file.write_bytes(bytes(20_000_000))
+    pair = await Pair().open(send_buffer=65536)
+    descriptors = len(os.listdir("/proc/self/fd")) if os.path.exists("/proc/self/fd") else 0
+    with file.open("rb") as opened:
+        sending = asyncio.ensure_future(pair.stream.send_file(opened, 20_000_000))
+        await pair.read(100_000)
+        sending.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await sending
+    while descriptors and len(os.listdir("/proc/self/fd")) > descriptors:
+        await asyncio.sleep(0.01)
+    pair.stream.abort()
     pair.peer.close()
     await pair.close()
