@@ -25,7 +25,6 @@ import pytest
 import trustme
 
 import asgiws
-from asgiws import logs
 from asgiws.asgi.lifespan import StartupFailed
 from asgiws.server.sockets import BindError
 from tests.integration.lifecycle_app import app
@@ -323,7 +322,7 @@ async def test_a_cancelled_server_leaves_nothing_behind() -> None:
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
-async def test_a_cancelled_start_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_cancelled_start_leaves_nothing_behind() -> None:
     started = asyncio.Event()
     ended: list[bool] = []
 
@@ -446,13 +445,3 @@ def test_ctrl_c_ends_a_program_around_the_server() -> None:
     result = program(code)
     assert (result.returncode, result.stdout) == (0, "interrupted\n"), result.stderr
     assert "app: stopped" in result.stderr
-
-
-def test_the_public_names() -> None:
-    assert set(asgiws.__all__) == {"Config", "Server", "__version__", "run"}
-    assert set(asgiws.__all__) <= set(dir(asgiws))
-    for name in asgiws.__all__:
-        assert getattr(asgiws, name)
-    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
-        asgiws.nonsense  # noqa: B018
-    assert logs.NAMES[0] == "asgiws"
