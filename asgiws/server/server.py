@@ -30,6 +30,7 @@ from asgiws.asgi.runtime import Runtime, compression
 from asgiws.asgi.types import ASGIApp
 from asgiws.config import Config, StartError, load
 from asgiws.server import loops, sockets, tls
+from asgiws.server.acceptor import GRACE, Acceptor, accept
 from asgiws.server.connection import Connection
 from asgiws.server.registry import Registry
 from asgiws.server.signals import SignalWatch
@@ -69,7 +70,7 @@ class Server:
         self._should_exit = False
         self._force_exit = False
         self._listeners: list[Listener] = []
-        self._servers: list[asyncio.AbstractServer] = []
+        self._acceptors: list[Acceptor | asyncio.AbstractServer] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._change = asyncio.Event()
 
@@ -147,20 +148,21 @@ class Server:
         connections = Registry(self._loop, self._change.set)
         runtime.connections = connections
         runtime.tasks = Registry(self._loop, self._change.set)
+        pending = Registry(self._loop, self._change.set)
         ticker = Ticker(self._loop)
         try:
             try:
                 if not self._should_exit:
-                    await self._accept(runtime, ticker, context)
+                    await self._accept(runtime, ticker, context, pending)
                     await self._until(lambda: self._should_exit)
             except BindError:
                 self._begin_stop()
                 await self._stop_lifespan(lifespan)
                 raise
-            await self._stop(runtime, connections, lifespan)
+            await self._stop(runtime, connections, pending, lifespan)
         finally:
             # Where all went well, there is nothing left to end.
-            _cut_off(runtime)
+            _cut_off(runtime, pending)
             lifespan.cancel()
             ticker.close()
 
@@ -185,35 +187,32 @@ class Server:
         startup.result()
         return True
 
-    async def _accept(self, runtime: Runtime, ticker: Ticker, context: SSLContext | None) -> None:
+    async def _accept(
+        self, runtime: Runtime, ticker: Ticker, context: SSLContext | None, pending: Registry
+    ) -> None:
         """Accept connections on all sockets. Raises BindError."""
-        loop = runtime.loop
+
+        def make() -> Connection:
+            return Connection(runtime, ticker)
+
+        make()  # what is loaded for the first is loaded now: later there may be no descriptor for it
         for listener in self._listeners:
-            create: Callable[..., Any] = loop.create_server
-            more: dict[str, Any] = {}
-            if isinstance(listener.address, str):
-                create = loop.create_unix_server
-                if sys.version_info >= (3, 13):
-                    # The Listener removes the file, and only one that it made.
-                    more["cleanup_socket"] = False
             try:
-                server = await create(
-                    lambda: Connection(runtime, ticker),
-                    sock=listener.sock,
-                    ssl=context,
-                    backlog=self.config.backlog,
-                    **more,
+                acceptor = await accept(
+                    runtime.loop, listener.sock, make, context, pending, self.config.backlog
                 )
             except OSError as error:
                 raise sockets.failure(listener.url(context is not None), error) from None
-            self._servers.append(server)
+            self._acceptors.append(acceptor)
         self.addresses = [listener.address for listener in self._listeners]
         self.started = True
         for listener in self._listeners:
             url = listener.url(context is not None)
             logger.info("asgiws running on %s (Press CTRL+C to quit)", url)
 
-    async def _stop(self, runtime: Runtime, connections: Registry, lifespan: Lifespan) -> None:
+    async def _stop(
+        self, runtime: Runtime, connections: Registry, pending: Registry, lifespan: Lifespan
+    ) -> None:
         """The graceful stop."""
         loop = runtime.loop
         end = self._begin_stop()
@@ -221,20 +220,23 @@ class Server:
         self._close_listeners()
 
         def is_idle() -> bool:
-            return not (runtime.connections or runtime.tasks)
+            return not (connections or runtime.tasks or pending)
 
-        logger.info("Stopping; %d connections are open", len(runtime.connections))
+        logger.info("Stopping; %d connections are open", len(connections) + len(pending))
         loop.call_soon(connections.shut_down)
+        # A TLS handshake may end, and its connection then properly; a client that only connects gets no more.
+        end_of_handshakes = loop.call_later(GRACE, _cancel, pending)
         await self._until(lambda: is_idle() or self._force_exit, end - reserve)
         if not is_idle():
-            counts = len(runtime.connections), len(runtime.tasks)
+            counts = len(connections) + len(pending), len(runtime.tasks)
             logger.warning("Cut off %d connections and %d application tasks", *counts)
-            _cut_off(runtime)
+            _cut_off(runtime, pending)
             await self._until(
                 is_idle, loop.time() + (LEAST_MOMENT if self._force_exit else reserve / 2)
             )
             for task in runtime.tasks:
                 logger.error("An application task ignores its cancellation: %r", task)
+        end_of_handshakes.cancel()
         await self._stop_lifespan(lifespan)
         logger.info("Stopped")
 
@@ -262,9 +264,9 @@ class Server:
     def _close_listeners(self) -> None:
         """Stop accepting."""
         # Without `wait_closed()`: since Python 3.12 that waits for all connections, without limit.
-        for server in self._servers:
-            server.close()
-        self._servers.clear()
+        for acceptor in self._acceptors:
+            acceptor.close()
+        self._acceptors.clear()
         for listener in self._listeners:
             listener.close()
         self._listeners = []
@@ -341,12 +343,17 @@ def _check_parser(name: str) -> None:
         raise ParserMissing(f"--http {name} needs the package {name}: pip install {name}")
 
 
-def _cut_off(runtime: Runtime) -> None:
-    """Abort what is still connected and cancel what still runs."""
+def _cut_off(runtime: Runtime, pending: Registry) -> None:
+    """Abort what is still connected, or about to be, and cancel what still runs."""
     runtime.cutting_off = True
+    _cancel(pending)
     for connection in list(runtime.connections):
         _abort(connection)
-    for task in list(runtime.tasks):
+    _cancel(runtime.tasks)
+
+
+def _cancel(tasks: set[asyncio.Task[None]]) -> None:
+    for task in list(tasks):
         task.cancel()
 
 

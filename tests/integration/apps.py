@@ -617,18 +617,21 @@ async def counts_to_the_end(connection: Connection) -> None:
 
 @websocket
 async def floods_then_closes(connection: Connection) -> None:
-    """Send until `send()` waits; close once released."""
+    """Send until `send()` waits; close once released, and say so; then send once more."""
     await connection.accept()
-
-    async def send_much() -> None:
-        while True:
-            await connection.send("websocket.send", bytes=bytes(MEGABYTE))
-
-    task = asyncio.create_task(send_much())
+    sending = asyncio.create_task(connection.send("websocket.send", bytes=bytes(MEGABYTE)))
+    await asyncio.sleep(0)
+    while sending.done():
+        sending = asyncio.create_task(connection.send("websocket.send", bytes=bytes(MEGABYTE)))
+        await asyncio.sleep(0)
     await connection.record.wait_for_release()
-    await connection.send("websocket.close", code=4005)
+    closing = asyncio.create_task(connection.send("websocket.close", code=4005))
+    await asyncio.sleep(0)
+    connection.record.step("closing")
+    await closing
     with connection.noting():
-        await task
+        await sending
+        await connection.text("one more")
 
 
 # WebSocket: the opening handshake.

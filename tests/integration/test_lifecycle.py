@@ -7,12 +7,15 @@ import contextlib
 import json
 import logging
 import os
+import re
+import resource
 import signal
 import socket
 import ssl
 import subprocess
 import sys
 import threading
+import urllib.request
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -22,7 +25,6 @@ import pytest
 import trustme
 
 import asgiws
-from asgiws import logs
 from asgiws.asgi.lifespan import StartupFailed
 from asgiws.server.sockets import BindError
 from tests.integration.lifecycle_app import app
@@ -120,6 +122,42 @@ def test_nobody_is_let_in_while_the_application_starts() -> None:
         server.wait_for_log("app: starting")
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(("127.0.0.1", port), timeout=30)
+
+
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="the limit is set from outside")
+@pytest.mark.parametrize(
+    ("loop", "tls"), [("asyncio", False), ("asyncio", True), ("uvloop", False), ("uvloop", True)]
+)
+def test_without_descriptors_it_says_so_once_and_goes_on_afterwards(
+    tmp_path: Path, loop: str, tls: bool
+) -> None:
+    if loop == "uvloop":
+        pytest.importorskip("uvloop")
+    options = ["--loop", loop]
+    context = ssl.create_default_context()
+    if tls:
+        ca = trustme.CA()
+        ca.configure_trust(context)
+        pem = tmp_path / "pem"
+        ca.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(str(pem))
+        options += ["--ssl-certfile", str(pem)]
+    with serve(APP, *options) as server:
+        pid = server.process.pid
+        used = len(os.listdir(f"/proc/{pid}/fd"))
+        _, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (used + 12, hard))
+        with contextlib.ExitStack() as stack:
+            for _ in range(30):
+                peer = socket.create_connection((server.host, server.port), timeout=30)
+                stack.enter_context(peer)
+            server.wait_for_log(rf"ut of file descriptors: .*the limit is {used + 12} ")
+        if loop == "asyncio" or tls:
+            server.wait_for_log("Connections are accepted again")
+        with urllib.request.urlopen(
+            server.url("/x"), timeout=30, context=context if tls else None
+        ) as answer:
+            assert answer.read() == b'"/x"'
+    assert len(re.findall("file descriptors", server.stderr())) == 1
 
 
 # As a part of another program.
@@ -284,7 +322,7 @@ async def test_a_cancelled_server_leaves_nothing_behind() -> None:
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
-async def test_a_cancelled_start_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_cancelled_start_leaves_nothing_behind() -> None:
     started = asyncio.Event()
     ended: list[bool] = []
 
@@ -407,13 +445,3 @@ def test_ctrl_c_ends_a_program_around_the_server() -> None:
     result = program(code)
     assert (result.returncode, result.stdout) == (0, "interrupted\n"), result.stderr
     assert "app: stopped" in result.stderr
-
-
-def test_the_public_names() -> None:
-    assert set(asgiws.__all__) == {"Config", "Server", "__version__", "run"}
-    assert set(asgiws.__all__) <= set(dir(asgiws))
-    for name in asgiws.__all__:
-        assert getattr(asgiws, name)
-    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
-        asgiws.nonsense  # noqa: B018
-    assert logs.NAMES[0] == "asgiws"

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +16,12 @@ import pytest
 import trustme
 from websockets.asyncio.client import connect
 
+from asgiws.server import loops
 from tests.integration.raw import BINARY, TEXT, Desk, Raw, close_frame, frame, unused_name
 from tests.integration.server import RunningServer, serve
 
 APP = "apps:app"
+LOOPS = ["asyncio", *(["uvloop"] if loops.uvloop_version() else [])]
 MEGABYTE = 1024 * 1024
 BOUND = 60 * MEGABYTE
 
@@ -46,8 +51,16 @@ class Secured:
         )
 
 
+@dataclass(frozen=True)
+class Certificate:
+    """The options for it, and the context of a client that trusts it."""
+
+    options: tuple[str, ...]
+    trust: ssl.SSLContext
+
+
 @pytest.fixture(scope="module")
-def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
     directory: Path = tmp_path_factory.mktemp("tls")
     authority = trustme.CA()
     certificate = authority.issue_cert("localhost", "127.0.0.1")
@@ -57,10 +70,14 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
         blob.write_to_path(chain, append=number > 0)
     trust = ssl.create_default_context()
     authority.configure_trust(trust)
-    options = ("--ssl-certfile", str(chain), "--ssl-keyfile", str(key), "--ws-max-size", "32MiB")
-    with serve(APP, *options) as server:
+    return Certificate(("--ssl-certfile", str(chain), "--ssl-keyfile", str(key)), trust)
+
+
+@pytest.fixture(scope="module")
+def secured(certificate: Certificate) -> Iterator[Secured]:
+    with serve(APP, *certificate.options, "--ws-max-size", "32MiB") as server:
         assert server.scheme == "https"
-        yield Secured(server, trust)
+        yield Secured(server, certificate.trust)
 
 
 @pytest.fixture
@@ -218,3 +235,67 @@ async def test_shutdown(tmp_path: Path) -> None:
             assert socket.close_code == 1012
             assert socket.close_reason
         assert await asyncio.to_thread(server.wait) == 0
+
+
+class Handshake:
+    """A client in the middle of its TLS handshake: the server has answered and waits for the rest."""
+
+    def __init__(self, server: RunningServer, trust: ssl.SSLContext) -> None:
+        self.raw = Raw.connect(server)
+        self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = trust.wrap_bio(self.incoming, self.outgoing, server_hostname="localhost")
+        with pytest.raises(ssl.SSLWantReadError):
+            self.tls.do_handshake()
+        self.raw.send(self.outgoing.read())
+        self.incoming.write(self.raw.sock.recv(65536))
+
+    def finish(self) -> None:
+        self._until(self.tls.do_handshake)
+        self.raw.send(self.outgoing.read())
+
+    def end(self) -> bytes:
+        """What comes until the server has ended the encrypted stream, as it should be ended."""
+        return self._until(lambda: self.tls.read(65536))
+
+    def _until(self, step: Callable[[], Any]) -> Any:
+        """Take the step, as often as more must come from the server first."""
+        result = None
+        is_done = False
+        while not is_done:
+            with suppress(ssl.SSLWantReadError):
+                result = step()
+                is_done = True
+            if not is_done:
+                data = self.raw.sock.recv(65536)
+                if data:
+                    self.incoming.write(data)
+                else:
+                    self.incoming.write_eof()
+        return result
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_a_handshake_under_way_is_finished_when_the_server_stops(
+    loop: str, certificate: Certificate
+) -> None:
+    with serve(APP, *certificate.options, "--loop", loop) as server:
+        client = Handshake(server, certificate.trust)
+        server.send_signal(signal.SIGTERM)
+        server.wait_for_log("Stopping; 1 connections are open")
+        client.finish()
+        assert client.end() == b""
+        client.raw.close()
+        assert server.wait() == 0
+    assert "Cut off" not in server.stderr()
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_who_only_connects_does_not_hold_the_end(loop: str, certificate: Certificate) -> None:
+    with serve(APP, *certificate.options, "--loop", loop) as server, Raw.connect(server) as silent:
+        second = Handshake(server, certificate.trust)  # so the first was accepted before
+        server.send_signal(signal.SIGTERM)
+        server.wait_for_log("Stopping; 2 connections are open")
+        assert silent.read_all() == b""
+        assert server.wait() == 0
+        second.raw.close()
+    assert "Cut off" not in server.stderr()

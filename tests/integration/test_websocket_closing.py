@@ -608,6 +608,7 @@ def test_close_waits_for_its_deadline_behind_unread_data() -> None:
             # Of several pings the latest has to be answered.
             raw.send_frame(PING, b"again")
             desk.release(name)
+            desk.wait_for(name, "closing")
             # Through the small window, megabytes would take their time.
             raw.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
             while (got := raw.frame()).opcode in (BINARY, PONG):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import runpy
 import signal
 import sys
 import threading
@@ -240,14 +239,6 @@ def test_what_interrupts_the_start(
     else:
         assert call("main:app") == 1
         assert capsys.readouterr().err == "Error: no such luck\n"
-
-
-def test_python_m_is_the_same(monkeypatch: pytest.MonkeyPatch, served: list[Config]) -> None:
-    monkeypatch.setattr(sys, "argv", ["asgiws", "main:app", "--port", "5"])
-    with pytest.raises(SystemExit) as caught:
-        runpy.run_module("asgiws", run_name="__main__")
-    assert caught.value.code == 0
-    assert served[0].port == 5
 
 
 def test_a_thread_that_never_ends_is_left_behind(

@@ -1,15 +1,12 @@
-"""Which build runs, and how the builds come out with and without a compiler."""
+"""Which build runs."""
 
 from __future__ import annotations
 
-import importlib.metadata
-import importlib.util
 import os
 import re
 import shutil
 import subprocess
 import sys
-import zipfile
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
@@ -105,84 +102,3 @@ def test_the_sources_of_the_package_alone_are_forced(pure: Path) -> None:
         "print(httptools.parser.parser.__file__.endswith('.so'), u.find_spec('asgiws.none'))"
     )
     assert run(pure, "no", code).stdout.split() == ["True", "None"]
-
-
-def can_build() -> bool:
-    """Whether what `[build-system]` requires is installed here."""
-    if importlib.util.find_spec("pip") is None or importlib.util.find_spec("Cython") is None:
-        return False
-    try:
-        return int(importlib.metadata.version("setuptools").partition(".")[0]) >= 77
-    except importlib.metadata.PackageNotFoundError:
-        return False
-
-
-needs_build = pytest.mark.skipif(
-    not can_build(), reason="building without isolation needs setuptools>=77 and Cython here"
-)
-
-
-def build(
-    tmp_path: Path, mode: str, **env: str
-) -> tuple[subprocess.CompletedProcess[str], list[Path]]:
-    """Build a wheel from a copy of the checkout; the output and the wheels."""
-    source = tmp_path / "source"
-    ignored = shutil.ignore_patterns("*.so", "*.pyd", "*.c", "__pycache__")
-    shutil.copytree(ROOT / "asgiws", source / "asgiws", ignore=ignored)
-    for name in ("pyproject.toml", "LICENSE", "README.md"):
-        if (ROOT / name).exists():
-            shutil.copy(ROOT / name, source)
-        else:
-            (source / name).write_text("")
-    command = [sys.executable, "-m", "pip", "wheel", "-v", "--no-deps", "--no-build-isolation"]
-    result = subprocess.run(
-        [*command, "-w", str(tmp_path / "wheels"), str(source)],
-        capture_output=True,
-        text=True,
-        env={**os.environ, **env, "ASGIWS_EXTENSIONS": mode},
-    )
-    return result, list((tmp_path / "wheels").glob("*.whl"))
-
-
-def extensions(wheel: Path) -> list[str]:
-    with zipfile.ZipFile(wheel) as archive:
-        names = archive.namelist()
-    for name in COMPILED_MODULES:
-        assert name.replace(".", "/") + ".py" in names
-    assert not [name for name in names if name.endswith(".c")]
-    return [name for name in names if name.endswith((".so", ".pyd"))]
-
-
-@needs_build
-@pytest.mark.timeout(300)
-def test_the_build_without_extensions_is_a_pure_wheel(tmp_path: Path) -> None:
-    result, wheels = build(tmp_path, "no")
-    assert result.returncode == 0, result.stdout + result.stderr
-    [wheel] = wheels
-    assert wheel.name.endswith("-py3-none-any.whl")
-    assert extensions(wheel) == []
-
-
-@needs_build
-@pytest.mark.timeout(300)
-def test_the_build_without_a_compiler_falls_back_with_a_plain_message(tmp_path: Path) -> None:
-    result, wheels = build(tmp_path, "auto", CC="/bin/false")
-    output = result.stdout + result.stderr
-    assert result.returncode == 0, output
-    [wheel] = wheels
-    assert extensions(wheel) == []
-    for name in COMPILED_MODULES:
-        assert re.search(rf"asgiws: {re.escape(name)} was not compiled \(", output), output
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(tmp_path / "installed")
-    result = run(tmp_path / "installed", "auto")
-    assert (result.returncode, result.stdout.split()) == (0, [])
-
-
-@needs_build
-@pytest.mark.timeout(300)
-def test_the_build_that_requires_extensions_fails_without_a_compiler(tmp_path: Path) -> None:
-    result, wheels = build(tmp_path, "require", CC="/bin/false")
-    assert result.returncode != 0
-    assert wheels == []
-    assert "/bin/false" in result.stdout + result.stderr

@@ -1,0 +1,210 @@
+"""Accepting: from a listening socket to a connection for each client.
+
+Rules of this file:
+- A client is counted from the moment it is accepted, in its TLS handshake too: until its connection is made,
+  a task in `pending` stands for it.
+- To run out of file descriptors is no fault of the program's. One line tells of it and one that it is over;
+  meanwhile, whoever connects waits in the kernel's queue.
+- uvloop accepts by itself where there is no TLS: that takes half the time. It closes what it has no
+  descriptor for and tells nobody, so there the warning comes with one of the last descriptors. Windows' own
+  loop accepts by itself too: it cannot watch a socket.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import os
+import socket
+import sys
+from collections.abc import Callable
+from functools import partial
+from ssl import SSLContext
+from typing import Any
+
+from asgiws.asgi.runtime import peer_name
+
+if sys.platform != "win32":
+    import resource  # now, for there is no importing once descriptors have run out
+
+logger = logging.getLogger("asgiws.error")
+
+#: Seconds that TLS handshakes have to end once nobody is let in any more.
+GRACE = 2.0
+
+#: Seconds until it is tried again, when the system has refused to accept.
+RETRY = 1.0
+
+#: So many connections are accepted before the loop's other work gets its turn.
+BATCH = 64
+
+#: Where uvloop accepts: the warning comes when fewer descriptors are left, and not again for WARNED seconds.
+LAST = 8
+WARNED = 60.0
+
+Make = Callable[[], asyncio.BaseProtocol]
+
+
+class Acceptor:
+    """Accepts on one socket, whose connections `make` makes, until `close`.
+
+    `context` is for TLS, or None. `pending` gets a task for each client that is not a connection yet.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        sock: socket.socket,
+        make: Make,
+        context: SSLContext | None,
+        pending: set[Any],
+    ) -> None:
+        self._loop = loop
+        self._sock = sock
+        self._make = make
+        self._context = context
+        self._pending = pending
+        self._refused = False
+        self._retry: asyncio.TimerHandle | None = None
+        self._watched = False
+
+    def close(self) -> None:
+        """Stop accepting; the socket stays open. Idempotent."""
+        if self._watched:
+            self._watched = False
+            self._loop.remove_reader(self._sock.fileno())
+        if self._retry is not None:
+            self._retry.cancel()
+            self._retry = None
+
+    def start(self) -> None:
+        """Accept from now on; the socket listens already."""
+        self._retry = None
+        self._watched = True
+        self._loop.add_reader(self._sock.fileno(), self._accept)
+
+    def _accept(self) -> None:
+        for _ in range(BATCH):
+            try:
+                sock, address = self._sock.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                break
+            except OSError as error:
+                self._wait(error)
+                return
+            sock.setblocking(False)
+            task = self._loop.create_task(
+                self._loop.connect_accepted_socket(self._make, sock, ssl=self._context)
+            )
+            self._pending.add(task)
+            task.add_done_callback(partial(self._connected, sock, address))
+        if self._refused:
+            # Only now: whoever waited has been let in, and the system had room for all of them.
+            self._refused = False
+            logger.info("Connections are accepted again")
+
+    def _wait(self, error: OSError) -> None:
+        """Let some time pass before the next try."""
+        self.close()
+        self._retry = self._loop.call_later(RETRY, self.start)
+        if self._refused:
+            return
+        self._refused = True
+        if error.errno == errno.EMFILE:
+            logger.error(
+                "Out of file descriptors: nobody is accepted until some are free; the limit is %d "
+                "(ulimit -n)",
+                descriptor_limit(),
+            )
+        else:
+            logger.error("Nobody is accepted for now: %s", error.strerror or error)
+
+    def _connected(
+        self, sock: socket.socket, address: Any, task: asyncio.Task[tuple[object, object]]
+    ) -> None:
+        """The connection is made, or will not be."""
+        self._pending.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is None and not task.cancelled():
+            return
+        sock.close()
+        client = peer_name(address[:2])
+        if isinstance(error, ConnectionError):
+            logger.debug("%s - gone before the connection was made", client)
+        elif isinstance(error, OSError):
+            logger.info("%s - connection not made: %s", client, error)
+        elif error is not None:
+            logger.error("Exception while a connection was made: %s", client, exc_info=error)
+
+
+async def accept(
+    loop: asyncio.AbstractEventLoop,
+    sock: socket.socket,
+    make: Make,
+    context: SSLContext | None,
+    pending: set[Any],
+    backlog: int,
+) -> Acceptor | asyncio.AbstractServer:
+    """Accept on `sock` until the `close()` of what this returns. Raises OSError.
+
+    The arguments are those of an Acceptor; `backlog` is how many may wait in the kernel's queue.
+    """
+    sock.listen(backlog)  # here, since uvloop does not tell when that fails
+    if not _loop_is_better(loop, context):
+        acceptor = Acceptor(loop, sock, make, context, pending)
+        acceptor.start()
+        return acceptor
+    create: Callable[..., Any] = loop.create_server
+    more: dict[str, Any] = {}
+    if sock.family == getattr(socket, "AF_UNIX", None):
+        create = loop.create_unix_server
+        if sys.version_info >= (3, 13):
+            # The Listener removes the file, and only one that it made.
+            more["cleanup_socket"] = False
+    if sys.platform != "win32":
+        make = _warning(loop, sock, make)
+    server: asyncio.AbstractServer = await create(
+        make, sock=sock, ssl=context, backlog=backlog, **more
+    )
+    return server
+
+
+def _loop_is_better(loop: asyncio.AbstractEventLoop, context: SSLContext | None) -> bool:
+    if sys.platform == "win32":
+        return True
+    uvloop = sys.modules.get("uvloop")
+    return context is None and uvloop is not None and isinstance(loop, uvloop.Loop)
+
+
+def _warning(loop: asyncio.AbstractEventLoop, sock: socket.socket, make: Make) -> Make:
+    """`make` for a loop that accepts by itself, with a warning before descriptors run out."""
+    quiet_until = 0.0
+
+    def warn_and_make() -> asyncio.BaseProtocol:
+        nonlocal quiet_until
+        try:
+            # The number is the lowest that is free.
+            number = os.dup(sock.fileno())
+            os.close(number)
+        except OSError:
+            number = sys.maxsize
+        limit = descriptor_limit()
+        if number >= limit - LAST and loop.time() >= quiet_until:
+            quiet_until = loop.time() + WARNED
+            logger.error(
+                "Almost out of file descriptors: whoever connects when there are none is not served; "
+                "the limit is %d (ulimit -n)",
+                limit,
+            )
+        return make()
+
+    return warn_and_make
+
+
+def descriptor_limit() -> int:
+    """How many file descriptors the process may have; `sys.maxsize` where there is no limit."""
+    if sys.platform == "win32":
+        return sys.maxsize
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return sys.maxsize if limit == resource.RLIM_INFINITY else limit

@@ -1,0 +1,82 @@
+"""The seam between a connection and what speaks on it: both sides fill all of it."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import pytest
+
+from asgiws.asgi.http import HTTPDriver
+from asgiws.asgi.outlet import Driver, Outlet
+from asgiws.asgi.websocket import WebSocketSession
+from asgiws.server.connection import Connection
+from asgiws.server.stream import Stream
+
+from .memory_outlet import MemoryOutlet
+
+
+def methods(interface: type) -> dict[str, Any]:
+    return {
+        name: value
+        for name, value in vars(interface).items()
+        if not name.startswith("_") and callable(value)
+    }
+
+
+@pytest.mark.parametrize(
+    ("interface", "implementation"),
+    [
+        (Driver, HTTPDriver),
+        (Driver, WebSocketSession),
+        (Outlet, Stream),
+        (Outlet, MemoryOutlet),
+    ],
+)
+def test_each_implementation_has_every_method_itself(interface: type, implementation: type) -> None:
+    assert issubclass(implementation, interface)
+    missing = methods(interface).keys() - vars(implementation).keys()
+    assert not missing
+
+
+def test_both_sides_have_methods() -> None:
+    assert {"receive_data", "connection_lost", "check"} <= methods(Driver).keys()
+    assert {"write", "drain", "close", "hand_over"} <= methods(Outlet).keys()
+
+
+async def call(function: Any, *arguments: object) -> None:
+    result = function(*arguments)
+    if inspect.isawaitable(result):
+        await result
+
+
+@pytest.mark.parametrize("name", sorted(methods(Outlet)))
+async def test_what_an_outlet_forgets_is_noticed(name: str) -> None:
+    arguments: dict[str, tuple[object, ...]] = {
+        "write": (b"",),
+        "writelines": ([],),
+        "check_at": (1.0,),
+        "hand_over": (Driver(), b""),
+        "send_file": (None, 1),
+    }
+    with pytest.raises(NotImplementedError):
+        await call(getattr(Outlet(), name), *arguments.get(name, ()))
+
+
+@pytest.mark.parametrize("name", sorted(methods(Driver)))
+async def test_what_a_driver_forgets_is_noticed(name: str) -> None:
+    arguments: dict[str, tuple[object, ...]] = {
+        "connected": (Outlet(),),
+        "receive_data": (bytearray(), 0, 0),
+        "check": (1.0,),
+    }
+    if name == "writable":
+        # Who never waits for that need not listen to it.
+        Driver().writable()
+        return
+    with pytest.raises(NotImplementedError):
+        await call(getattr(Driver(), name), *arguments.get(name, ()))
+
+
+def test_a_connection_is_an_outlet() -> None:
+    assert issubclass(Connection, Outlet)

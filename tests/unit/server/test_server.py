@@ -1,0 +1,343 @@
+"""The life of a server within a loop of the test's: its order, its deadlines, and its exit codes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+import ssl
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import trustme
+
+from asgiws.asgi.lifespan import StartupFailed
+from asgiws.config import Config, ConfigError, StartError
+from asgiws.server import server as server_module
+from asgiws.server import tls
+from asgiws.server.server import Server, run, run_server
+from asgiws.server.sockets import BindError
+from tests.unit.asgi.loops import on_each_loop
+
+
+@pytest.fixture(autouse=True)
+def loggers() -> Iterator[None]:
+    """A server configures the loggers: what it has changed is put back."""
+    tops = [logging.getLogger(name) for name in ("asgiws", "asgiws.error", "asgiws.access")]
+    before = [(top, top.handlers[:], top.level, top.propagate) for top in tops]
+    yield
+    for top, handlers, level, propagate in before:
+        top.handlers[:], top.propagate = handlers, propagate
+        top.setLevel(level)
+
+
+class App:
+    """Notes what happens to it, in order. A request hangs until `release`."""
+
+    def __init__(self) -> None:
+        self.events: list[str] = []
+        self.changed = asyncio.Event()
+        self.release = asyncio.Event()
+        self.answer_to = {"lifespan.startup", "lifespan.shutdown"}
+
+    def note(self, event: str) -> None:
+        self.events.append(event)
+        self.changed.set()
+
+    async def until(self, event: str) -> None:
+        async def wait() -> None:
+            while event not in self.events:
+                self.changed.clear()
+                await self.changed.wait()
+
+        await asyncio.wait_for(wait(), 30)
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            for _ in range(2):
+                kind = (await receive())["type"]
+                self.note(kind)
+                if kind not in self.answer_to:
+                    await asyncio.Event().wait()
+                await send({"type": kind + ".complete"})
+            return
+        self.note("request")
+        try:
+            await self.release.wait()
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": b"done"})
+            self.note("answered")
+        except asyncio.CancelledError:
+            self.note("cancelled")
+            raise
+
+
+def config(app: Any, **options: Any) -> Config:
+    return Config(app, **{"port": 0, **options})
+
+
+@contextlib.asynccontextmanager
+async def serving(server: Server) -> AsyncIterator[asyncio.Task[None]]:
+    task = asyncio.create_task(server.serve(install_signal_handlers=False))
+    try:
+        while not server.started and not task.done():
+            await asyncio.sleep(0.005)
+        yield task
+    finally:
+        server.should_exit = server.force_exit = True
+        await asyncio.wait([task], timeout=30)
+
+
+async def ask(server: Server) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    host, port = server.addresses[0]
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    return reader, writer
+
+
+async def is_let_in(server: Server) -> bool:
+    try:
+        _, writer = await ask(server)
+    except ConnectionError:
+        return False
+    await end(writer)
+    return True
+
+
+async def end(writer: asyncio.StreamWriter) -> None:
+    writer.close()
+    with contextlib.suppress(ConnectionError):
+        await writer.wait_closed()
+
+
+@on_each_loop
+async def test_the_application_starts_first_and_stops_last() -> None:
+    app = App()
+    server = Server(config(app))
+    async with serving(server) as task:
+        assert app.events == ["lifespan.startup"]
+        reader, writer = await ask(server)
+        await app.until("request")
+        server.should_exit = True
+        while await is_let_in(server):
+            await asyncio.sleep(0.005)
+        assert not task.done()
+        app.release.set()
+        assert (await asyncio.wait_for(reader.read(), 30)).endswith(b"\r\n\r\ndone")
+        await asyncio.wait_for(task, 30)
+        await end(writer)
+    order = ["lifespan.startup", "request", "answered", "lifespan.shutdown"]
+    assert [event for event in order if event in app.events] == order
+    assert app.events.index("answered") < app.events.index("lifespan.shutdown")
+
+
+@on_each_loop
+async def test_what_does_not_end_is_cut_off_and_the_application_is_still_told() -> None:
+    app = App()
+    server = Server(config(app, timeout_graceful_shutdown=0.2))
+    async with serving(server) as task:
+        reader, writer = await ask(server)
+        await app.until("request")
+        server.should_exit = True
+        await asyncio.wait_for(task, 30)
+        with contextlib.suppress(ConnectionError):
+            assert await reader.read() == b""
+        await end(writer)
+    assert app.events == ["lifespan.startup", "request", "cancelled", "lifespan.shutdown"]
+
+
+@on_each_loop
+async def test_an_end_by_force_asks_nobody() -> None:
+    app = App()
+    server = Server(config(app, timeout_graceful_shutdown=3600))
+    async with serving(server) as task:
+        _, writer = await ask(server)
+        await app.until("request")
+        server.should_exit = True
+        await asyncio.sleep(0)
+        assert not task.done()
+        server.force_exit = True
+        await asyncio.wait_for(task, 30)
+        await end(writer)
+    assert app.events == ["lifespan.startup", "request", "cancelled"]
+
+
+@on_each_loop
+async def test_a_shutdown_of_the_application_that_hangs_ends_in_time() -> None:
+    app = App()
+    app.answer_to = {"lifespan.startup"}
+    server = Server(config(app, timeout_graceful_shutdown=0.2))
+    async with serving(server) as task:
+        server.should_exit = True
+        await asyncio.wait_for(task, 30)
+    assert app.events == ["lifespan.startup", "lifespan.shutdown"]
+    assert server.end_by is not None
+    assert time.monotonic() >= server.end_by
+
+
+@on_each_loop
+async def test_a_client_in_its_handshake_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_module, "GRACE", 3600.0)
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(context)
+    monkeypatch.setattr(tls, "make_context", lambda config: context)
+    trust = ssl.create_default_context()
+    authority.configure_trust(trust)
+    server = Server(config(App(), timeout_graceful_shutdown=3600))
+    async with serving(server) as task:
+        client = socket.create_connection(server.addresses[0])  # type: ignore[arg-type]
+        client.setblocking(False)
+        await asyncio.sleep(0.1)  # it is accepted; were it not, the end would come too early below
+        server.should_exit = True
+        # Whoever is not counted does not hold the end for so long.
+        await asyncio.sleep(0.3)
+        assert not task.done()
+        reader, writer = await asyncio.open_connection(
+            sock=client, ssl=trust, server_hostname="localhost"
+        )
+        assert await reader.read() == b""
+        await end(writer)
+        await asyncio.wait_for(task, 30)
+
+
+@on_each_loop
+async def test_all_are_cut_off_though_one_fails(caplog: pytest.LogCaptureFixture) -> None:
+    aborted: list[int] = []
+
+    class Connection:
+        def __init__(self, number: int) -> None:
+            self.number = number
+
+        def abort(self) -> None:
+            aborted.append(self.number)
+            raise ValueError("stubborn")
+
+    runtime: Any = SimpleNamespace(
+        connections={Connection(1), Connection(2)},
+        tasks={asyncio.ensure_future(asyncio.sleep(60))},
+        cutting_off=False,
+    )
+    pending = {asyncio.ensure_future(asyncio.sleep(60))}
+    server_module._cut_off(runtime, pending)  # type: ignore[arg-type]
+    await asyncio.wait([*runtime.tasks, *pending], timeout=30)
+    assert sorted(aborted) == [1, 2]
+    assert caplog.text.count("ValueError: stubborn") == 2
+    assert runtime.cutting_off
+    assert all(task.cancelled() for task in (*runtime.tasks, *pending))
+
+
+@on_each_loop
+async def test_where_it_listens_is_known_while_it_does() -> None:
+    server = Server(config(App()))
+    assert (server.addresses, server.sockets) == ([], [])
+    async with serving(server) as task:
+        (address,) = server.addresses
+        (sock,) = server.sockets
+        assert sock.getsockname() == address
+        server.should_exit = True
+        await asyncio.wait_for(task, 30)
+    assert server.sockets == []
+
+
+# Exit codes.
+
+
+def serve_until(server: Server, stop: Callable[[Server], None]) -> int:
+    """Run the server in its own loop and stop it from a callback of that loop."""
+
+    async def serve_process() -> None:
+        task = asyncio.create_task(Server.serve_process(server))
+        while not server.started and not task.done():
+            await asyncio.sleep(0.005)
+        if not task.done():
+            stop(server)
+        await task
+
+    server.serve_process = serve_process  # type: ignore[method-assign]
+    return run_server(server)
+
+
+async def accepting(scope: Any, receive: Any, send: Any) -> None:
+    while True:
+        kind = (await receive())["type"]
+        await send({"type": kind + ".complete"})
+        if kind == "lifespan.shutdown":
+            return
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_one_signal_is_exit_code_0(number: int) -> None:
+    server = Server(config(accepting))
+    assert serve_until(server, lambda _: signal.raise_signal(number)) == 0
+    assert (server.stopped_by, server.forced_by) == (number, None)
+
+
+def test_a_second_signal_is_128_and_its_number() -> None:
+    def stop(server: Server) -> None:
+        signal.raise_signal(signal.SIGTERM)
+        asyncio.get_running_loop().call_later(0.05, signal.raise_signal, signal.SIGINT)
+
+    async def hangs(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await asyncio.Event().wait()
+
+    server = Server(config(hangs, timeout_graceful_shutdown=3600))
+    assert serve_until(server, stop) == 128 + signal.SIGINT
+    assert (server.stopped_by, server.forced_by) == (signal.SIGTERM, signal.SIGINT)
+
+
+def test_what_cannot_start_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert run_server(Server(config(accepting, port=port))) == BindError.exit_code == 1
+    text = capsys.readouterr().err
+    assert text == f"Error: cannot listen on 127.0.0.1:{port}: address already in use\n"
+
+
+def test_a_start_that_fails_is_exit_code_3(capsys: pytest.CaptureFixture[str]) -> None:
+    async def failing(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "lifespan.startup.failed", "message": "no database"})
+
+    assert run_server(Server(config(failing))) == StartupFailed.exit_code == 3
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[-1] == "Error: the application failed to start"
+    assert "The application failed to start: no database" in lines[-2]
+
+
+def test_a_module_that_raises_shows_its_traceback(
+    tmp_path: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "raises_at_import.py").write_text("1 / 0\n")
+    server = Server(config("raises_at_import:app", app_dir=str(tmp_path)))
+    assert run_server(server) == 1
+    text = capsys.readouterr().err
+    assert "ZeroDivisionError: division by zero\nError: " in text
+    assert text.count("Error: ") == 2
+
+
+def test_a_parser_that_is_not_installed_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(server_module.importlib.util, "find_spec", lambda name: None)
+    assert run_server(Server(config(accepting, http="h11"))) == 1
+    expected = "Error: --http h11 needs the package h11: pip install h11\n"
+    assert capsys.readouterr().err == expected
+
+
+def test_run_raises_for_an_option_and_exits_for_a_start(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ConfigError, match="port"):
+        run(accepting, port=-1)
+    with pytest.raises(SystemExit) as caught:
+        run("no.such.module:app", port=0)
+    assert caught.value.code == StartError.exit_code == 1
+    assert capsys.readouterr().err.count("\n") == 1
