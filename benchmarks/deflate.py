@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import ctypes
 import json
+import os
 import platform
 import random
 import re
@@ -226,8 +227,8 @@ def sections(backends: Sequence[Backend]) -> Iterable[str]:
     zlib = backends[-1]
     yield (
         f"Measured with {', '.join(map(str, backends))} on {platform.python_implementation()} "
-        f"{platform.python_version()}, {platform.system()} {platform.machine()}. Each cell is "
-        "the ratio and the microseconds of CPU time for a message.\n"
+        f"{platform.python_version()}, {platform.system()} {platform.machine()}, {os.cpu_count()} cores. Each "
+        "cell is the ratio and the microseconds of CPU time for a message.\n"
     )
     sizes = [sum(map(len, some)) // len(some) for some in series.values()]
     head = [f"{name}, {size} octets" for name, size in zip(series, sizes, strict=True)]

@@ -48,7 +48,7 @@ def negotiate(
 ) -> tuple[Extension, Parameters] | None:
     """The first acceptable offer of permessage-deflate, as (response, agreed parameters), or None.
 
-    `may_keep` is asked with the client's window, in bits, whether the client may keep its context.
+    `may_keep` is asked with the window of the inflater, in bits, whether the client may keep its context.
 
     "The server MUST decline an extension negotiation offer for this extension" with a parameter that is not
     defined, has an invalid value, or stands twice (7.1); the next offer is then looked at (5.1).
@@ -96,7 +96,9 @@ def _accept(
         server_keeps = False
         response.append(("server_no_context_takeover", None))
     client_keeps = "client_no_context_takeover" not in seen
-    if client_keeps and (settings.client_no_context_takeover or not may_keep(client_bits)):
+    if client_keeps and (
+        settings.client_no_context_takeover or not may_keep(inflater_bits(client_bits))
+    ):
         client_keeps = False
         response.append(("client_no_context_takeover", None))
     if server_bits < MAX_BITS or "server_max_window_bits" in seen:
@@ -111,6 +113,11 @@ def _window_bits(value: str | None) -> int | None:
     if value is None or value not in ("8", "9", "10", "11", "12", "13", "14", "15"):
         return None
     return int(value)
+
+
+def inflater_bits(client_bits: int) -> int:
+    """The window to inflate with, for a client that has agreed to `client_bits`."""
+    return max(client_bits, MIN_ZLIB_BITS)
 
 
 class Deflate:
@@ -155,7 +162,8 @@ class Deflate:
         self._held = 0
         self._promised = 0
         if not parameters.client_no_context_takeover:
-            self._promised = compression.backend.inflater_size(self._inflater_bits())
+            bits = inflater_bits(parameters.client_max_window_bits)
+            self._promised = compression.backend.inflater_size(bits)
             compression.promised += self._promised
 
     # Out.
@@ -201,11 +209,9 @@ class Deflate:
 
     # In.
 
-    def _inflater_bits(self) -> int:
-        return max(self.parameters.client_max_window_bits, MIN_ZLIB_BITS)
-
     def _new_inflater(self) -> Inflater:
-        backend, bits = self._compression.backend, self._inflater_bits()
+        backend = self._compression.backend
+        bits = inflater_bits(self.parameters.client_max_window_bits)
         inflater = backend.new_inflater(bits)
         self._held = backend.inflater_size(bits)
         self._compression.hold_inflater(self._held)

@@ -234,9 +234,9 @@ def test_a_client_is_asked_whether_its_own_window_may_be_kept() -> None:
         asked.append(bits)
         return True
 
-    for offer in ("", "; client_max_window_bits", "; client_max_window_bits=9"):
+    for offer in ("", *(f"; client_max_window_bits{bits}" for bits in ("", "=9", "=8"))):
         negotiate(parse([b"permessage-deflate" + offer.encode()]), Settings(), may_keep)
-    assert asked == [15, 12, 9]
+    assert asked == [15, 12, 9, 9]
 
 
 # Compression (7.2.1)
