@@ -1,7 +1,7 @@
-"""The two C programs: the load generator and the floor; built at first use.
+"""What is written in C: the load generator, the floor, and a mark for callgrind; built at first use.
 
 Rules of this file:
-- A program lies in the cache folder under a digest of its source and its compiler's version, so it is
+- What was built lies in the cache folder under a digest of its source and its compiler's version, so it is
   never stale.
 - Without a C compiler there is one plain line, and nothing else is tried.
 """
@@ -30,9 +30,7 @@ def compiler() -> list[str]:
     """The C compiler's command: `CC`, else `cc`. Raises NativeError when it is not there."""
     command = shlex.split(os.environ.get("CC", "")) or ["cc"]
     if shutil.which(command[0]) is None:
-        raise NativeError(
-            f"the load generator needs a C compiler, and there is no {command[0]} here"
-        )
+        raise NativeError(f"a C compiler is needed, and there is no {command[0]} here")
     return command
 
 
@@ -45,8 +43,17 @@ def compiler_version() -> str:
 
 def program(name: str) -> Path:
     """The program of `NAME.c`, built now if it is not there yet. Raises NativeError."""
+    return _built(name, _FLAGS)
+
+
+def library(name: str) -> Path:
+    """The shared library of `NAME.c`, built now if it is not there yet. Raises NativeError."""
+    return _built(name, [*_FLAGS, "-shared", "-fPIC"])
+
+
+def _built(name: str, flags: list[str]) -> Path:
     source = _SOURCES / f"{name}.c"
-    told = f"{compiler_version()} {_FLAGS}".encode()
+    told = f"{compiler_version()} {flags}".encode()
     digest = hashlib.sha256(told + source.read_bytes()).hexdigest()
     place = cache_folder() / f"{name}-{digest[:12]}"
     if place.exists():
@@ -55,7 +62,7 @@ def program(name: str) -> Path:
     with tempfile.TemporaryDirectory(dir=place.parent) as folder:
         built = Path(folder) / name
         done = subprocess.run(
-            [*compiler(), *_FLAGS, "-o", str(built), str(source)],
+            [*compiler(), *flags, "-o", str(built), str(source)],
             capture_output=True,
             text=True,
             check=False,

@@ -60,9 +60,7 @@ def test_without_a_compiler_there_is_one_plain_line(line, monkeypatch):
     monkeypatch.setenv("CC", "no-such-compiler")
     code, said = line(*RUN, "--servers", "asgiws")
     assert code == cli.CANNOT_RUN
-    assert said == (
-        "benchmarks: the load generator needs a C compiler, and there is no no-such-compiler here"
-    )
+    assert said == "benchmarks: a C compiler is needed, and there is no no-such-compiler here"
 
 
 def test_a_program_that_does_not_compile_is_one_line(load, monkeypatch, tmp_path):
