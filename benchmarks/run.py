@@ -65,7 +65,7 @@ def carry_out(
                 for server in plan.taking_part(scenario):
                     progress.begin(scenario.name, server.name, number)
                     try:
-                        values, error = _measure(scenario, server, plan, Path(folder)), ""
+                        values, error = measure(scenario, server, plan, Path(folder)), ""
                     except ServerError as failure:
                         values, error = {}, str(failure)
                     measurements.append(
@@ -75,7 +75,7 @@ def carry_out(
             done(scenario, measurements)
 
 
-def _measure(scenario: Scenario, server: Server, plan: Plan, folder: Path) -> dict[str, float]:
+def measure(scenario: Scenario, server: Server, plan: Plan, folder: Path) -> dict[str, float]:
     """What the load generator prints. Raises ServerError with what was wrong."""
     port = free_port()
     command = server.command(scenario.app, port)
