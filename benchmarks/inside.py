@@ -22,11 +22,11 @@ from asgiws.server.ticker import Ticker
 from benchmarks.served.applications import echo
 
 _MASK = bytes((0x37, 0xFA, 0x21, 0x3D))
-_UPGRADE = (
+UPGRADE = (
     b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
 )
-_GET = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
+GET = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
 _HELLO = b"Hello, world!"
 _TURNS = 50
 
@@ -63,7 +63,7 @@ EXCHANGES = (
     Exchange("echo-32b-text", masked(_SMALL, 1), plain(_SMALL, 1)),
     Exchange("echo-4k-binary", masked(_LARGE, 2), plain(_LARGE, 2)),
     Exchange("echo-pipelined-16", masked(_SMALL, 1) * 16, plain(_SMALL, 1) * 16, messages=16),
-    Exchange("http-hello", _GET, _HELLO, websocket=False),
+    Exchange("http-hello", GET, _HELLO, websocket=False),
 )
 
 
@@ -90,7 +90,7 @@ class Client:
         )
         transport.pause_reading()
         if websocket:
-            upgrade = Exchange("upgrade", _UPGRADE, b"\r\n\r\n")
+            upgrade = Exchange("upgrade", UPGRADE, b"\r\n\r\n")
             await self.exchange(upgrade, 1)
 
     async def exchange(self, what: Exchange, times: int) -> None:
