@@ -49,11 +49,11 @@ def block(summary: Summary, expected: dict[str, Expected]) -> str:
     return "\n".join(lines)
 
 
-def write(content: str, page: Path) -> None:
+def write(content: str, page: Path, begin: str = BEGIN, end: str = END) -> None:
     """Put the content between the marks of the page. Raises DocsError, or OSError as files do."""
     old = page.read_text(encoding="utf-8")
-    before, begin, rest = old.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
+    before, found, rest = old.partition(begin)
+    _, found_too, after = rest.partition(end)
+    if not found or not found_too:
         raise DocsError(f"{page.name} has no block to write the results to")
-    page.write_text(f"{before}{BEGIN}\n\n{content}\n\n{END}{after}", encoding="utf-8")
+    page.write_text(f"{before}{begin}\n\n{content}\n\n{end}{after}", encoding="utf-8")

@@ -41,6 +41,11 @@ class RunningServer:
         self._process = process
         self._log = log
 
+    @property
+    def pid(self) -> int:
+        """The process at the top of the server's tree."""
+        return self._process.pid
+
     def cpu_seconds(self) -> float | None:
         """CPU time so far, user and system."""
         return tree_cpu_seconds(self._process.pid)
@@ -85,9 +90,16 @@ class RunningServer:
 
 @contextlib.contextmanager
 def started(
-    command: Sequence[str], port: int, environment: Mapping[str, str], log: Path
+    command: Sequence[str],
+    port: int,
+    environment: Mapping[str, str],
+    log: Path,
+    folder: Path | None = None,
 ) -> Iterator[RunningServer]:
-    """A server that listens on `port`, for the length of the block. Raises ServerError."""
+    """A server that listens on `port`, started in `folder`, for the length of the block.
+
+    Raises ServerError.
+    """
     with log.open("wb") as output:
         try:
             process = subprocess.Popen(
@@ -96,6 +108,7 @@ def started(
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env=dict(environment),
+                cwd=folder,
                 start_new_session=True,
             )
         except OSError as error:

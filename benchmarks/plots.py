@@ -1,0 +1,194 @@
+"""The plots of a run, as SVG, by matplotlib.
+
+Rules of this file:
+- The same results give the same file, octet for octet: no date in it, no random ids.
+- A server has the same colour in every plot; asgiws the only strong one.
+- matplotlib is imported when a plot is made, and not before.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from benchmarks.results import FLOOR, OWN, Results
+from benchmarks.scenarios import CPU, MEMORY
+from benchmarks.tables import WORDS, connections, metric_of
+
+CPU_PLOT, THROUGHPUT_PLOT, LATENCY_PLOT = "cpu", "throughput", "latency"
+MEMORY_PLOT, SCALING_PLOT = "memory", "scaling"
+
+_OWN_COLOURS = ("#c1272d", "#e8743b", "#f2a65a")
+_PEER_COLOURS = ("#2f5d8a", "#5b8db8", "#93b7d6", "#6a8f5f", "#8d7aa6", "#b09a5b", "#7a7a7a")
+_FLOOR_COLOUR = "#bbbbbb"
+_COLUMNS = 4
+
+
+class PlotError(Exception):
+    """No plot can be made; one line for the user."""
+
+
+def file_name(plot: str) -> str:
+    return f"performance-{plot}.svg"
+
+
+def are_possible() -> bool:
+    return importlib.util.find_spec("matplotlib") is not None
+
+
+def write(results: Results, folder: Path) -> list[str]:
+    """Write each plot that the results have figures for; their names. Raises PlotError."""
+    if not are_possible():
+        raise PlotError("the plots need matplotlib: pip install 'asgiws[bench]'")
+    import matplotlib
+
+    matplotlib.use("svg")
+    matplotlib.rcParams.update(
+        {
+            "svg.hashsalt": "asgiws",
+            "svg.fonttype": "none",
+            "font.size": 8,
+            "font.family": "sans-serif",
+        }
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    makers: dict[str, Callable[[Results], Any]] = {
+        CPU_PLOT: lambda results: _bars(results, CPU, WORDS[CPU], CPU),
+        THROUGHPUT_PLOT: lambda results: _bars(results, "per_second", "messages/s", CPU),
+        LATENCY_PLOT: _latency,
+        MEMORY_PLOT: lambda results: _bars(results, MEMORY, WORDS[MEMORY], MEMORY),
+        SCALING_PLOT: _scaling,
+    }
+    written = []
+    for name, make in makers.items():
+        figure = make(results)
+        if figure is not None:
+            figure.savefig(folder / file_name(name), metadata={"Date": None}, bbox_inches="tight")
+            _pyplot().close(figure)
+            written.append(name)
+    return written
+
+
+def _pyplot() -> Any:
+    import matplotlib.pyplot
+
+    return matplotlib.pyplot
+
+
+def _colours(results: Results) -> dict[str, str]:
+    own, peers = iter(_OWN_COLOURS * 9), iter(_PEER_COLOURS * 9)
+    return {
+        name: next(own)
+        if info.kind == OWN
+        else _FLOOR_COLOUR
+        if info.kind == FLOOR
+        else next(peers)
+        for name, info in results.servers.items()
+    }
+
+
+def _grid(count: int) -> tuple[Any, list[Any]]:
+    """A figure with `count` places in rows of _COLUMNS."""
+    columns = min(_COLUMNS, count)
+    rows = math.ceil(count / columns)
+    figure, axes = _pyplot().subplots(
+        rows, columns, figsize=(3.2 * columns, 2.0 * rows), squeeze=False, layout="constrained"
+    )
+    places = [place for row in axes for place in row]
+    for place in places[count:]:
+        place.set_visible(False)
+    return figure, places[:count]
+
+
+def _shown(results: Results, ranked_by: str) -> list[str]:
+    return [
+        name
+        for name in results.scenarios()
+        if metric_of(name) == ranked_by and not name.startswith("scaling-")
+    ]
+
+
+def _bars(results: Results, metric: str, label: str, ranked_by: str) -> Any:
+    scenarios = _shown(results, ranked_by)
+    if not scenarios:
+        return None
+    colours = _colours(results)
+    figure, places = _grid(len(scenarios))
+    for scenario, place in zip(scenarios, places, strict=True):
+        found = [(name, results.median(scenario, name, metric)) for name in results.servers]
+        known = [(name, value) for name, value in reversed(found) if value]
+        names = [name for name, _ in known]
+        bars = place.barh(names, [value for _, value in known], color=[colours[n] for n in names])
+        place.bar_label(bars, fmt=_short, padding=2, fontsize=7)
+        place.set_title(scenario, fontsize=9, loc="left")
+        place.margins(x=0.18)
+        place.set_xticks([])
+        place.spines[["top", "right", "bottom"]].set_visible(False)
+    figure.supxlabel(label)
+    return figure
+
+
+def _latency(results: Results) -> Any:
+    scenarios = _shown(results, CPU)
+    if not scenarios:
+        return None
+    colours = _colours(results)
+    figure, places = _grid(len(scenarios))
+    for scenario, place in zip(scenarios, places, strict=True):
+        for name in reversed(list(results.servers)):
+            low, high, highest = (
+                results.median(scenario, name, metric) for metric in ("p50_us", "p99_us", "p999_us")
+            )
+            if low and high and highest:
+                place.plot([low, highest], [name, name], color=colours[name], lw=1)
+                place.plot([low, high], [name, name], color=colours[name], lw=4)
+                place.plot([low], [name], "o", color=colours[name], ms=5)
+        place.set_xscale("log")
+        place.set_title(scenario, fontsize=9, loc="left")
+        place.grid(axis="x", which="both", lw=0.3)
+        place.tick_params(axis="x", which="both", labelsize=6)
+        place.spines[["top", "right"]].set_visible(False)
+    figure.supxlabel("µs: dot p50, thick line to p99, thin line to p99.9")
+    return figure
+
+
+def _scaling(results: Results) -> Any:
+    scenarios = [name for name in results.scenarios() if name.startswith("scaling-")]
+    if not scenarios:
+        return None
+    colours = _colours(results)
+    figure, places = _grid(2)
+    for place, metric, label in zip(
+        places, (CPU, "per_second"), (WORDS[CPU], "messages/s"), strict=True
+    ):
+        for name, info in results.servers.items():
+            points = [
+                (connections(results, scenario), results.median(scenario, name, metric))
+                for scenario in scenarios
+            ]
+            known = [(x, y) for x, y in points if x and y]
+            if known:
+                place.plot(
+                    *zip(*known, strict=True),
+                    "o-",
+                    color=colours[name],
+                    lw=2 if info.kind == OWN else 1,
+                    ms=3,
+                    label=name,
+                )
+        place.set_xscale("log")
+        place.set_yscale("log")
+        place.set_xlabel("connections")
+        place.set_title(label, fontsize=9, loc="left")
+        place.grid(which="both", lw=0.3)
+        place.spines[["top", "right"]].set_visible(False)
+    figure.set_size_inches(9, 4)
+    places[0].legend(fontsize=7)
+    return figure
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

@@ -1,0 +1,163 @@
+"""The command line: its errors in one line each, what it writes, and a short real run."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import pytest
+
+from benchmarks import cli, native, plots, results, servers
+
+RUN = ["--scenarios", "http"]
+
+
+@pytest.fixture
+def line(capsys, load):
+    """The exit code of a command line, and the one line that it wrote to the error stream."""
+
+    def check(*argv: str) -> tuple[int, str]:
+        try:
+            code = cli.main(argv)
+        except SystemExit as ended:
+            code = ended.code
+        captured = capsys.readouterr()
+        assert captured.err.count("\n") == 1, captured.err
+        return code, captured.err.strip()
+
+    return check
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["--scenarios", "htp"], "unknown scenario 'htp'; known are echo-small, echo-one"),
+        (["--scenarios", ""], "--scenarios: none was named"),
+        ([*RUN, "--servers", "nginx"], "--servers: unknown server 'nginx'; known are asgiws"),
+        ([*RUN, "--servers", ""], "--servers: none was named"),
+        ([*RUN, "--servers", "asgiws,asgiws"], "asgiws is there twice"),
+        ([*RUN, "--rounds", "0"], "--rounds: at least 1"),
+        ([*RUN, "--rounds", "x"], "argument --rounds: invalid int value: 'x'"),
+        ([*RUN, "--seconds", "0"], "--seconds, --warm-up: a time in seconds"),
+        ([*RUN, "--servers", "", "--asgiws", "before"], "--asgiws: NAME=DIR"),
+        ([*RUN, "--servers", "", "--asgiws", "before=/"], "before: there is no asgiws in /"),
+        ([*RUN, "--servers", "", "--add", "x"], "--add: NAME=COMMAND"),
+        ([*RUN, "--servers", "", "--add", "x=y"], "--add: the command of x has no {port}"),
+        ([*RUN, "--servers", "", "--add", "x=/no/y {port}"], "there is no program '/no/y'"),
+        ([*RUN, "--servers", "granian", "--peers-bin", "/no"], "there is no granian in /no"),
+        (["--from", "/no/such"], "/no/such holds no results of a run"),
+        (["--no-such"], "unrecognized arguments: --no-such"),
+    ],
+)
+def test_what_cannot_be_meant_is_one_line(line, argv, message):
+    code, said = line(*argv)
+    assert code == cli.CANNOT_RUN
+    assert said.startswith("benchmarks: ")
+    assert message in said
+
+
+def test_without_a_compiler_there_is_one_plain_line(line, monkeypatch):
+    monkeypatch.setenv("CC", "no-such-compiler")
+    code, said = line(*RUN, "--servers", "asgiws")
+    assert code == cli.CANNOT_RUN
+    assert said == "benchmarks: a C compiler is needed, and there is no no-such-compiler here"
+
+
+def test_a_program_that_does_not_compile_is_one_line(load, monkeypatch, tmp_path):
+    (tmp_path / "broken.c").write_text("int main(void) { return nothing; }\n")
+    monkeypatch.setattr(native, "_SOURCES", tmp_path)
+    with pytest.raises(native.NativeError, match=r"broken\.c cannot be compiled: .*\d+") as caught:
+        native.program("broken")
+    assert "\n" not in str(caught.value)
+
+
+def test_plots_to_the_docs_need_matplotlib(line, monkeypatch):
+    monkeypatch.setattr(plots, "are_possible", lambda: False)
+    code, said = line(*RUN, "--write-docs")
+    assert code == cli.CANNOT_RUN
+    assert "pip install 'asgiws[bench]'" in said
+
+
+def test_saved_results_are_shown_again(tmp_path, capsys, make_results):
+    path = tmp_path / "results.json"
+    make_results({"http": {"asgiws": [4.0], "granian": [8.0]}}).write(path)
+    assert cli.main(["--from", str(path), "--plots", str(tmp_path)]) == cli.DONE
+    said = capsys.readouterr().out
+    assert "0.50 granian" in said
+    assert "Targets of asgiws: 1 of 1 met" in said
+
+
+def test_an_asgiws_that_failed_is_the_exit_code(tmp_path, make_results):
+    path = tmp_path / "results.json"
+    make_results({"http": {"asgiws": ["the server ended"], "granian": [8.0]}}).write(path)
+    assert cli.main(["--from", str(path), "--plots", str(tmp_path)]) == cli.FAILED
+    make_results({"http": {"asgiws": [1.0], "granian": ["the server ended"]}}).write(path)
+    assert cli.main(["--from", str(path), "--plots", str(tmp_path)]) == cli.DONE
+
+
+def test_the_scenarios_are_listed(capsys):
+    assert cli.main(["--list"]) == cli.DONE
+    assert "echo-pipelined" in capsys.readouterr().out
+
+
+def test_no_option_of_asgiws_and_no_other_checkout_comes_from_our_environment():
+    server = servers.Server("x", "own", ("x",), {"ASGIWS_EXTENSIONS": "no"})
+    made = servers.environment(server, {"ASGIWS_PORT": "1", "PYTHONPATH": "/here", "HOME": "/h"})
+    assert made == {"HOME": "/h", "PYTHONPATH": str(servers.SERVED), "ASGIWS_EXTENSIONS": "no"}
+
+
+BROKEN = """
+import socket, sys
+listener = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+while True:
+    connection, _ = listener.accept()
+    connection.recv(65536)
+    connection.sendall(b"HTTP/1.1 200 OK\\r\\nContent-Length: 4\\r\\n\\r\\nnope")
+    connection.close()
+"""
+
+
+@pytest.fixture
+def scripts(load):
+    """The folder of asgiws' program."""
+    try:
+        return os.path.dirname(servers.asgiws("asgiws", None).argv[0])
+    except servers.ServerError as error:
+        pytest.skip(str(error))
+
+
+def short(tmp_path, *argv: str) -> tuple[int, results.Results]:
+    path = tmp_path / "results.json"
+    places = ["--json", str(path), "--plots", str(tmp_path)]
+    code = cli.main(["--rounds", "1", "--seconds", "0.2", "--warm-up", "0", *places, *argv])
+    return code, results.read(path)
+
+
+@pytest.mark.timeout(180)
+def test_a_short_real_run(tmp_path, capsys, scripts):
+    broken = tmp_path / "broken.py"
+    broken.write_text(BROKEN)
+    more = ["--asgiws", f"other={scripts}", "--add", f"broken={sys.executable} {broken} {{port}}"]
+    chosen = ["--servers", "asgiws,floor", "--scenarios", "echo-deflate,http"]
+    code, found = short(tmp_path, *chosen, *more)
+    captured = capsys.readouterr()
+    assert code == cli.DONE, captured.out + captured.err
+    assert found.scenarios() == ["echo-deflate", "http"]
+    assert found.of_kind("own") == ["asgiws", "other"]
+    for scenario in found.scenarios():
+        for server in found.of_kind("own"):
+            assert found.values(scenario, server, "messages")[0] > 0
+    assert found.values("http", "floor", "messages")[0] > 0
+    assert not found.values("echo-deflate", "floor", "messages")
+    assert found.errors("http", "broken") == ["a body that is not the one expected"]
+    assert "broken failed: a body that is not the one expected" in captured.out
+    assert "compiled" in found.servers["asgiws"].versions
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.usefixtures("scripts")
+def test_every_kind_of_load_is_right_against_asgiws(tmp_path, capsys):
+    kinds = "scaling-10,echo-64k,broadcast,connect,upload,download"
+    code, found = short(tmp_path, "--servers", "asgiws", "--scenarios", kinds)
+    assert code == cli.DONE, capsys.readouterr().out
+    assert all(one.values["messages"] > 0 for one in found.measurements)
