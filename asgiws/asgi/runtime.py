@@ -69,9 +69,12 @@ class Runtime:
         # Tasks begin in the server's context. The current one may be another request's, whose application has
         # just been stepped.
         self._context = copy_context()
+        self._on_end = self._ended
         #: Every connection of the loop reads into this buffer, one at a time.
         self.read_buffer = bytearray(READ_SIZE)
         self.read_view = memoryview(self.read_buffer)
+        #: What the connection whose read is in progress is about to send.
+        self.gathered: list[bytes] = []
 
     def is_passing(self, error: BaseException) -> bool:
         """True for what comes out of an application's call although the application did not raise it: the
@@ -89,8 +92,12 @@ class Runtime:
         task = tasks.start(self.loop, coroutine, self._context.copy())
         if task is not None:
             self.tasks.add(task)
-            task.add_done_callback(self.tasks.discard)
+            # One callable and one context for all: a task would make its own.
+            task.add_done_callback(self._on_end, context=self._context)
         return task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self.tasks.discard(task)
 
 
 def compression(config: Config) -> Compression | None:

@@ -2,6 +2,8 @@
 cimport cython
 from asgiws.http.parser cimport HeadParser
 
+cdef dict _NAMES
+
 
 cdef class HttptoolsParser(HeadParser):
     cdef list _headers

@@ -16,6 +16,18 @@ from asgiws.http.head import Headers
 from asgiws.http.parser import HeadParser, ParserRefused
 
 
+#: Field names that nearly every request has: connections that stay open share one object of each.
+_NAMES = {
+    name: name
+    for name in (
+        *(b"accept", b"accept-encoding", b"accept-language", b"authorization", b"cache-control"),
+        *(b"connection", b"cookie", b"host", b"origin", b"pragma", b"referer", b"upgrade", b"user-agent"),
+        *(b"sec-websocket-extensions", b"sec-websocket-key", b"sec-websocket-protocol"),
+        *(b"sec-websocket-version", b"x-forwarded-for", b"x-forwarded-proto", b"x-real-ip"),
+    )
+}
+
+
 class HttptoolsParser(HeadParser):
     """llhttp behind the interface of HeadParser."""
 
@@ -35,7 +47,8 @@ class HttptoolsParser(HeadParser):
         self._target += target
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._headers.append((name.lower(), value.rstrip(b" \t")))
+        name = name.lower()
+        self._headers.append((_NAMES.get(name, name), value.rstrip(b" \t")))
 
     def on_message_complete(self) -> None:
         self._reusable = self._parser.should_keep_alive()

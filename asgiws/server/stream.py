@@ -99,7 +99,8 @@ class Stream(Outlet):
         #: Whether the transport was given something that it may not have sent yet.
         self._via_transport = False
         self._corked = False
-        self._out: list[bytes] = []
+        #: What the read in progress has gathered. One list for the worker: no two reads are in progress at once.
+        self._out: list[bytes] = runtime.gathered
         self._gathered = 0
         self._proceeding = False
         self._reading = True
@@ -161,7 +162,8 @@ class Stream(Outlet):
         self._closing = True
         self._lost = True
         self._direct = False
-        self._out.clear()
+        if self._corked:
+            self._out.clear()
         self._ticker.discard(self)
         self._runtime.connections.discard(self)
         self._wake_drains()
@@ -229,16 +231,20 @@ class Stream(Outlet):
             self._flush()
 
     def _uncork(self) -> None:
-        self._corked = False
-        self._flush()
+        try:
+            self._flush()
+        finally:
+            self._corked = False
 
     def _flush(self) -> None:
         """Send what was gathered."""
         out = self._out
-        if out:
-            self._out = []
+        if out and self._corked:
             self._gathered = 0
-            self._send_many(out)
+            try:
+                self._send_many(out)
+            finally:
+                out.clear()  # whatever happens: the next read is another connection's
 
     def _send_many(self, chunks: list[bytes]) -> None:
         if len(chunks) == 1:
@@ -422,7 +428,8 @@ class Stream(Outlet):
         if self._lost:
             return
         self._closing = True
-        self._out.clear()
+        if self._corked:
+            self._out.clear()
         self._wake_drains()
         transport = self._transport
         if self._direct and self.client is not None and not transport.is_closing():
@@ -454,6 +461,8 @@ class _Descriptors:
 
 def _address(name: object) -> Address | None:
     """(host, port) of a socket's name, which has four items in IPv6."""
+    if type(name) is tuple and len(name) == 2:
+        return name  # as the transport keeps it
     if isinstance(name, (tuple, list)) and len(name) >= 2:
         return str(name[0]), int(name[1])
     return None
