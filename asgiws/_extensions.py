@@ -38,6 +38,7 @@ COMPILED_MODULES = (
     "asgiws.asgi.scope",
     "asgiws.asgi.http",
     "asgiws.websocket.fanout",
+    "asgiws.http.date",
 )
 MODES = ("auto", "require", "no")
 

@@ -1,4 +1,6 @@
 # Types of tasks.py.
+cimport cython
+from asgiws.asgi cimport steps
 
 cdef int _WAITS
 cdef int _ENDED
@@ -11,6 +13,7 @@ cdef class Started:
     cdef int _state
     cdef object _yielded
 
+    @cython.locals(waits=bint)
     cpdef object start(self, object loop, object task, object context)
     cpdef bint has_ended(self) except -1
 

@@ -19,6 +19,11 @@ from collections.abc import Coroutine
 from contextvars import Context
 from typing import Any
 
+from asgiws.asgi import steps
+
+#: The name of each task: one that asyncio makes for itself would cost more than it tells.
+NAME = "asgiws"
+
 # What a Started coroutine will give to its task: the first thing that it waits for, its end, or whatever comes.
 _WAITS, _ENDED, _RUNS = range(3)
 
@@ -40,8 +45,8 @@ class Started:
         """Run the first step as `task`, in its context, where no task is running."""
         asyncio._enter_task(loop, task)
         try:
-            self._yielded = context.run(self._coroutine.send, None)
-            self._state = _WAITS
+            waits, self._yielded = steps.first(context, self._coroutine)
+            self._state = _WAITS if waits else _ENDED
         except BaseException as error:
             self._error = error
             self._state = _ENDED
@@ -59,7 +64,8 @@ class Started:
         self._state = _RUNS
         if state == _ENDED:
             error = self._error
-            assert error is not None
+            if error is None:
+                raise StopIteration
             self._error = None
             raise error
         yielded = self._yielded
@@ -108,10 +114,10 @@ def start(
         and loop.get_task_factory() is None
     ):
         if sys.version_info >= (3, 12):
-            task = asyncio.Task(coroutine, loop=loop, context=context, eager_start=True)
+            task = asyncio.Task(coroutine, loop=loop, context=context, name=NAME, eager_start=True)
             return None if task.done() else task
         started = Started(coroutine)
-        made: asyncio.Task[None] = asyncio.Task(started, loop=loop, context=context)  # type: ignore
+        made: asyncio.Task[None] = asyncio.Task(started, loop=loop, name=NAME, context=context)  # type: ignore
         started.start(loop, made, context)
         return None if started.has_ended() else made
     return context.run(loop.create_task, coroutine)

@@ -22,7 +22,8 @@ class DateCache:
 
     def value(self) -> bytes:
         """For example b"Sun, 06 Nov 1994 08:49:37 GMT"."""
-        second = int(self._clock())
+        now = self._clock()
+        second = int(now)
         if second != self._second:
             self._second = second
             self._value = formatdate(second, usegmt=True).encode()

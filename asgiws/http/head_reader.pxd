@@ -7,6 +7,9 @@ from asgiws.http.buffer cimport ReceiveBuffer
 cdef class HeadReader:
     cdef Py_ssize_t _checked
     cdef Py_ssize_t _empty_lines
+    cdef Py_ssize_t _header_bytes
+    cdef Py_ssize_t _header_count
+    cdef Py_ssize_t _request_line
     cdef Py_ssize_t _line_end
     cdef Py_ssize_t _lines
     cdef Py_ssize_t _searched

@@ -29,8 +29,11 @@ class HeadReader:
     __slots__ = (
         "_checked",
         "_empty_lines",
+        "_header_bytes",
+        "_header_count",
         "_line_end",
         "_lines",
+        "_request_line",
         "_searched",
         "http_version",
         "limits",
@@ -39,6 +42,9 @@ class HeadReader:
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
+        self._request_line = limits.request_line
+        self._header_bytes = limits.header_bytes
+        self._header_count = limits.header_count
         self.method = ""
         self.http_version = ""
         self._empty_lines = 0
@@ -73,11 +79,10 @@ class HeadReader:
             raise AssertionError("the lines were in order, the head was not")
         method_end, target_end, lines = found
         start = target_end + len(b" HTTP/")
-        limits = self.limits
         if (
-            end - pos > limits.header_bytes
-            or start + len(b"1.1\r\n") - pos > limits.request_line
-            or lines > limits.header_count
+            end - pos > self._header_bytes
+            or start + len(b"1.1\r\n") - pos > self._request_line
+            or lines > self._header_count
         ):
             self._check_lines(data, pos, end)
         method = data[pos:method_end]

@@ -1,6 +1,7 @@
 # Types of response.py.
 cimport cython
 from asgiws.http cimport scan
+from asgiws.http.date cimport DateCache
 
 cdef int _CONTENT_LENGTH
 cdef int _TRANSFER_ENCODING
@@ -15,7 +16,7 @@ cdef list _join(bytes before, bytes data, bytes after)
 
 cdef class ResponseDefaults:
     cdef bytes _block
-    cdef object _date
+    cdef DateCache _date
     cdef bytes _dated
     cdef bytes _dated_block
     cdef list _pairs

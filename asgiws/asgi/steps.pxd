@@ -1,0 +1,24 @@
+# The compiled twin of steps.py, inlined into the modules that cimport it. Same function, same meaning.
+from cpython.object cimport PyObject
+from cpython.ref cimport Py_DECREF
+
+cdef extern from "Python.h":
+    ctypedef enum PySendResult:
+        PYGEN_ERROR
+        PYGEN_NEXT
+    PySendResult PyIter_Send(object coroutine, object value, PyObject** result) except? PYGEN_ERROR
+    int PyContext_Enter(object context) except -1
+    int PyContext_Exit(object context) except -1
+
+
+cdef inline tuple first(object context, object coroutine):
+    cdef PyObject* result = NULL
+    cdef PySendResult kind
+    PyContext_Enter(context)
+    try:
+        kind = PyIter_Send(coroutine, None, &result)
+    finally:
+        PyContext_Exit(context)
+    value = <object> result
+    Py_DECREF(value)  # the call gave us a reference, and the line above took another
+    return kind == PYGEN_NEXT, value
