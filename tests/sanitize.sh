@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# Runs the tests of the compiled modules under the address and the undefined-behaviour sanitizer.
+#
+#   tests/sanitize.sh [pytest's arguments]
+#
+# Rules of this file:
+# - The modules are built in a copy, with the interpreter of .venv (or of $PYTHON) and the packages there, so
+#   that the checkout's own build stays as it is.
+# - Every allocation of Python goes to malloc, so that the sanitizer sees where each object ends.
+# - The first finding ends the run. Leaks are not looked for: CPython keeps memory until its end.
+# - It ends after LIMIT seconds at the latest, as a failure.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+python=$(realpath --no-symlinks "${PYTHON:-.venv/bin/python}")
+limit=${LIMIT:-600}
+# What starts processes or builds, or is not compiled: its time is better spent on what is.
+chosen=(tests/unit/asgi tests/unit/http tests/unit/websocket tests/unit/server/test_stream.py
+  tests/unit/server/test_connection.py tests/conformance/test_rfc6455.py tests/conformance/test_properties.py)
+
+copy=$(mktemp -d)
+trap 'rm -rf "$copy"' EXIT
+cp -r asgiws tests conformance docs pyproject.toml README.md LICENSE "$copy"
+find "$copy" \( -name '*.so' -o -name __pycache__ \) -prune -exec rm -rf {} +
+cd "$copy"
+
+flags="-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -g -O1"
+ASGIWS_EXTENSIONS=require CFLAGS="$flags" LDFLAGS="$flags" \
+  "$python" -c 'import setuptools; setuptools.setup()' -q build_ext --inplace --parallel "$(nproc)"
+
+compiler=${CC:-cc}
+export LD_PRELOAD="$($compiler -print-file-name=libasan.so) $($compiler -print-file-name=libubsan.so)"
+# Reports go to files, for pytest has the error stream.
+export ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1:log_path="$copy/report"
+export UBSAN_OPTIONS=print_stacktrace=1:log_path="$copy/report" PYTHONMALLOC=malloc ASGIWS_EXTENSIONS=require
+"$python" - <<'PYTHON'
+import asgiws.websocket.frames as frames
+import os
+
+assert frames.__file__.startswith(os.getcwd() + os.sep), frames.__file__
+assert b"__asan_init" in open(frames.__file__, "rb").read(), "built without the sanitizer"
+PYTHON
+code=0
+timeout "$limit" "$python" -m pytest -q -p no:cacheprovider --timeout 300 "${chosen[@]}" "$@" || code=$?
+unset LD_PRELOAD
+if compgen -G "$copy/report*" >/dev/null; then
+  cat "$copy"/report*
+  exit 1
+fi
+exit "$code"
