@@ -39,6 +39,7 @@ COMPILED_MODULES = (
     "asgiws.asgi.http",
     "asgiws.websocket.fanout",
     "asgiws.http.date",
+    "asgiws.websocket.handshake",
 )
 MODES = ("auto", "require", "no")
 

@@ -6,6 +6,11 @@ from asgiws.http.connection cimport HTTPConnection
 from asgiws.websocket.connection cimport WebSocketConnection
 
 cdef bytearray _NOTHING
+cdef int _SEND_CLOSE
+cdef int _START_DEADLINE
+cdef int _END_TCP
+cdef int _ABORT_TCP
+cdef int _DISCONNECT
 cdef int CLOSING
 cdef int CONNECTING
 cdef int OPEN
@@ -60,6 +65,7 @@ cdef class WebSocketSession(Driver):
     cdef object _deliver(self, bint now)
     cdef object _pause_reading(self)
     cdef object _go_on(self)
+    cdef object _act(self, int effect, object code=*, object reason=*)
     cdef object _wait_in_line(self, Waiter waiter)
     cdef Waiter _next_waiter(self)
     cdef object _wake_next_soon(self)

@@ -52,6 +52,13 @@ TURN_EVENTS = 64
 #: Octets that a client may send behind its handshake before the application has accepted.
 HELD_BACK = 65536
 
+# Effects as plain numbers.
+_SEND_CLOSE = int(Effect.SEND_CLOSE)
+_START_DEADLINE = int(Effect.START_DEADLINE)
+_END_TCP = int(Effect.END_TCP)
+_ABORT_TCP = int(Effect.ABORT_TCP)
+_DISCONNECT = int(Effect.DISCONNECT)
+
 SHUTDOWN_REASON = "service restart"
 
 _SERVERS_OWN = (b"upgrade", b"connection", b"content-length", b"transfer-encoding")
@@ -368,21 +375,21 @@ class WebSocketSession(Driver):
         self._log_handshake(status)
         self._act(self._ws.apply(Trigger.CLOSE))
 
-    def _act(self, effect: Effect, code: int = 0, reason: str = "") -> None:
+    def _act(self, effect: int, code: int = 0, reason: str = "") -> None:
         """Carry out what a transition asks for; `code` and `reason` are those of the close frame to send."""
         outlet = self._outlet
-        if Effect.SEND_CLOSE in effect:
+        if effect & _SEND_CLOSE:
             outlet.write(self._ws.close_frame(code, reason))
-        if Effect.START_DEADLINE in effect:
+        if effect & _START_DEADLINE:
             self._close_at = self._loop.time() + self._runtime.config.ws_close_timeout
             outlet.check_at(self._close_at)
             self._go_on()
-        if Effect.END_TCP in effect:
+        if effect & _END_TCP:
             # What a client sends behind its close frame must not reset the connection: it would lose ours.
             outlet.close()
-        if Effect.ABORT_TCP in effect:
+        if effect & _ABORT_TCP:
             outlet.abort()
-        if Effect.DISCONNECT in effect:
+        if effect & _DISCONNECT:
             ws = self._ws
             if self._opened:
                 self._log_end()

@@ -15,13 +15,21 @@ import httptools
 from asgiws.http.head import Headers
 from asgiws.http.parser import HeadParser, ParserRefused
 
-
 #: Field names that nearly every request has: connections that stay open share one object of each.
 _NAMES = {
     name: name
     for name in (
         *(b"accept", b"accept-encoding", b"accept-language", b"authorization", b"cache-control"),
-        *(b"connection", b"cookie", b"host", b"origin", b"pragma", b"referer", b"upgrade", b"user-agent"),
+        *(
+            b"connection",
+            b"cookie",
+            b"host",
+            b"origin",
+            b"pragma",
+            b"referer",
+            b"upgrade",
+            b"user-agent",
+        ),
         *(b"sec-websocket-extensions", b"sec-websocket-key", b"sec-websocket-protocol"),
         *(b"sec-websocket-version", b"x-forwarded-for", b"x-forwarded-proto", b"x-real-ip"),
     )

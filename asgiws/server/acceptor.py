@@ -24,9 +24,7 @@ from ssl import SSLContext
 from typing import Any
 
 from asgiws.asgi.runtime import peer_name
-
-if sys.platform != "win32":
-    import resource  # now, for there is no importing once descriptors have run out
+from asgiws.server import descriptors
 
 logger = logging.getLogger("asgiws.error")
 
@@ -115,7 +113,7 @@ class Acceptor:
             logger.error(
                 "Out of file descriptors: nobody is accepted until some are free; the limit is %d "
                 "(ulimit -n)",
-                descriptor_limit(),
+                descriptors.limit(),
             )
         else:
             logger.error("Nobody is accepted for now: %s", error.strerror or error)
@@ -180,16 +178,22 @@ def _loop_is_better(loop: asyncio.AbstractEventLoop, context: SSLContext | None)
 def _warning(loop: asyncio.AbstractEventLoop, sock: socket.socket, make: Make) -> Make:
     """`make` for a loop that accepts by itself, with a warning before descriptors run out."""
     quiet_until = 0.0
+    unchecked = 0
 
     def warn_and_make() -> asyncio.BaseProtocol:
-        nonlocal quiet_until
+        nonlocal quiet_until, unchecked
+        if unchecked > 0:
+            unchecked -= 1
+            return make()
         try:
             # The number is the lowest that is free.
             number = os.dup(sock.fileno())
             os.close(number)
         except OSError:
             number = sys.maxsize
-        limit = descriptor_limit()
+        limit = descriptors.limit()
+        # Each connection takes one, and what else the process opens meanwhile is in the other half.
+        unchecked = (limit - LAST - number) // 2
         if number >= limit - LAST and loop.time() >= quiet_until:
             quiet_until = loop.time() + WARNED
             logger.error(
@@ -200,11 +204,3 @@ def _warning(loop: asyncio.AbstractEventLoop, sock: socket.socket, make: Make) -
         return make()
 
     return warn_and_make
-
-
-def descriptor_limit() -> int:
-    """How many file descriptors the process may have; `sys.maxsize` where there is no limit."""
-    if sys.platform == "win32":
-        return sys.maxsize
-    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    return sys.maxsize if limit == resource.RLIM_INFINITY else limit

@@ -29,7 +29,7 @@ from asgiws.asgi.lifespan import Lifespan
 from asgiws.asgi.runtime import Runtime, compression
 from asgiws.asgi.types import ASGIApp
 from asgiws.config import Config, StartError, load
-from asgiws.server import loops, sockets, tls
+from asgiws.server import descriptors, loops, sockets, tls
 from asgiws.server.acceptor import GRACE, Acceptor, accept
 from asgiws.server.connection import Connection
 from asgiws.server.registry import Registry
@@ -311,6 +311,7 @@ def run_server(server: Server) -> int:
 
     What keeps it from starting goes to stderr, in one line.
     """
+    descriptors.raise_limit()
     try:
         loops.run(server.serve_process, server.config.loop)
     except importer.AppRaised as error:

@@ -4,6 +4,8 @@ from asgiws.websocket cimport frames, octets
 from asgiws.websocket.fanout cimport FanOut
 from asgiws.websocket.messages cimport MessageReader
 
+cdef Py_ssize_t _ROW
+cdef list _TRANSITIONS
 cdef int BINARY
 cdef int FIN
 cdef int RSV1
@@ -19,6 +21,8 @@ cdef class WebSocketConnection:
     cdef FanOut _fanout
     cdef MessageReader _reader
 
+    @cython.locals(transition=tuple)
+    cpdef object apply(self, object trigger, object code=*, object reason=*)
     cpdef object feed(self, bytearray data, Py_ssize_t start, Py_ssize_t end)
     cpdef Py_ssize_t unread(self) except -1
     cpdef bint control_follows(self) except -1

@@ -25,6 +25,17 @@ CONNECTING = 0
 OPEN = 1
 CLOSING = 2
 
+#: The table of `states.py`, quick to look up: target, whether the application is told, effect; None for no such
+#: transition. Members of an Enum are slow keys.
+_ROW = len(Trigger)
+_TRANSITIONS: list[tuple[int, bool, Effect] | None] = [None] * (len(State) * _ROW)
+for (_state, _trigger), _transition in TRANSITIONS.items():
+    _TRANSITIONS[_state * _ROW + _trigger.number] = (
+        int(_transition.target),
+        Effect.DISCONNECT in _transition.effect,
+        _transition.effect,
+    )
+
 
 class WebSocketConnection:
     """The server's end of one WebSocket.
@@ -54,17 +65,18 @@ class WebSocketConnection:
         `code` and `reason` are told to the application if this ends the connection. Raises ValueError when
         the state has no such transition.
         """
-        transition = TRANSITIONS.get((State(self.state), trigger))
+        transition = _TRANSITIONS[self.state * _ROW + trigger.number]
         if transition is None:
             raise ValueError(f"'{trigger.value}' is not possible in state {State(self.state).name}")
-        self.state = int(transition.target)
-        if Effect.DISCONNECT in transition.effect:
+        target, told, effect = transition
+        self.state = target
+        if told:
             self.close_code = code
             self.close_reason = reason
             self._end_reading()
             if self._deflate is not None:
                 self._deflate.release()
-        return transition.effect
+        return effect
 
     def open(self, max_size: int, deflate: Deflate | None) -> None:
         """Say what was agreed in the handshake, before the first octet is fed."""

@@ -27,6 +27,11 @@ FINAL = (State.REFUSED, State.FAILED, State.CLOSED)
 
 
 class Trigger(enum.Enum):
+    number: int
+
+    def __init__(self, what: str) -> None:
+        self.number = len(type(self).__members__)
+
     ACCEPT = "app accepts"
     CLOSE = "app or server closes"
     CLOSE_FRAME = "close frame in"
@@ -35,7 +40,7 @@ class Trigger(enum.Enum):
     DEADLINE = "close deadline"
 
 
-class Effect(enum.Flag):
+class Effect(enum.IntFlag):
     NOTHING = 0
     SEND_RESPONSE = enum.auto()  # the 101, or the refusal
     SEND_CLOSE = enum.auto()  # a close frame, or the echo of the client's

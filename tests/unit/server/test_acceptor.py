@@ -14,7 +14,8 @@ import pytest
 import trustme
 
 from asgiws.server import acceptor as acceptor_module
-from asgiws.server.acceptor import Acceptor, accept, descriptor_limit
+from asgiws.server.acceptor import Acceptor, accept
+from asgiws.server.descriptors import limit
 from tests.unit.asgi.loops import on_each_loop
 
 
@@ -230,7 +231,7 @@ class Refusing(socket.socket):
         (
             errno.EMFILE,
             "Out of file descriptors: nobody is accepted until some are free; the limit is "
-            f"{descriptor_limit()} (ulimit -n)",
+            f"{limit()} (ulimit -n)",
         ),
     ],
 )
