@@ -42,7 +42,11 @@ def block(summary: Summary, expected: dict[str, Expected]) -> str:
     lines += [
         f"- {server.name}: {'; '.join(tables.shortcomings(server)) or 'none'}" for server in servers
     ]
-    lines += ["", "What was started:", ""]
+    lines += [
+        "",
+        "What was started; in brackets what its `--version` says, which knows the defaults alone:",
+        "",
+    ]
     for server in servers:
         version = f" ({server.version})" if server.version else ""
         lines.append(f"- {server.name}{version}: `{server.command}`")
