@@ -72,3 +72,7 @@ cdef class WebSocketSession(Driver):
     @cython.locals(queue=list, head=Py_ssize_t)
     cdef object _take(self)
     cdef object _took(self, object event)
+    @cython.locals(chunks=list)
+    cdef object _send(self, object message)
+    @cython.locals(plain=dict)
+    cdef list _frames(self, object message)

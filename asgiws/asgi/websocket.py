@@ -549,6 +549,15 @@ class WebSocketSession(Driver):
         Raises ClientDisconnected when the client has gone, ApplicationError for a message that is malformed
         or not allowed now.
         """
+        self._send(message)
+        if self._outlet.write_paused:
+            await self._outlet.drain()
+            if self._ws.state in FINAL and message["type"] == "websocket.send":
+                self._send_late("websocket.send", message)  # it was lost meanwhile
+
+    # Not part of send(): a coroutine's own frame is the slower place for it.
+
+    def _send(self, message: Message) -> None:
         try:
             kind = message["type"]
         except (KeyError, TypeError):
@@ -556,21 +565,7 @@ class WebSocketSession(Driver):
                 f"send() needs a dict with a 'type', not {message!r:.80}"
             ) from None
         if kind == "websocket.send" and self._ws.state == OPEN:
-            text = message.get("text")
-            data = message.get("bytes")
-            try:
-                if data is None and text is not None:
-                    chunks = self._ws.text(text if type(text) is str else _text(text))
-                elif text is None and data is not None:
-                    chunks = self._ws.binary(_octets(data))
-                else:
-                    raise ApplicationError(
-                        "websocket.send needs one of 'text' and 'bytes', and not both"
-                    )
-            except (AttributeError, TypeError, ValueError) as error:
-                raise ApplicationError(
-                    f"websocket.send with a malformed payload: {error}"
-                ) from None
+            chunks = self._frames(message)
             if len(chunks) == 1:
                 self._outlet.write(chunks[0])
             else:
@@ -579,10 +574,24 @@ class WebSocketSession(Driver):
             self._send_answer(kind, message)
         else:
             self._send_late(kind, message)
-        if self._outlet.write_paused:
-            await self._outlet.drain()
-            if kind == "websocket.send" and self._ws.state in FINAL:
-                self._send_late(kind, message)  # it was lost meanwhile
+
+    def _frames(self, message: Message) -> list[bytes]:
+        """What to write for a `websocket.send`."""
+        if type(message) is dict:
+            plain: dict[str, Any] = message
+            text = plain.get("text")
+            data = plain.get("bytes")
+        else:
+            text = message.get("text")
+            data = message.get("bytes")
+        try:
+            if data is None and text is not None:
+                return self._ws.text(text if type(text) is str else _text(text))
+            if text is None and data is not None:
+                return self._ws.binary(_octets(data))
+        except (AttributeError, TypeError, ValueError) as error:
+            raise ApplicationError(f"websocket.send with a malformed payload: {error}") from None
+        raise ApplicationError("websocket.send needs one of 'text' and 'bytes', and not both")
 
     def _send_late(self, kind: str, message: Message) -> None:
         """What the application sends in an open connection beside messages, or when it is over."""

@@ -99,7 +99,7 @@ class Stream(Outlet):
         #: Whether the transport was given something that it may not have sent yet.
         self._via_transport = False
         self._corked = False
-        #: What the read in progress has gathered. One list for the worker: no two reads are in progress at once.
+        #: What the read in progress has gathered; one list for the worker, as one read is in progress at once.
         self._out: list[bytes] = runtime.gathered
         self._gathered = 0
         self._proceeding = False
