@@ -6,6 +6,7 @@ from asgiws.http.connection cimport HTTPConnection
 from asgiws.http.head cimport RequestHead
 from asgiws.websocket cimport octets
 
+cdef Py_ssize_t _HIGH_WATER
 cdef int _NEW
 cdef int _IDLE
 cdef int _HEAD

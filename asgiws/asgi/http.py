@@ -75,6 +75,9 @@ HIGH_WATER = 64 * 1024
 #: Pipelined requests of one connection that are begun before other connections have their turn.
 TURN_REQUESTS = 32
 
+# As the compiled module compares with it.
+_HIGH_WATER = HIGH_WATER
+
 #: How long the connection has been waiting, and for what.
 _NEW, _IDLE, _HEAD, _BUSY = range(4)
 
@@ -240,7 +243,7 @@ class HTTPDriver(Driver):
         """Act on the next event; false when the pump is to stop."""
         cycle = self._cycle
         if cycle is not None:
-            if cycle.queued >= HIGH_WATER:
+            if cycle.queued >= _HIGH_WATER:
                 if self._uncalled:
                     self._call(cycle)
                     return True
@@ -344,7 +347,7 @@ class HTTPDriver(Driver):
 
     def _pause_if_flooded(self) -> None:
         """Read on, to notice when the peer goes, unless it sends far ahead of what is served."""
-        if self.http.buffered() >= HIGH_WATER:
+        if self.http.buffered() >= _HIGH_WATER:
             self._pause_reading()
         else:
             self._resume_reading()

@@ -3,8 +3,10 @@ cimport cython
 from asgiws.asgi.outlet cimport Driver, Outlet
 from asgiws.asgi.wakeup cimport Waiter
 from asgiws.http.connection cimport HTTPConnection
+from asgiws.websocket cimport octets
 from asgiws.websocket.connection cimport WebSocketConnection
 
+cdef Py_ssize_t COMPACT
 cdef bytearray _NOTHING
 cdef int _SEND_CLOSE
 cdef int _START_DEADLINE

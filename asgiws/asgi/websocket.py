@@ -29,7 +29,7 @@ from asgiws.asgi.runtime import Runtime, access_logger, logger, peer_name
 from asgiws.asgi.types import Message, Scope
 from asgiws.asgi.wakeup import Waiter
 from asgiws.http.connection import HTTPConnection
-from asgiws.websocket import close
+from asgiws.websocket import close, octets
 from asgiws.websocket.connection import CLOSING, CONNECTING, OPEN, WebSocketConnection
 from asgiws.websocket.deflate import Deflate
 from asgiws.websocket.events import Close, Ping, Pong
@@ -222,7 +222,7 @@ class WebSocketSession(Driver):
                 # After our close frame "data frame in" is dropped; and nobody reads once the app has ended.
                 if ws.state == OPEN and not self._app_ended:
                     queue.append(event)  # type: ignore[arg-type]
-                    self._queued += event.__sizeof__()
+                    self._queued += octets.memory(event)  # type: ignore[arg-type]
             elif kind is Ping:
                 self._answer_ping(event.payload)  # type: ignore[union-attr]
             elif kind is Pong:
@@ -528,7 +528,7 @@ class WebSocketSession(Driver):
 
     def _took(self, event: Any) -> None:
         self._owes_turn = True
-        self._queued -= event.__sizeof__()
+        self._queued -= octets.memory(event)
         if self._reading_paused and self._queued <= self._low:
             self._go_on()
         if self._waiter is not None and self._queue:

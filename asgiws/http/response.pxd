@@ -3,6 +3,7 @@ cimport cython
 from asgiws.http cimport scan
 from asgiws.http.date cimport DateCache
 
+cdef Py_ssize_t _COALESCE
 cdef int _CONTENT_LENGTH
 cdef int _TRANSFER_ENCODING
 cdef int _CONNECTION

@@ -24,6 +24,7 @@ from asgiws.http.head import Headers, list_members
 
 #: From this size on, a body is handed on beside its head instead of being copied behind it.
 COALESCE = 16 * 1024
+_COALESCE = COALESCE  # as the compiled module compares with it
 
 HeaderPairs = Iterable[Iterable[bytes]]
 
@@ -382,7 +383,7 @@ def check_trailers(pairs: Headers) -> None:
 
 def _join(before: bytes, data: bytes, after: bytes) -> list[bytes]:
     """The pieces of a write: one when `data` is small, else `data` uncopied between its frame."""
-    if len(data) < COALESCE:
+    if len(data) < _COALESCE:
         joined = before + data + after
         return [joined] if joined else []
     pieces = [before, data, after]

@@ -4,6 +4,8 @@ from asgiws.websocket cimport frames, octets
 from asgiws.websocket.fanout cimport FanOut
 from asgiws.websocket.messages cimport MessageReader
 
+cdef Py_ssize_t _LARGE
+cdef Py_ssize_t _LIMIT
 cdef Py_ssize_t _ROW
 cdef list _TRANSITIONS
 cdef int BINARY

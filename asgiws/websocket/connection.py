@@ -21,6 +21,10 @@ from asgiws.websocket.states import TRANSITIONS, Effect, State, Trigger
 #: From this size on a payload is not joined to its header: the copy would cost more than a second buffer.
 LARGE = 16384
 
+#: The same, and the fan-out's limit, as the compiled module compares with them.
+_LARGE = LARGE
+_LIMIT = LIMIT
+
 CONNECTING = 0
 OPEN = 1
 CLOSING = 2
@@ -139,11 +143,11 @@ class WebSocketConnection:
     def _message(self, opcode: int, message: str | bytes, payload: bytes) -> list[bytes]:
         deflate = self._deflate
         if deflate is not None and len(payload) >= deflate.min_size:
-            if len(payload) <= LIMIT:
+            if len(payload) <= _LIMIT:
                 self._fanout.begin(message, None)
             return _frames(FIN | RSV1 | opcode, deflate.compress(payload))
         chunks = _frames(FIN | opcode, payload)
-        if len(payload) <= LIMIT:
+        if len(payload) <= _LIMIT:
             self._fanout.begin(message, chunks)
         return chunks
 
@@ -192,6 +196,6 @@ def _payload(message: str | bytes) -> bytes:
 
 def _frames(first: int, payload: bytes) -> list[bytes]:
     """One frame, in pieces to be written one behind the other."""
-    if len(payload) < LARGE:
+    if len(payload) < _LARGE:
         return [octets.frame(first, payload)]
     return [octets.header(first, len(payload)), payload]

@@ -120,3 +120,18 @@ cdef inline bytes frame(int first, bytes payload):
     memcpy(p, header, start)
     memcpy(p + start, PyBytes_AS_STRING(payload), size)
     return out
+
+
+cdef extern from "Python.h":
+    Py_ssize_t PyUnicode_GET_LENGTH(object text)
+    int PyUnicode_KIND(object text)
+    bint PyUnicode_IS_ASCII(object text)
+
+
+cdef inline Py_ssize_t memory(object message) except -1:
+    # As __sizeof__ has it, give or take what a version of CPython changes in the head of a str.
+    if type(message) is bytes:
+        return 33 + PyBytes_GET_SIZE(<bytes> message)
+    if PyUnicode_IS_ASCII(message):
+        return 49 + PyUnicode_GET_LENGTH(message)
+    return 72 + (PyUnicode_GET_LENGTH(message) + 1) * PyUnicode_KIND(message)

@@ -80,3 +80,8 @@ def header(first: int, size: int) -> bytes:
 def frame(first: int, payload: bytes) -> bytes:
     """A header and its payload in one piece."""
     return header(first, len(payload)) + payload
+
+
+def memory(message: str | bytes) -> int:
+    """How many octets of memory a message takes."""
+    return message.__sizeof__()
