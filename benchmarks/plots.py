@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib.util
 import math
+import statistics
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,9 @@ _OWN_COLOURS = ("#c1272d", "#e8743b", "#f2a65a")
 _PEER_COLOURS = ("#2f5d8a", "#5b8db8", "#93b7d6", "#6a8f5f", "#8d7aa6", "#b09a5b", "#7a7a7a")
 _FLOOR_COLOUR = "#bbbbbb"
 _COLUMNS = 4
+
+#: A bar is no longer than this many times the median of its scenario, or one hides all the others.
+_CUT = 4
 
 
 class PlotError(Exception):
@@ -120,14 +124,16 @@ def _bars(results: Results, metric: str, label: str, ranked_by: str) -> Any:
     for scenario, place in zip(scenarios, places, strict=True):
         found = [(name, results.median(scenario, name, metric)) for name in results.servers]
         known = [(name, value) for name, value in reversed(found) if value]
+        limit = _CUT * statistics.median([value for _, value in known] or [0.0])
         names = [name for name, _ in known]
-        bars = place.barh(names, [value for _, value in known], color=[colours[n] for n in names])
-        place.bar_label(bars, fmt=_short, padding=2, fontsize=7)
+        lengths = [min(value, limit) for _, value in known]
+        bars = place.barh(names, lengths, color=[colours[name] for name in names])
+        place.bar_label(bars, [_short(value) for _, value in known], padding=2, fontsize=7)
         place.set_title(scenario, fontsize=9, loc="left")
         place.margins(x=0.18)
         place.set_xticks([])
         place.spines[["top", "right", "bottom"]].set_visible(False)
-    figure.supxlabel(label)
+    figure.supxlabel(f"{label}; a bar is cut at {_CUT} times the median")
     return figure
 
 
@@ -147,6 +153,7 @@ def _latency(results: Results) -> Any:
                 place.plot([low, high], [name, name], color=colours[name], lw=4)
                 place.plot([low], [name], "o", color=colours[name], ms=5)
         place.set_xscale("log")
+        place.xaxis.set_minor_formatter("")
         place.set_title(scenario, fontsize=9, loc="left")
         place.grid(axis="x", which="both", lw=0.3)
         place.tick_params(axis="x", which="both", labelsize=6)
