@@ -341,7 +341,8 @@ class Stream(Outlet):
                     await self._writable(pair.socket)
                     continue
                 except ConnectionError:
-                    break  # the peer has gone; the transport is about to learn of it
+                    self.abort()  # the peer has gone; who asks now is to know it before the transport does
+                    break
                 if sent == 0:
                     break  # the file has become shorter
                 position += sent

@@ -505,6 +505,7 @@ async def test_a_file_for_a_peer_that_goes(tmp_path: Path) -> None:
         await pair.read(100_000)
         pair.peer.close()
         assert await sending < 20_000_000
+        assert pair.stream.is_closing()
     await pair.close()
 
 
