@@ -70,6 +70,9 @@ class Started:
             raise error
         yielded = self._yielded
         self._yielded = None
+        if getattr(yielded, "_asyncio_future_blocking", None) is False:
+            # Another task that waits for the same future has been stepped meanwhile, and took the mark off.
+            yielded._asyncio_future_blocking = True
         return yielded
 
     def __iter__(self) -> Started:
@@ -84,7 +87,11 @@ class Started:
         """Cancelled: as a task that is told so while it waits, or when it has ended."""
         if self._state == _WAITS:
             waited_for = self._yielded
-            if waited_for is not None and waited_for.cancel():
+            if (
+                getattr(waited_for, "_asyncio_future_blocking", None) is not None
+                # With the message, by which anyio's scopes know their own cancellation.
+                and waited_for.cancel(*error.args)
+            ):
                 return self.__next__()
         elif self._state == _ENDED:
             return self.__next__()
