@@ -3,6 +3,7 @@ cimport cython
 from asgiws.asgi cimport steps
 
 cdef int _WAITS
+cdef int _YIELDED
 cdef int _ENDED
 cdef int _RUNS
 

@@ -24,8 +24,9 @@ from asgiws.asgi import steps
 #: The name of each task: one that asyncio makes for itself would cost more than it tells.
 NAME = "asgiws"
 
-# What a Started coroutine will give to its task: the first thing that it waits for, its end, or whatever comes.
-_WAITS, _ENDED, _RUNS = range(3)
+# What a Started coroutine will give to its task: the future that it waits for, what else it yielded (None, for the
+# next turn), its end, or whatever comes.
+_WAITS, _YIELDED, _ENDED, _RUNS = range(4)
 
 
 class Started:
@@ -46,7 +47,12 @@ class Started:
         asyncio._enter_task(loop, task)
         try:
             waits, self._yielded = steps.first(context, self._coroutine)
-            self._state = _WAITS if waits else _ENDED
+            self._state = _YIELDED if waits else _ENDED
+            if waits and getattr(self._yielded, "_asyncio_future_blocking", None):
+                # The mark is between a future and the task that takes it at once. Until ours does, others may
+                # begin to wait for the same future.
+                self._yielded._asyncio_future_blocking = False
+                self._state = _WAITS
         except BaseException as error:
             self._error = error
             self._state = _ENDED
@@ -70,8 +76,7 @@ class Started:
             raise error
         yielded = self._yielded
         self._yielded = None
-        if getattr(yielded, "_asyncio_future_blocking", None) is False:
-            # Another task that waits for the same future has been stepped meanwhile, and took the mark off.
+        if state == _WAITS:
             yielded._asyncio_future_blocking = True
         return yielded
 
@@ -86,12 +91,8 @@ class Started:
     def throw(self, error: BaseException) -> Any:
         """Cancelled: as a task that is told so while it waits, or when it has ended."""
         if self._state == _WAITS:
-            waited_for = self._yielded
-            if (
-                getattr(waited_for, "_asyncio_future_blocking", None) is not None
-                # With the message, by which anyio's scopes know their own cancellation.
-                and waited_for.cancel(*error.args)
-            ):
+            # With the message, by which anyio's scopes know their own cancellation.
+            if self._yielded.cancel(*error.args):
                 return self.__next__()
         elif self._state == _ENDED:
             return self.__next__()

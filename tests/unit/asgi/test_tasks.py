@@ -482,8 +482,8 @@ async def cancels_itself(log: Log) -> None:
     task.cancel("myself")
     try:
         await asyncio.Event().wait()
-    except asyncio.CancelledError as error:
-        log.append(error.args)
+    except asyncio.CancelledError:
+        log.append("cancelled by myself")
         raise
 
 
