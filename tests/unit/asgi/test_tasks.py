@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from asgiws.asgi import tasks
@@ -346,11 +347,10 @@ async def waits_too_long(log: Log) -> None:
 
 async def times_out(log: Log) -> None:
     for delay in (0.001, 0, -1):
-        try:
+        with pytest.raises(TimeoutError):
             async with asyncio.timeout(delay):
                 await asyncio.Event().wait()
-        except TimeoutError:
-            log.append("too late")
+        log.append("too late")
 
 
 async def times_out_at_once(log: Log) -> None:
@@ -373,7 +373,7 @@ async def has_a_task_group(log: Log) -> None:
 
 async def has_an_anyio_task_group(log: Log) -> None:
     async def child(number: int) -> None:
-        await anyio.sleep(0)
+        await anyio.lowlevel.checkpoint()
         log.append(number)
 
     async with anyio.create_task_group() as group:
@@ -404,7 +404,7 @@ async def moves_on(log: Log) -> None:
         await anyio.sleep_forever()
     log.append(scope.cancel_called)
     with anyio.move_on_after(30) as scope:
-        await anyio.sleep(0)
+        await anyio.lowlevel.checkpoint()
     log.append(scope.cancel_called)
 
 
@@ -413,7 +413,7 @@ async def moves_on_at_once(log: Log) -> None:
         await anyio.sleep_forever()
     log.append(scope.cancel_called)
     with anyio.CancelScope(shield=True):
-        await anyio.sleep(0)
+        await anyio.lowlevel.checkpoint()
 
 
 async def has_a_child(log: Log) -> None:
@@ -621,7 +621,7 @@ async def test_a_cancel_scope_of_the_first_step_is_cancelled_behind_it() -> None
             scopes.append(scope)
             await anyio.sleep_forever()
         log.append("out of the scope")
-        await anyio.sleep(0)
+        await anyio.lowlevel.checkpoint()
 
     task = await begin(application(), lambda task: scopes[0].cancel())
     assert await end(task) == "returned"
