@@ -24,8 +24,8 @@ from asgiws.asgi import steps
 #: The name of each task: one that asyncio makes for itself would cost more than it tells.
 NAME = "asgiws"
 
-# What a Started coroutine will give to its task: the future that it waits for, what else it yielded (None, for the
-# next turn), its end, or whatever comes.
+# What a Started coroutine will give to its task: the future that it waits for, what else it yielded (None, for
+# the next turn), its end, or whatever comes.
 _WAITS, _YIELDED, _ENDED, _RUNS = range(4)
 
 

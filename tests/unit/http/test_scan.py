@@ -58,7 +58,9 @@ def read(data: bytes, limits: Limits = LIMITS) -> Answer:
 
 def agree(data: bytes) -> None:
     if data.startswith(b"\r\n"):
-        data = b"x" + data  # empty lines in front of a head are skipped, and are none of the grammar's
+        data = (
+            b"x" + data
+        )  # empty lines in front of a head are skipped, and are none of the grammar's
     data = (data + b"\r\n\r\n").partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
     assert read(data) == expected(data)
     match = grammar.request_head.fullmatch(data)
@@ -140,9 +142,7 @@ def test_pieces_of_heads(data: bytes) -> None:
     st.lists(st.sampled_from([b"Host: a", b"X:", b"Y:\t\xfe"]) | st.binary(max_size=4), max_size=5),
     st.lists(st.tuples(st.integers(0, 99), st.integers(0, 2), st.binary(max_size=2)), max_size=2),
 )
-def test_nearly_right_heads(
-    lines: list[bytes], changes: list[tuple[int, int, bytes]]
-) -> None:
+def test_nearly_right_heads(lines: list[bytes], changes: list[tuple[int, int, bytes]]) -> None:
     data = b"\r\n".join([b"GET /path HTTP/1.1", *lines, b"", b""])
     for place, size, octets in changes:
         place %= len(data)
@@ -203,9 +203,7 @@ VALUES = st.sampled_from([b"", b"a", b" \t", b"\xff" * 3, b"a\r\nb: c", b"\x00",
 
 @settings(max_examples=300)
 @given(
-    st.lists(
-        st.tuples(TOKENS | st.binary(max_size=3), VALUES | st.binary(max_size=3)), max_size=5
-    )
+    st.lists(st.tuples(TOKENS | st.binary(max_size=3), VALUES | st.binary(max_size=3)), max_size=5)
 )
 def test_arbitrary_fields(pairs: list[tuple[bytes, bytes]]) -> None:
     agree_on(pairs)
