@@ -33,6 +33,7 @@ cdef class HTTPDriver(Driver):
     cdef object _client
     cdef HTTPCycle _cycle
     cdef double _deadline
+    cdef bint _eof
     cdef RequestHead _head
     cdef int _phase
     cdef bint _pumping

@@ -129,6 +129,7 @@ class HTTPDriver(Driver):
         "_client",
         "_cycle",
         "_deadline",
+        "_eof",
         "_head",
         "_phase",
         "_pumping",
@@ -151,6 +152,8 @@ class HTTPDriver(Driver):
         self.http = HTTPConnection(self._shared.parser, self._shared.defaults, DEFAULT_LIMITS)
         self._upgrade = upgrade
         self._cycle: HTTPCycle | None = None
+        #: The peer sends no more.
+        self._eof = False
         #: The application was not called yet for the cycle.
         self._uncalled = False
         self._head: RequestHead | None = None
@@ -180,6 +183,7 @@ class HTTPDriver(Driver):
         self._pump(True)
 
     def receive_eof(self) -> None:
+        self._eof = True
         self.http.receive_eof()
         self.proceed()
         cycle = self._cycle
@@ -311,7 +315,7 @@ class HTTPDriver(Driver):
                 self.outlet.hand_over(session, self.http.take_tail())
                 return False
             return True
-        self._cycle = HTTPCycle(self, head)
+        self._cycle = HTTPCycle(self, head, self._eof)
         self._uncalled = True
         return True
 
@@ -476,7 +480,7 @@ class HTTPCycle:
         "queued",
     )
 
-    def __init__(self, driver: HTTPDriver, head: RequestHead) -> None:
+    def __init__(self, driver: HTTPDriver, head: RequestHead, eof: bool) -> None:
         self._driver = driver
         self._outlet = driver.outlet
         self._head = head
@@ -490,7 +494,7 @@ class HTTPCycle:
         #: The application's trailers, until there are no more to come.
         self._trailers_out: Headers | None = None
         #: The peer sends no more.
-        self._disconnected = False
+        self._disconnected = eof
         self._stage = _START
         self._waiters: list[Waiter] | None = None
 

@@ -147,7 +147,7 @@ class WebSocketSession(Driver):
         self._deliver(True)
 
     def proceed(self) -> None:
-        if self._rest is None or self._ws.state == CONNECTING or self._is_full():
+        if self._rest is None or self._ws.state == CONNECTING:
             return
         if not self._pump(TURN_EVENTS):
             self._finish_rest()
@@ -270,7 +270,7 @@ class WebSocketSession(Driver):
                     self._outlet.check_at(self._grace_at)
             else:
                 self._end()
-        elif self._is_full():
+        elif self._is_full() and not (self._rest is not None and self._ws.control_follows()):
             self._pause_reading()
         elif self._rest is not None:
             self._outlet.proceed_soon()

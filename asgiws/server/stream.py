@@ -16,6 +16,7 @@ Rules of this file:
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import socket
 import struct
@@ -45,6 +46,8 @@ SENDFILE_CHUNK = 1 << 20
 _DIRECT = hasattr(os, "writev")
 _IOV_MAX = 1024
 _HAS_SENDFILE = hasattr(os, "sendfile")
+#: What a socket says of a peer that is out of reach, beside what Python calls a ConnectionError.
+_PEER_GONE = (errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN)
 
 #: SO_LINGER for zero seconds: closing resets the connection.
 _RESET = struct.pack("ii", 1, 0)
@@ -340,7 +343,9 @@ class Stream(Outlet):
                 except BlockingIOError:
                     await self._writable(pair.socket)
                     continue
-                except ConnectionError:
+                except OSError as error:
+                    if not isinstance(error, ConnectionError) and error.errno not in _PEER_GONE:
+                        raise
                     self.abort()  # the peer has gone; who asks now is to know it before the transport does
                     break
                 if sent == 0:
@@ -366,6 +371,8 @@ class Stream(Outlet):
             await waiter
         finally:
             self.loop.remove_writer(fd)
+            if self._drains is not None and waiter in self._drains:
+                self._drains.remove(waiter)
 
     def pause_reading(self) -> None:
         if self._reading and not self._closing:
@@ -392,7 +399,8 @@ class Stream(Outlet):
             self._uncork()
 
     def check_at(self, when: float) -> None:
-        self._ticker.schedule(self, when)
+        if not self._closing:
+            self._ticker.schedule(self, when)
 
     def hand_over(self, driver: Driver, tail: bytes) -> None:
         self._driver = driver
@@ -448,7 +456,11 @@ class _Descriptors:
 
     def __init__(self, file: int, sock: int) -> None:
         self.file = os.dup(file)
-        self.socket = os.dup(sock)
+        try:
+            self.socket = os.dup(sock)
+        except OSError:  # no descriptor is left
+            os.close(self.file)
+            raise
 
     def send(self, position: int, count: int) -> int:
         return os.sendfile(self.socket, self.file, position, count)

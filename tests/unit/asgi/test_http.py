@@ -1474,6 +1474,23 @@ class TestUpgrade:
             count += served.outlet.take().count(b"HTTP/1.1 400 ")
         assert count == 1000
 
+    async def test_requests_behind_a_half_close_are_told_as_well(self) -> None:
+        told: list[Any] = []
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            assert (await receive())["type"] == "http.request"
+            told.append(await receive())
+            await ok(scope, receive, send)
+
+        served = Served(app)
+        await served.exchange(GET * 3)
+        await served.outlet.feed_eof()
+        while len(told) < 3:
+            turns = served.outlet.turns
+            await settle()
+            assert served.outlet.turns > turns or len(told) == 3
+        assert told == [DISCONNECT] * 3
+
     async def test_a_flood_of_requests_lets_others_have_their_turn(self) -> None:
         """No turn of the loop begins more than TURN_REQUESTS of one connection."""
         begun = 0

@@ -30,6 +30,7 @@ from asgiws.asgi.websocket import (
     HIGH_WATER,
     LOW_WATER,
     SHUTDOWN_REASON,
+    TURN_EVENTS,
     WebSocketSession,
 )
 from asgiws.config import Config
@@ -1854,3 +1855,21 @@ def test_disconnect_is_told_exactly_once_whatever_happens(loop_name: str) -> Non
         run_state_machine_as_test(type("Lives", (Lives,), {"loop_name": loop_name}), settings=LIVES)
     finally:
         logging.disable(logging.NOTSET)
+
+
+@on_each_loop
+async def test_a_close_behind_many_pings_is_seen_by_an_application_that_takes_nothing() -> None:
+    """Control frames do not wait for it, though the queue is full and they are more than a turn takes."""
+    app, peer = await scripted()
+    pings = [b"%d" % number for number in range(2 * TURN_EVENTS)]
+    await peer.feed(
+        client_frame(BINARY, bytes(HIGH_WATER)),
+        *[client_frame(PING, ping) for ping in pings],
+        close_frame(4000),
+    )
+    await settle()
+    assert peer.take() == [(PONG_FRAME, ping) for ping in pings]
+    peer.session.check(peer.last_check())
+    assert peer.take() == [closed(4000)]
+    assert (await app.do("receive"))["type"] == "websocket.receive"
+    assert await app.do("receive") == disconnect(4000)

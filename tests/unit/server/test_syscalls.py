@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import struct
 import sys
 from collections.abc import Iterator
 
@@ -92,8 +93,8 @@ async def test_a_stream_sends_whole() -> None:
 
 @on_each_loop
 async def test_a_stream_of_which_the_socket_takes_a_part() -> None:
-    pair = await Pair().open(send_buffer=8192)
-    large = LARGE[:1048576]
+    pair = await Pair().open(send_buffer=262144)
+    large = LARGE[: 4 << 20]
     pair.stream.write(large)
     left = told_to_the_transport(pair)
     assert 0 < left < len(large)
@@ -106,7 +107,7 @@ async def test_a_stream_of_which_the_socket_takes_a_part() -> None:
 @on_each_loop
 async def test_a_stream_whose_socket_is_full() -> None:
     """Filled behind its back: nothing is sent, nothing is lost."""
-    pair = await Pair().open(send_buffer=8192)
+    pair = await Pair().open(send_buffer=262144)
     fd = pair.transport.get_extra_info("socket").fileno()
     filled = b""
     while True:
@@ -122,12 +123,12 @@ async def test_a_stream_whose_socket_is_full() -> None:
 
 
 @on_each_loop
-async def test_a_stream_whose_socket_is_broken() -> None:
-    """Whatever the write meets, the stream learns of the end by its transport, and once."""
+async def test_a_stream_whose_peer_has_reset() -> None:
+    """The write meets the reset first; the stream learns of the end by its transport, and once."""
     pair = await Pair().open()
-    pair.transport.get_extra_info("socket").shutdown(socket.SHUT_WR)
+    pair.peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    pair.peer.close()
     pair.stream.write(b"too late")
     await pair.driver.until("lost")
     assert pair.driver.events.count("lost") == 1
-    pair.peer.close()
     pair.ticker.close()
