@@ -261,12 +261,13 @@ async def test_a_system_that_refuses_is_one_line_and_who_waits_is_accepted_later
 async def test_closed_while_the_system_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(acceptor_module, "RETRY", 0.01)
     sock = Refusing()
-    sock.refusals = 1
+    sock.refusals = many = 1_000_000
     with Bench(sock) as bench:
         own = bench.own()
         bench.connect()
-        await until(lambda: sock.refusals == 0)
+        await until(lambda: sock.refusals < many)
         own.close()
+        sock.refusals = 0
         await asyncio.sleep(0.05)  # past the moment of the next try, which must not come
         assert bench.events.empty()
 
