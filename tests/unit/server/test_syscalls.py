@@ -92,8 +92,8 @@ async def test_a_stream_sends_whole() -> None:
 
 @on_each_loop
 async def test_a_stream_of_which_the_socket_takes_a_part() -> None:
-    pair = await Pair().open(send_buffer=8192)
-    large = LARGE[:1048576]
+    pair = await Pair().open(send_buffer=262144)
+    large = LARGE[: 4 << 20]
     pair.stream.write(large)
     left = told_to_the_transport(pair)
     assert 0 < left < len(large)
@@ -106,7 +106,7 @@ async def test_a_stream_of_which_the_socket_takes_a_part() -> None:
 @on_each_loop
 async def test_a_stream_whose_socket_is_full() -> None:
     """Filled behind its back: nothing is sent, nothing is lost."""
-    pair = await Pair().open(send_buffer=8192)
+    pair = await Pair().open(send_buffer=262144)
     fd = pair.transport.get_extra_info("socket").fileno()
     filled = b""
     while True:
