@@ -358,8 +358,8 @@ def load(pure: bool) -> Build:
     try:
         for name in mine:
             del sys.modules[name]
-        importlib.import_module("asgiws.websocket.connection")
-        importlib.import_module("asgiws.websocket.mask")
+        for name in BUILT:
+            importlib.import_module(name)
         return websocket_modules()
     finally:
         for name in [name for name in sys.modules if _is_ours(name)]:
