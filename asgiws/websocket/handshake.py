@@ -75,9 +75,15 @@ def check(head: Head) -> Handshake:
         raise HandshakeError(400, "the Connection header does not include Upgrade")
     if versions != [VERSION]:
         # "6. A |Sec-WebSocket-Version| header field, with a value of 13."; 4.4: other versions are answered
-        # with those that are spoken.
+        # with those that are spoken. RFC 9110, 15.5.22: "The server MUST send an Upgrade header field in a
+        # 426 response"; 7.8: with the option in Connection.
         reason = "this server speaks version 13 of the WebSocket protocol"
-        raise HandshakeError(426, reason, [(b"sec-websocket-version", VERSION)])
+        spoken = [
+            (b"sec-websocket-version", VERSION),
+            (b"upgrade", b"websocket"),
+            (b"connection", b"upgrade"),
+        ]
+        raise HandshakeError(426, reason, spoken)
     return Handshake(_accept(keys), _subprotocols(protocols), _offers(offers))
 
 

@@ -101,10 +101,14 @@ def test_malformed(server: RunningServer, header: str, status: int, word: str) -
         response = raw.request(handshake("/echo?none", header))
         assert response.status == status
         assert word in response.body.decode()
-        assert response.get("upgrade") is None
         if status == 426:
             # 4.2.2: "the server MUST ... include ... |Sec-WebSocket-Version|"
             assert response.get("sec-websocket-version") == "13"
+            # RFC 9110, 15.5.22 and 7.8
+            assert response.get("upgrade") == "websocket"
+            assert response.get("connection") == "upgrade"
+        else:
+            assert response.get("upgrade") is None
         assert_still_http(raw)
 
 

@@ -60,6 +60,8 @@ async def test_a_handshake_becomes_a_session_with_what_came_behind_it() -> None:
     ("before", "after", "status", "field"),
     [
         (b"Version: 13", b"Version: 8", b"426", b"\r\nsec-websocket-version: 13\r\n"),
+        (b"Version: 13", b"Version: 8", b"426", b"\r\nupgrade: websocket\r\n"),
+        (b"Version: 13", b"Version: 8", b"426", b"\r\nconnection: upgrade\r\n"),
         (b"dGhl", b"!", b"400", b"content-type: text/plain"),
     ],
 )

@@ -143,10 +143,14 @@ def test_refused(changes: dict[str, object], status: int, words: str) -> None:
 
 def test_another_version_is_told_which_is_spoken() -> None:
     # 4.4: "... the server MUST respond with a |Sec-WebSocket-Version| header field ... indicating
-    # the version(s) the server is willing to use."
+    # the version(s) the server is willing to use." RFC 9110, 15.5.22 and 7.8 ask for the others.
     with pytest.raises(HandshakeError) as caught:
         handshake.check(head(sec_websocket_version=b"8"))
-    assert caught.value.headers == [(b"sec-websocket-version", b"13")]
+    assert sorted(caught.value.headers) == [
+        (b"connection", b"upgrade"),
+        (b"sec-websocket-version", b"13"),
+        (b"upgrade", b"websocket"),
+    ]
 
 
 def test_another_method_is_told_which_is_allowed() -> None:
