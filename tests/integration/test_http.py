@@ -105,7 +105,7 @@ def test_keep_alive_timeout_does_not_touch_a_request_in_progress() -> None:
 
 
 def test_keep_alive_timeout_is_over_with_the_next_request() -> None:
-    with serve(APP, "--timeout-keep-alive", "0.5") as server, Raw.connect(server) as raw:
+    with serve(APP, "--timeout-keep-alive", "1.5") as server, Raw.connect(server) as raw:
         desk = Desk(server)
         raw.request(HELLO)
         name = unused_name()
