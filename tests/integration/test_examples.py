@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import re
+import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
@@ -41,6 +42,15 @@ django_chat = example("examples.django_chat.asgi:application")
 
 def open_socket(server: RunningServer, path: str, **options: Any) -> connect:
     return connect(server.ws_url(path), proxy=None, **options)
+
+
+def narrow(server: RunningServer) -> socket.socket:
+    """A socket for who will not read: the kernel soon takes no more for it."""
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    sock.connect((server.host, server.port))
+    sock.setblocking(False)
+    return sock
 
 
 def http(server: RunningServer) -> httpx.AsyncClient:
@@ -169,7 +179,10 @@ async def test_chat_goes_on_when_a_member_vanishes(chat: RunningServer) -> None:
 
 async def test_chat_lets_go_of_a_member_who_does_not_read(chat: RunningServer) -> None:
     picture = os.urandom(512 * 1024)
-    async with join(chat, "Ada") as ada, join(chat, "Sleeper", max_queue=1) as sleeper:
+    async with (
+        join(chat, "Ada") as ada,
+        join(chat, "Sleeper", max_queue=1, sock=narrow(chat)) as sleeper,
+    ):
         await receive_kind(ada, "joined")
         told: list[Any] = []
         while not told:
@@ -264,9 +277,9 @@ async def test_feed_is_not_held_up_by_one_who_does_not_read(feed: RunningServer)
         client = await stack.enter_async_context(http(feed))
         *readers, sleeper = [
             await stack.enter_async_context(
-                open_socket(feed, "/updates", max_queue=1, compression=None)
+                open_socket(feed, "/updates", max_queue=1, compression=None, sock=sock)
             )
-            for _ in range(4)
+            for sock in (None, None, None, narrow(feed))
         ]
         last = [0] * len(readers)
         while len(waiting := (await client.get("/subscribers")).json()) > len(readers):
@@ -274,13 +287,16 @@ async def test_feed_is_not_held_up_by_one_who_does_not_read(feed: RunningServer)
             response = await client.post("/updates", json=large)
             number = response.json()["number"]
             last = [
-                await receive_until(socket, number, read)
-                for socket, read in zip(readers, last, strict=True)
+                await receive_until(reader, number, read)
+                for reader, read in zip(readers, last, strict=True)
             ]
 
+        sleeper.transport.get_extra_info("socket").setsockopt(
+            socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20
+        )
         assert await closed(sleeper) == (1013, "too slow")
-        for socket, read in zip(readers, last, strict=True):
-            await receive_until(socket, read + 1, read)
+        for reader, read in zip(readers, last, strict=True):
+            await receive_until(reader, read + 1, read)
 
 
 async def test_feed_serves_its_page(feed: RunningServer) -> None:
