@@ -1511,7 +1511,9 @@ class TestUpgrade:
             await turn
             most = max(most, begun - before)
         # A turn of the test's may see the ends of two of the driver's.
-        assert TURN_REQUESTS <= most <= 2 * TURN_REQUESTS
+        assert most <= 2 * TURN_REQUESTS
+        # Before Python 3.11 an application starts in the loop's next turn, so each turn serves one.
+        assert most >= (TURN_REQUESTS if sys.version_info >= (3, 11) else 1)
 
     @pytest.mark.parametrize(
         "data",
