@@ -35,7 +35,8 @@ class SignalWatch:
 
     The first calls `first(number)`, each later one `again(number)`, in a callback of the loop. When
     the first has not been answered by then, because the loop is blocked, the later one raises
-    Forced in whatever runs.
+    Forced in whatever runs, too. That may not be enough: what runs may be an application within a
+    read, and a loop takes whatever comes out of a read for that connection's end.
     """
 
     def __init__(
@@ -68,10 +69,10 @@ class SignalWatch:
         self._count += 1
         if self._count == 1:
             self._loop.call_soon_threadsafe(self._answer, number)
-        elif self._answered:
-            self._loop.call_soon_threadsafe(self._again, number)
         else:
-            raise Forced(number)
+            self._loop.call_soon_threadsafe(self._again, number)
+            if not self._answered:
+                raise Forced(number)
 
     def _answer(self, number: int) -> None:
         self._answered = True

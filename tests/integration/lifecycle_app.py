@@ -99,6 +99,9 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
             except asyncio.CancelledError:  # noqa: PERF203
                 say("ignored")
     elif path == "/block":
+        if scope["method"] == "POST":
+            say("reading")
+            await receive()
         say("blocking")
         time.sleep(1000)
     elif path == "/thread":

@@ -128,9 +128,14 @@ def test_a_second_signal_ends_a_start_that_hangs() -> None:
         assert server.stop() == 128 + signal.SIGTERM
 
 
-def test_a_second_signal_ends_a_server_whose_loop_is_blocked() -> None:
-    with serve(APP, expect_errors=True) as server:
-        peer = request(server, "GET /block HTTP/1.1\nHost: a\n\n")
+@pytest.mark.parametrize("step", ["first", "later"])
+def test_a_second_signal_ends_a_server_whose_loop_is_blocked(step: str) -> None:
+    method = "GET" if step == "first" else "POST"
+    head = f"{method} /block HTTP/1.1\nHost: a\nContent-Length: {4 * (step == 'later')}\n\n"
+    with serve(APP, expect_errors=True) as server, request(server, head) as peer:
+        if step == "later":  # the application is stepped within the read of its body
+            server.wait_for_log("app: reading")
+            peer.sendall(b"body")
         server.wait_for_log("app: blocking")
         deadline = time.monotonic() + 30
         while server.process.poll() is None and time.monotonic() < deadline:
@@ -138,7 +143,6 @@ def test_a_second_signal_ends_a_server_whose_loop_is_blocked() -> None:
             time.sleep(0.05)
         # One more may come when the process has given its signals back already.
         assert server.wait() in (128 + signal.SIGTERM, -signal.SIGTERM)
-        peer.close()
     assert "Traceback" not in server.stderr()
 
 

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from asgiws import cli, config
-from asgiws.config import OPTIONS, Config, Option, StartError
+from asgiws import cli
+from asgiws.config import GROUPS, OPTIONS, Config, Option, StartError
+from asgiws.config.options import TLS
 from asgiws.server.server import Server
 
 
@@ -89,7 +90,7 @@ VALUES: dict[str, tuple[str | None, Any]] = {
 def test_every_option_arrives(served: list[Config], option: Option) -> None:
     text, value = VALUES[option.name]
     arguments = [option.flags[-1], *([] if text is None else [text])]
-    if option.group == config.TLS and option.name != "ssl_certfile":
+    if option.group == TLS and option.name != "ssl_certfile":
         arguments += ["--ssl-certfile", "c"]
     assert call("main:app", *arguments) == 0
     assert getattr(served[0], option.name) == value
@@ -175,7 +176,7 @@ def test_the_help_shows_every_option_in_its_group(
     assert call(flag) == 0
     text = capsys.readouterr().out
     sections = re.findall(r"^(\w[\w ]*):$", text, re.M)
-    assert sections == [*config.GROUPS, "Other"]
+    assert sections == [*GROUPS, "Other"]
     joined = " ".join(text.split())
     for option in OPTIONS[1:]:
         for name in option.flags:

@@ -37,7 +37,16 @@ FORBIDDEN = {
     ),
     "asgiws.asgi": ("asgiws.server", *TOP, *PROCESSES),
     "asgiws.server": ("asgiws.http", "asgiws.websocket", "asgiws.cli", "httptools", "h11"),
-    "asgiws.config": ("asgiws",),
+    "asgiws.config": (
+        *(
+            "asgiws.asgi",
+            "asgiws.server",
+            "asgiws.http",
+            "asgiws.websocket",
+            "asgiws._version",
+            *TOP,
+        ),
+    ),
     COMMON: ("asgiws",),
     "asgiws.logs": ("asgiws.asgi", "asgiws.server", "asgiws.http", "asgiws.websocket"),
     "asgiws.importer": ("asgiws.asgi", "asgiws.server", "asgiws.http", "asgiws.websocket"),

@@ -1,0 +1,310 @@
+"""The types that an option may have.
+
+Rules of this file:
+- A `Kind` turns what was given, as text or as a Python value, into the one form that the rest of
+  the package sees, or raises ValueError with what is allowed. Doing it twice changes nothing.
+- A Kind knows of no option: names and defaults stand in `options.py`.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from typing import Any, ClassVar
+
+from asgiws import fields
+
+
+class Kind:
+    """The type of an option. `noun` is its name in help texts, `allowed` says what is taken."""
+
+    noun = "TEXT"
+    allowed = "a text"
+
+    def convert(self, value: Any) -> Any:
+        """The canonical form of `value`, a text or a Python value; ValueError says what is
+        allowed."""
+        if not isinstance(value, str) or "\0" in value:
+            raise ValueError(self.allowed)
+        return value
+
+    def show(self, value: Any) -> str:
+        """`value` as it may be written on a command line."""
+        return str(value)
+
+
+class Optional(Kind):
+    """Another kind, or None when the option is not given."""
+
+    def __init__(self, kind: Kind) -> None:
+        self.kind = kind
+        self.noun = kind.noun
+        self.allowed = kind.allowed
+
+    def convert(self, value: Any) -> Any:
+        return None if value is None else self.kind.convert(value)
+
+    def show(self, value: Any) -> str:
+        return "" if value is None else self.kind.show(value)
+
+
+class Text(Kind):
+    """A text that is not empty."""
+
+    allowed = "a text that is not empty"
+
+    def __init__(self, noun: str = "TEXT") -> None:
+        self.noun = noun
+
+    def convert(self, value: Any) -> str:
+        if isinstance(value, os.PathLike):
+            value = os.fspath(value)
+        text: str = super().convert(value)
+        if not text:
+            raise ValueError(self.allowed)
+        return text
+
+
+class Directory(Kind):
+    """A directory; an empty text is the current one."""
+
+    noun = "DIRECTORY"
+    allowed = "a directory that exists"
+
+    def convert(self, value: Any) -> str:
+        if isinstance(value, os.PathLike):
+            value = os.fspath(value)
+        text: str = super().convert(value)
+        if text and not os.path.isdir(text):
+            raise ValueError(self.allowed)
+        return text
+
+
+class Choice(Kind):
+    """One of a few words."""
+
+    def __init__(self, *words: str) -> None:
+        self.words = words
+        self.noun = "[" + "|".join(words) + "]"
+        self.allowed = "one of " + ", ".join(words)
+
+    def convert(self, value: Any) -> str:
+        word = value.lower() if isinstance(value, str) else value
+        if word not in self.words:
+            raise ValueError(self.allowed)
+        return str(word)
+
+
+class Integer(Kind):
+    """A whole number within bounds."""
+
+    noun = "INTEGER"
+
+    def __init__(self, least: int, most: int) -> None:
+        self.least = least
+        self.most = most
+        self.allowed = f"a whole number from {least} to {most}"
+
+    def convert(self, value: Any) -> int:
+        if isinstance(value, str) and re.fullmatch(r"[0-9]{1,18}", value):
+            value = int(value)
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise ValueError(self.allowed)
+        if not self.least <= value <= self.most:
+            raise ValueError(self.allowed)
+        return value
+
+
+class Boolean(Kind):
+    """Yes or no."""
+
+    noun = "BOOLEAN"
+    allowed = "true or false"
+    WORDS: ClassVar[dict[str, bool]] = {
+        **dict.fromkeys(("1", "true", "yes", "on", "t", "y"), True),
+        **dict.fromkeys(("0", "false", "no", "off", "f", "n"), False),
+    }
+
+    def convert(self, value: Any) -> bool:
+        result = self.WORDS.get(value.lower()) if isinstance(value, str) else value
+        if not isinstance(result, bool):
+            raise ValueError(self.allowed)
+        return result
+
+    def show(self, value: Any) -> str:
+        return "true" if value else "false"
+
+
+class Flag(Boolean):
+    """Yes or no, on the command line as `--name` alone or as `--name/--no-name`."""
+
+    def __init__(self, *, negative: bool = True) -> None:
+        self.negative = negative
+
+
+class Duration(Kind):
+    """Seconds as a float, also written `500ms`, `30s`, `1.5m`, `2h`.
+
+    With `can_disable`, 0, `none` and None mean "off" and become 0.0.
+    """
+
+    noun = "DURATION"
+    FORM = "seconds, as 20 or 0.5, or with a unit, as 500ms, 30s, 1.5m, 2h"
+    UNITS: ClassVar[dict[str, float]] = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+    #: No deadline is further away than this: a year, which `loop.call_at` can still represent.
+    MOST = 365 * 24 * 3600.0
+
+    def __init__(self, *, can_disable: bool = False) -> None:
+        self.can_disable = can_disable
+        self.allowed = f"{self.FORM}; at most a year" + (", or none" if can_disable else "")
+
+    def convert(self, value: Any) -> float:
+        if self.can_disable and (
+            value is None or (isinstance(value, str) and value.lower() == "none")
+        ):
+            return 0.0
+        if isinstance(value, str):
+            match = re.fullmatch(
+                r"([0-9]+(?:\.[0-9]+)?|\.[0-9]+)(ms|s|m|h|)", value.strip().lower()
+            )
+            if match is None:
+                raise ValueError(self.allowed)
+            value = float(match[1]) * self.UNITS[match[2]]
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise ValueError(self.allowed)
+        if not math.isfinite(value) or not 0 <= value <= self.MOST:
+            raise ValueError(self.allowed)
+        return float(value)
+
+    def show(self, value: Any) -> str:
+        return "none" if self.can_disable and not value else f"{value:g}"
+
+
+class Size(Kind):
+    """Bytes as an int, also written `64KB` (1000), `64KiB` (1024), `16MiB`, `1GiB`."""
+
+    noun = "SIZE"
+    FORM = "bytes, as 65536, or with a unit, as 64KB (1000), 64KiB (1024), 16MiB, 1GiB"
+    UNITS: ClassVar[dict[str, int]] = {
+        "": 1,
+        "b": 1,
+        "kb": 10**3,
+        "mb": 10**6,
+        "gb": 10**9,
+        "kib": 2**10,
+        "mib": 2**20,
+        "gib": 2**30,
+    }
+    MOST = 2**40
+
+    def __init__(self, least: int) -> None:
+        self.least = least
+        self.allowed = f"{self.FORM}; from {least} byte to 1024GiB"
+
+    def convert(self, value: Any) -> int:
+        if isinstance(value, str):
+            match = re.fullmatch(
+                r"([0-9]{1,18}(?:\.[0-9]{1,9})?)\s*([a-z]*)", value.strip().lower()
+            )
+            if match is None or match[2] not in self.UNITS:
+                raise ValueError(self.allowed)
+            unit = self.UNITS[match[2]]
+            number = float(match[1]) * unit if "." in match[1] else int(match[1]) * unit
+            if number != int(number):
+                raise ValueError(self.allowed)
+            value = int(number)
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise ValueError(self.allowed)
+        if not self.least <= value <= self.MOST:
+            raise ValueError(self.allowed)
+        return value
+
+    def show(self, value: Any) -> str:
+        for unit, name in ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")):
+            if value >= unit and value % unit == 0:
+                return f"{value // unit}{name}"
+        return str(value)
+
+
+class RootPath(Kind):
+    """A path in front of the application's own: empty, or `/prefix` without a slash at its end."""
+
+    noun = "PATH"
+    allowed = "a path that begins with /"
+
+    def convert(self, value: Any) -> str:
+        text: str = super().convert(value)
+        if text and not text.startswith("/"):
+            raise ValueError(self.allowed)
+        return text.rstrip("/")
+
+
+class HeaderList(Kind):
+    """Response headers as a list of (lower-case name, value) in bytes.
+
+    Taken as `Name:Value` texts or pairs, alone or several; several in one text stand on lines of
+    their own.
+    """
+
+    noun = "NAME:VALUE"
+    allowed = (
+        "Name:Value with a name that is a token, a value without control characters, and no header "
+        "that frames the message or belongs to the connection"
+    )
+    NAME = re.compile(fields.TOKEN)
+    VALUE = re.compile(fields.FIELD_VALUE)
+    #: What the server itself must say, and say right: RFC 9110, 7.6.1; RFC 9112, 6; RFC 6455, 11.3.
+    RESERVED = frozenset(
+        (
+            *(b"connection", b"content-length", b"keep-alive", b"te", b"trailer"),
+            *(b"transfer-encoding", b"upgrade", b"proxy-connection"),
+        )
+    )
+
+    def convert(self, value: Any) -> list[tuple[bytes, bytes]]:
+        if isinstance(value, str):
+            value = [line for line in value.splitlines() if line.strip()]
+        if not isinstance(value, (list, tuple)):
+            raise ValueError(self.allowed)
+        return [self._pair(item) for item in value]
+
+    def _pair(self, item: Any) -> tuple[bytes, bytes]:
+        if isinstance(item, str):
+            before, colon, after = item.partition(":")
+            if not colon:
+                raise ValueError(self.allowed)
+            item = (before, after.strip(" \t"))
+        if not isinstance(item, (list, tuple)) or len(item) != 2:
+            raise ValueError(self.allowed)
+        name, content = self._bytes(item[0]), self._bytes(item[1])
+        if not self.NAME.fullmatch(name) or not self.VALUE.fullmatch(content):
+            raise ValueError(self.allowed)
+        name = name.lower()
+        if name in self.RESERVED or name.startswith(b"sec-websocket-"):
+            raise ValueError(self.allowed)
+        return name, content
+
+    def _bytes(self, part: Any) -> bytes:
+        try:
+            return part if isinstance(part, bytes) else str(part).encode("latin-1")
+        except UnicodeEncodeError:
+            raise ValueError(self.allowed) from None
+
+    def show(self, value: Any) -> str:
+        return "\n".join(
+            f"{name.decode('latin-1')}:{text.decode('latin-1')}" for name, text in value
+        )
+
+
+class Application(Kind):
+    """`module:attribute`, or the application itself."""
+
+    noun = "APP"
+    allowed = "module:attribute, as in main:app"
+
+    def convert(self, value: Any) -> Any:
+        # An application may be false as a truth value: only None and a text tell of a mistake.
+        if value is None or (isinstance(value, str) and (not value or "\0" in value)):
+            raise ValueError(self.allowed)
+        return value

@@ -1,0 +1,75 @@
+"""Where the values of options come from.
+
+Rules of this file: what was given explicitly wins over the environment, the environment over the
+env file, and that over the default.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from asgiws.config.errors import ConfigError
+from asgiws.config.kinds import Application
+from asgiws.config.options import OPTIONS, Config
+
+#: Options that say where to listen, of which the first two go with each other only.
+_WHERE = ("host", "port", "uds", "fd")
+
+
+def load(options: Mapping[str, Any], environ: Mapping[str, str] | None = None) -> Config:
+    """The configuration: from `options`, else from the environment, else from the defaults.
+
+    `options` holds what was given on the command line or to `asgiws.run`, by field name; `environ`
+    is `os.environ` by default. Variables of the option `env_file` count as well, below the
+    environment's own. Raises ConfigError for a bad value and for a name that is no option.
+    """
+    environ = os.environ if environ is None else environ
+    known = {item.name: item for item in OPTIONS}
+    for name in options:
+        if name not in known:
+            raise ConfigError(f"there is no option {name!r}{close_to(name, known)}")
+    for name in ("uds", "fd"):
+        for other in ("host", "port"):
+            if options.get(name) is not None and other in options:
+                raise ConfigError(f"{name} and {other} exclude each other: give one of them")
+    env_file = options.get("env_file") or environ.get(known["env_file"].env)
+    if env_file:
+        environ = {**read_env_file(env_file), **environ}
+    values = dict(options)
+    if values.get("app") in (None, "") and not environ.get(known["app"].env):
+        raise ConfigError(f"no application is given; expected {Application.allowed}")
+    placed = any(name in options for name in _WHERE)
+    for item in OPTIONS:
+        text = environ.get(item.env)
+        # An explicit place to listen on is not mixed with one from the environment.
+        if text and item.name not in options and not (placed and item.name in ("uds", "fd")):
+            values[item.name] = item.convert(text, item.env)
+    return Config(**values)
+
+
+def read_env_file(path: str | os.PathLike[str]) -> dict[str, str]:
+    """The variables that an env file sets; ConfigError without python-dotenv or the file."""
+    try:
+        from dotenv import dotenv_values
+    except ImportError:
+        raise ConfigError(
+            "env_file needs the package python-dotenv: pip install python-dotenv"
+        ) from None
+    try:
+        with open(path, encoding="utf-8") as stream:
+            values = dotenv_values(stream=stream)
+    except (OSError, ValueError) as error:
+        reason = "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
+        reason = getattr(error, "strerror", None) or reason
+        raise ConfigError(f"env_file: cannot read {os.fspath(path)!r}: {reason}") from None
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def close_to(name: str, names: Sequence[str] | Mapping[str, Any]) -> str:
+    """`; did you mean ...?` when one of `names` is close to `name`, else an empty text."""
+    from difflib import get_close_matches
+
+    found = get_close_matches(name, list(names), n=1)
+    return f"; did you mean {found[0]!r}?" if found else ""

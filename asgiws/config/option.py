@@ -1,0 +1,87 @@
+"""How an option is declared, and what can be known of it.
+
+Rules of this file: the name as a Python field gives the word on the command line and the variable
+in the environment.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from asgiws.config.errors import ConfigError
+from asgiws.config.kinds import Flag, HeaderList, Kind, Optional
+
+ENV_PREFIX = "ASGIWS_"
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """What is known of one option."""
+
+    name: str
+    default: Any
+    kind: Kind
+    group: str
+    help: str
+    #: The word on the command line, without the dashes; "" for the positional argument.
+    spelling: str
+
+    @property
+    def env(self) -> str:
+        return ENV_PREFIX + self.name.upper()
+
+    @property
+    def flags(self) -> list[str]:
+        """`--name` as on the command line, and `--no-name` where it exists."""
+        if not self.spelling:
+            return []
+        if isinstance(self._plain, Flag) and self._plain.negative:
+            return [f"--{self.spelling}", f"--no-{self.spelling}"]
+        return [f"--{self.spelling}"]
+
+    @property
+    def is_flag(self) -> bool:
+        """True when the command line takes it without a value."""
+        return isinstance(self._plain, Flag)
+
+    @property
+    def is_list(self) -> bool:
+        """True when the command line takes it several times."""
+        return isinstance(self._plain, HeaderList)
+
+    @property
+    def is_secret(self) -> bool:
+        """True when its value must not be repeated in a message."""
+        return self.name.endswith("password")
+
+    @property
+    def _plain(self) -> Kind:
+        return self.kind.kind if isinstance(self.kind, Optional) else self.kind
+
+    def convert(self, value: Any, called: str = "") -> Any:
+        """The canonical form of `value`; ConfigError, which calls the option `called`, when it has
+        none."""
+        try:
+            return self.kind.convert(value)
+        except ValueError as error:
+            shown = "***" if self.is_secret else repr(value)
+            raise ConfigError(
+                f"{called or self.name}: {shown} is not allowed; expected {error}"
+            ) from None
+
+
+def option(
+    default: Any,
+    kind: Kind,
+    group: str,
+    help: str,
+    *,
+    spelling: str | None = None,
+    kw_only: bool = True,
+) -> Any:
+    """Declare an option as a field of `Config`."""
+    metadata = {"kind": kind, "group": group, "help": help, "spelling": spelling}
+    if isinstance(default, list):
+        return field(default_factory=default.copy, metadata=metadata, kw_only=kw_only)
+    return field(default=default, metadata=metadata, kw_only=kw_only)

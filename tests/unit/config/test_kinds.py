@@ -1,0 +1,104 @@
+"""The types of options: what is taken, what it becomes, and what is refused."""
+
+from __future__ import annotations
+
+import pytest
+
+from asgiws.config.kinds import Boolean, Duration, HeaderList, RootPath, Size
+
+
+@pytest.mark.parametrize(
+    ("given", "seconds"),
+    [
+        ("20", 20.0),
+        ("0.5", 0.5),
+        (".5", 0.5),
+        ("500ms", 0.5),
+        ("30s", 30.0),
+        ("1.5m", 90.0),
+        ("2h", 7200.0),
+        (" 2H ", 7200.0),
+        (3, 3.0),
+        (0, 0.0),
+    ],
+)
+def test_a_duration_is_seconds(given: object, seconds: float) -> None:
+    result = Duration().convert(given)
+    assert result == seconds
+    assert isinstance(result, float)
+
+
+@pytest.mark.parametrize(
+    "given",
+    ["", "x", "-1", "1d", "1 s s", "5sm", "1e3", "inf", -1, True, None, b"5", "99999h", "١s"],
+)
+def test_what_is_no_duration_is_refused(given: object) -> None:
+    with pytest.raises(ValueError, match="seconds"):
+        Duration().convert(given)
+
+
+@pytest.mark.parametrize(
+    ("given", "octets"),
+    [
+        ("65536", 65536),
+        ("64KB", 64000),
+        ("64KiB", 65536),
+        ("16mib", 16777216),
+        ("16 MiB", 16777216),
+        ("1.5KiB", 1536),
+        ("1GiB", 2**30),
+        ("1b", 1),
+        (7, 7),
+    ],
+)
+def test_a_size_is_bytes(given: object, octets: int) -> None:
+    result = Size(1).convert(given)
+    assert result == octets
+    assert isinstance(result, int)
+
+
+@pytest.mark.parametrize(
+    "given", ["", "x", "0", "-1", "1.5", "1XB", "1.0001KB", 0, 1.0, True, None, "2000GiB", "9" * 19]
+)
+def test_what_is_no_size_is_refused(given: object) -> None:
+    with pytest.raises(ValueError, match="bytes"):
+        Size(1).convert(given)
+
+
+@pytest.mark.parametrize(
+    ("given", "result"),
+    [("true", True), ("No", False), ("1", True), ("off", False), (False, False)],
+)
+def test_booleans(given: object, result: bool) -> None:
+    assert Boolean().convert(given) is result
+
+
+@pytest.mark.parametrize("given", ["", "maybe", 1, 0, None])
+def test_what_is_no_boolean_is_refused(given: object) -> None:
+    with pytest.raises(ValueError, match="true or false"):
+        Boolean().convert(given)
+
+
+@pytest.mark.parametrize(
+    ("given", "result"),
+    [("", ""), ("/api", "/api"), ("/api/", "/api"), ("/", ""), ("/a/b", "/a/b")],
+)
+def test_a_root_path_has_no_slash_at_its_end(given: str, result: str) -> None:
+    assert RootPath().convert(given) == result
+
+
+@pytest.mark.parametrize(
+    ("given", "result"),
+    [
+        ([], []),
+        ("X-A: b", [(b"x-a", b"b")]),
+        (["X-A:b", "x-c: d:e "], [(b"x-a", b"b"), (b"x-c", b"d:e")]),
+        ([("X-A", "b")], [(b"x-a", b"b")]),
+        ([(b"X-A", b"\xe9")], [(b"x-a", b"\xe9")]),
+        ("X-A: b\nX-C: d\n", [(b"x-a", b"b"), (b"x-c", b"d")]),
+        ("X-A:", [(b"x-a", b"")]),
+    ],
+)
+def test_headers_are_pairs_of_bytes(given: object, result: object) -> None:
+    assert HeaderList().convert(given) == result
+    assert HeaderList().convert(result) == result

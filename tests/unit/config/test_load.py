@@ -1,0 +1,108 @@
+"""Where values come from, and which source wins."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from asgiws.config import OPTIONS, Config, ConfigError
+from asgiws.config.load import load
+from tests.unit.config.bad import BAD
+
+
+def test_an_unknown_name_is_refused() -> None:
+    with pytest.raises(TypeError):
+        Config("main:app", prot=80)  # type: ignore[call-arg]
+    with pytest.raises(ConfigError, match="no option 'prot'; did you mean 'port'"):
+        load({"app": "main:app", "prot": 80}, {})
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"uds": "x", "fd": 3}, "uds and fd exclude each other"),
+        ({"ssl_keyfile": "x"}, "ssl_keyfile needs ssl_certfile"),
+        ({"ssl_keyfile_password": "x"}, "ssl_keyfile_password needs ssl_certfile"),
+        ({"uds": "x", "port": 80}, "uds and port exclude each other"),
+        ({"fd": 3, "host": "::"}, "fd and host exclude each other"),
+    ],
+)
+def test_options_that_contradict_each_other_are_refused(
+    options: dict[str, object], text: str
+) -> None:
+    with pytest.raises(ConfigError, match=text):
+        load({"app": "main:app", **options}, {})
+
+
+def test_the_environment_serves_where_the_command_line_is_silent() -> None:
+    environ = {
+        "ASGIWS_APP": "other:app",
+        "ASGIWS_PORT": "81",
+        "ASGIWS_HOST": "",
+        "ASGIWS_ACCESS_LOG": "no",
+        "ASGIWS_HEADERS": "X-A: b c\nX-D: e",
+        "ASGIWS_WS_MAX_SIZE": "2MiB",
+        "ASGIWS_EXTENSIONS": "auto",
+    }
+    config = load({"app": "main:app", "ws_max_size": 7}, environ)
+    assert config.app == "main:app"
+    assert config.port == 81
+    assert config.host == "127.0.0.1"
+    assert config.access_log is False
+    assert config.headers == [(b"x-a", b"b c"), (b"x-d", b"e")]
+    assert config.ws_max_size == 7
+    assert load({}, environ).app == "other:app"
+
+
+def test_every_option_can_come_from_the_environment() -> None:
+    for option in OPTIONS:
+        # An empty variable counts as not set.
+        bad = str(BAD[option.name]) if option.name != "host" else "\0"
+        given = {} if option.name == "app" else {"app": "x:y"}
+        with pytest.raises(ConfigError) as caught:
+            load(given, {option.env: bad or "\0"})
+        start = "env_file: cannot read" if option.name == "env_file" else f"{option.env}: "
+        assert str(caught.value).startswith(start)
+
+
+def test_where_to_listen_is_not_mixed_of_two_sources() -> None:
+    config = load({"app": "main:app", "port": 0}, {"ASGIWS_UDS": "x", "ASGIWS_HOST": "::1"})
+    assert (config.uds, config.host, config.port) == (None, "::1", 0)
+    config = load({"app": "main:app", "uds": "x"}, {"ASGIWS_FD": "3"})
+    assert (config.uds, config.fd) == ("x", None)
+
+
+def test_the_process_environment_is_read_by_load_and_not_by_config(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("ASGIWS_PORT", "82")
+    assert load({"app": "main:app"}).port == 82
+    assert Config("main:app").port == 8000
+
+
+def test_without_an_application_there_is_nothing_to_serve() -> None:
+    with pytest.raises(ConfigError, match="no application is given; expected module:attribute"):
+        load({}, {})
+
+
+def test_an_env_file_counts_below_the_environment(tmp_path: Path) -> None:
+    path = tmp_path / "env"
+    path.write_text("ASGIWS_PORT=83\nASGIWS_BACKLOG=5\nEMPTY\n", encoding="utf-8")
+    config = load({"app": "main:app", "env_file": path}, {"ASGIWS_BACKLOG": "6"})
+    assert (config.port, config.backlog) == (83, 6)
+    assert load({"app": "main:app"}, {"ASGIWS_ENV_FILE": str(path)}).port == 83
+
+
+def test_an_env_file_that_cannot_be_read_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ConfigError, match=r"env_file: cannot read '.*none': No such file"):
+        load({"app": "main:app", "env_file": str(tmp_path / "none")}, {})
+    (tmp_path / "bad").write_bytes(b"A=\xff\n")
+    with pytest.raises(ConfigError, match="it is not UTF-8"):
+        load({"app": "main:app", "env_file": str(tmp_path / "bad")}, {})
+    monkeypatch.setitem(sys.modules, "dotenv", None)
+    with pytest.raises(ConfigError, match="pip install python-dotenv"):
+        load({"app": "main:app", "env_file": str(tmp_path / "bad")}, {})
