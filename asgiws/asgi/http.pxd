@@ -10,6 +10,7 @@ cdef Py_ssize_t _HIGH_WATER
 cdef int _NEW
 cdef int _IDLE
 cdef int _HEAD
+cdef int _UPLOAD
 cdef int _BUSY
 cdef int _START
 cdef int _BODY
@@ -22,9 +23,15 @@ cdef int _LOST
 cdef class _Shared:
     cdef bint access_log
     cdef object defaults
-    cdef object limit_concurrency
+    cdef object hosts
+    cdef bint limit_concurrency
+    cdef Py_ssize_t limit_pipelined
+    cdef object limits
     cdef readonly object parser
+    cdef double timeout_head
     cdef double timeout_keep_alive
+    cdef double timeout_send
+    cdef double timeout_upload
 
 
 cdef class HTTPDriver(Driver):
@@ -52,6 +59,7 @@ cdef class HTTPDriver(Driver):
     cdef bint _begin(self, RequestHead head) except -1
     cdef object _call(self, HTTPCycle cycle)
     cdef object _wait_for_data(self)
+    cdef object _stop_clock(self)
     cdef object _set_deadline(self, double when)
     cdef object _pause_if_flooded(self)
     cdef object _pause_reading(self)
@@ -62,6 +70,7 @@ cdef class HTTPDriver(Driver):
     cpdef object response_done(self)
     cdef object _log_access(self)
     cpdef object body_taken(self)
+    cpdef object body_asked_for(self)
     cdef object _cut(self)
     cdef object _close(self)
 

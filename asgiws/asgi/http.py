@@ -34,6 +34,7 @@ The last answer. Whoever is refused gets a text that says why, with `Connection:
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import stat
 from collections.abc import Callable
@@ -56,17 +57,13 @@ from asgiws.http.connection import (
     EndOfRequest,
     HTTPConnection,
 )
-from asgiws.http.errors import HTTPError, InvalidResponse, RequestTimeout
+from asgiws.http.errors import Forbidden, HTTPError, InvalidResponse, RequestTimeout
 from asgiws.http.head import RequestHead
-from asgiws.http.limits import DEFAULT_LIMITS
+from asgiws.http.hosts import HostFilter
+from asgiws.http.limits import Limits
 from asgiws.http.parser import make_parser
 from asgiws.http.response import ResponseDefaults, as_pairs
 from asgiws.websocket import octets
-
-#: Seconds that a client has for its first request head, from the connection's start, and for each
-#: later one,
-#: from its first byte: granian 30, Apache 20 to 40 (RequestReadTimeout), nginx 60.
-HEAD_TIMEOUT = 30.0
 
 #: Bytes of a request body that may wait for `receive()` before reading pauses: uvicorn 64 KiB.
 #: `receive()` takes all of them at once, so there is no low mark.
@@ -78,8 +75,9 @@ TURN_REQUESTS = 32
 # As the compiled module compares with it.
 _HIGH_WATER = HIGH_WATER
 
-#: How long the connection has been waiting, and for what.
-_NEW, _IDLE, _HEAD, _BUSY = range(4)
+#: What the connection is waiting for: its first byte, its next request, the rest of a head, the rest of a
+#: body, or the application.
+_NEW, _IDLE, _HEAD, _UPLOAD, _BUSY = range(5)
 
 # Which message of the application is expected next.
 # _LOST: the peer has gone before the response was complete.
@@ -101,17 +99,40 @@ Upgrade = Callable[[RequestHead, Outlet, "HTTPDriver"], "Driver | None"]
 class _Shared:
     """What the HTTP drivers of one worker have in common, made from its configuration."""
 
-    __slots__ = ("access_log", "defaults", "limit_concurrency", "parser", "timeout_keep_alive")
+    __slots__ = (
+        "access_log",
+        "defaults",
+        "hosts",
+        "limit_concurrency",
+        "limit_pipelined",
+        "limits",
+        "parser",
+        "timeout_head",
+        "timeout_keep_alive",
+        "timeout_send",
+        "timeout_upload",
+    )
 
     def __init__(self, runtime: Runtime) -> None:
         config = runtime.config
         self.parser = make_parser(config.http)
+        self.limits = Limits(
+            request_line=config.limit_request_line,
+            header_bytes=config.limit_header_bytes,
+            header_count=config.limit_header_count,
+            request_body=-1 if config.limit_request_body is None else config.limit_request_body,
+        )
+        self.hosts = HostFilter(config.allowed_hosts) if config.allowed_hosts else None
         self.defaults = ResponseDefaults(
             config.headers, b"asgiws" if config.server_header else b"", config.date_header
         )
         self.access_log = config.access_log
-        self.timeout_keep_alive = float(config.timeout_keep_alive)
-        self.limit_concurrency = config.limit_concurrency
+        self.timeout_head = config.timeout_request_head
+        self.timeout_upload = config.timeout_request_body
+        self.timeout_keep_alive = config.timeout_keep_alive
+        self.timeout_send = config.timeout_send
+        self.limit_concurrency = config.limit_concurrency is not None
+        self.limit_pipelined = config.limit_pipelined
 
 
 class HTTPDriver(Driver):
@@ -149,7 +170,7 @@ class HTTPDriver(Driver):
             runtime.http = _Shared(runtime)
         self.runtime = runtime
         self._shared: _Shared = runtime.http
-        self.http = HTTPConnection(self._shared.parser, self._shared.defaults, DEFAULT_LIMITS)
+        self.http = HTTPConnection(self._shared.parser, self._shared.defaults, self._shared.limits)
         self._upgrade = upgrade
         self._cycle: HTTPCycle | None = None
         #: The peer sends no more.
@@ -172,7 +193,9 @@ class HTTPDriver(Driver):
 
     def connected(self, outlet: Outlet) -> None:
         self.outlet = outlet
-        self._set_deadline(outlet.loop.time() + HEAD_TIMEOUT)
+        outlet.watch_sending(self._shared.timeout_send)
+        if self._shared.timeout_head:
+            self._set_deadline(outlet.loop.time() + self._shared.timeout_head)
 
     def receive_data(self, data: bytearray, start: int, end: int) -> None:
         self.http.receive_data(octets.to_bytes(data, start, end))
@@ -210,10 +233,22 @@ class HTTPDriver(Driver):
             return self._deadline
         self._deadline = 0.0
         if self._phase == _HEAD:
-            self._refuse(RequestTimeout("the request head did not arrive in time"), True)
+            error = RequestTimeout("the request head did not come in time", "timeout_request_head")
+            self._refuse(error, True)
+        elif self._phase == _UPLOAD:
+            error = RequestTimeout("the request body did not come on", "timeout_request_body")
+            self._refuse(error, True)
         else:
             self._close()
         return 0.0
+
+    def stalled(self) -> None:
+        seconds = self._shared.timeout_send
+        self.runtime.notices.tell(
+            "timeout_send", self.client(), f"cut off: took nothing for {seconds:g} seconds"
+        )
+        self._log_incomplete()
+        self.outlet.abort()
 
     def shutdown(self) -> None:
         self.http.closing = True
@@ -251,6 +286,7 @@ class HTTPDriver(Driver):
                 if self._uncalled:
                     self._call(cycle)
                     return True
+                self._stop_clock()
                 self._pause_reading()
                 return False
         elif self.outlet.is_closing():
@@ -286,6 +322,7 @@ class HTTPDriver(Driver):
             cycle.feed(event)
         else:
             assert type(event) is EndOfRequest
+            self._stop_clock()
             cycle.end(event.trailers)
             if self._uncalled:
                 self._call(cycle)
@@ -297,10 +334,16 @@ class HTTPDriver(Driver):
         self._deadline = 0.0
         self._budget -= 1
         self._head = head
-        if self._shared.limit_concurrency is not None and self._is_over_limit():
-            logger.warning("Exceeded concurrency limit.")
-            self.respond(503, _TEXT_AND_CLOSE, b"Service Unavailable")
+        hosts = self._shared.hosts
+        if hosts is not None and not hosts.allows(head.get(b"host")):
+            self.reject(Forbidden("this host is not served here", "allowed_hosts"))
             return True
+        if self._shared.limit_concurrency:
+            runtime = self.runtime
+            refusal = runtime.admission.request(len(runtime.connections), len(runtime.tasks))
+            if refusal is not None:
+                self.reject(refusal)
+                return True
         # RFC 9110 7.8: an Upgrade may be ignored, and is: every other protocol's, and one behind a
         # body, which would stand between the handshake and the WebSocket's first byte.
         if (
@@ -324,24 +367,28 @@ class HTTPDriver(Driver):
         self._uncalled = False
         self.runtime.spawn(cycle.run())
 
-    def _is_over_limit(self) -> bool:
-        """True when this connection or this request would be one more than the limit."""
-        limit = self._shared.limit_concurrency
-        assert limit is not None
-        return len(self.runtime.connections) > limit or len(self.runtime.tasks) >= limit
-
     def _wait_for_data(self) -> None:
         """Start the clock for what is to come, unless it is running."""
         if self._cycle is not None:
+            # Each piece starts it anew. A client that waits for `100 Continue` is not to blame.
+            if self._shared.timeout_upload and not self.http.expects_continue:
+                self._phase = _UPLOAD
+                self._set_deadline(self.outlet.loop.time() + self._shared.timeout_upload)
             return
         if self.http.has_partial_head():
             if self._phase != _HEAD:
-                if self._phase != _NEW:
-                    self._set_deadline(self.outlet.loop.time() + HEAD_TIMEOUT)
+                if self._phase != _NEW and self._shared.timeout_head:
+                    self._set_deadline(self.outlet.loop.time() + self._shared.timeout_head)
                 self._phase = _HEAD
         elif self._phase == _BUSY:
             self._phase = _IDLE
             self._set_deadline(self.outlet.loop.time() + self._shared.timeout_keep_alive)
+
+    def _stop_clock(self) -> None:
+        """The client is not to blame for what is waited for now."""
+        if self._phase == _UPLOAD:
+            self._phase = _BUSY
+            self._deadline = 0.0
 
     def _set_deadline(self, when: float) -> None:
         self._deadline = when
@@ -351,7 +398,7 @@ class HTTPDriver(Driver):
 
     def _pause_if_flooded(self) -> None:
         """Read on, to notice when the peer goes, unless it sends far ahead of what is served."""
-        if self.http.buffered() >= _HIGH_WATER:
+        if self.http.buffered() >= self._shared.limit_pipelined:
             self._pause_reading()
         else:
             self._resume_reading()
@@ -369,7 +416,7 @@ class HTTPDriver(Driver):
     def _refuse(self, error: HTTPError, now: bool) -> None:
         """Answer what cannot be served, and end the connection."""
         if not self.outlet.is_closing():
-            logger.info("%s - request refused: %d, %s", self.client(), error.status, error.message)
+            self._tell(error)
         cycle = self._cycle
         self._cycle = None
         self._uncalled = False
@@ -382,6 +429,28 @@ class HTTPDriver(Driver):
             cycle.disconnect(now)
 
     # What is answered
+
+    def refuse_connection(self, error: HTTPError) -> None:
+        """Answer before anything was asked, and end the connection."""
+        self._tell(error)
+        self.outlet.write(self.http.error_response(error))
+        self._close()
+
+    def reject(self, error: HTTPError) -> None:
+        """Answer the request in progress, which is one that shall not reach the application."""
+        self._tell(error)
+        self.respond(
+            error.status, [*_TEXT_AND_CLOSE, *error.headers], error.message.encode() + b"\n"
+        )
+
+    def _tell(self, error: HTTPError) -> None:
+        """Log it: a request that is malformed is the client's matter, a limit that was met the operator's."""
+        self.runtime.notices.tell(
+            error.limit or f"status {error.status}",
+            self.client(),
+            f"request refused: {error.status}, {error.message}",
+            logging.WARNING if error.limit else logging.INFO,
+        )
 
     def respond(self, status: int, headers: Headers, body: bytes) -> None:
         """Answer the request in progress with a whole response, in place of the application.
@@ -435,6 +504,10 @@ class HTTPDriver(Driver):
         """The application took the body that was there: go on reading."""
         if self._reading_paused:
             self._pump(False)
+
+    def body_asked_for(self) -> None:
+        """The client was told to go on and send the body."""
+        self._wait_for_data()
 
     def fail(self) -> None:
         """The application ended without a complete response: 500, or a cut where one was begun."""
@@ -601,6 +674,7 @@ class HTTPCycle:
                 interim = self._driver.http.send_continue()
                 if interim:
                     self._outlet.write(interim)
+                    self._driver.body_asked_for()
             waiter = Waiter(self._outlet.loop)
             if self._waiters is None:
                 self._waiters = [waiter]

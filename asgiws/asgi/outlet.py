@@ -48,6 +48,11 @@ class Driver:
     def writable(self) -> None:
         """`Outlet.write_paused` has become false."""
 
+    def stalled(self) -> None:
+        """The peer has taken next to nothing of what was written, as `Outlet.watch_sending` says. Called
+        again after as many, while that is so."""
+        raise NotImplementedError
+
     def proceed(self) -> None:
         """Go on with what was left of a read, after `Outlet.proceed_soon`; also once the connection is gone."""
         raise NotImplementedError
@@ -90,6 +95,15 @@ class Outlet:
         Returns how many were sent: fewer when the file ends, or the connection does. The file stays open.
         Raises OSError when it cannot be read.
         """
+        raise NotImplementedError
+
+    def watch_sending(self, timeout: float) -> None:
+        """Have the driver's `stalled` called when the peer takes next to nothing for `timeout` seconds, from
+        now on; 0.0 for never."""
+        raise NotImplementedError
+
+    def unsent(self) -> int:
+        """How many octets of what was written wait to be sent."""
         raise NotImplementedError
 
     def pause_reading(self) -> None:

@@ -13,12 +13,16 @@ from contextvars import copy_context
 from typing import Any
 
 from asgiws.asgi import tasks
+from asgiws.asgi.admission import Admission
 from asgiws.asgi.errors import ProcessEnds
+from asgiws.asgi.notices import Notices
+from asgiws.asgi.reaper import Reaper
 from asgiws.asgi.types import Address, ASGIApp
 from asgiws.config import Config, StartError
 from asgiws.websocket import zlib_backend
 from asgiws.websocket.compression import Compression, Settings
 from asgiws.websocket.fanout import FanOut
+from asgiws.websocket.origins import OriginFilter
 
 logger = logging.getLogger("asgiws.error")
 access_logger = logging.getLogger("asgiws.access")
@@ -64,6 +68,13 @@ class Runtime:
         #: What the HTTP drivers have in common; theirs to fill.
         self.http: Any = None
         self.compression = compression(config)
+        self.notices = Notices(loop)
+        self.admission = Admission(config, loop.time)
+        self.origins = (
+            OriginFilter(config.ws_allowed_origins) if config.ws_allowed_origins else None
+        )
+        #: Ends the applications of WebSockets whose client has gone; None where they may go on.
+        self.reaper = Reaper(loop, config.ws_cancel_after) if config.ws_cancel_after else None
         #: What the WebSockets share of the message that was sent last.
         self.fanout = FanOut()
         # Tasks begin in the server's context. The current one may be another request's, whose application has

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from asgiws.asgi.http import HTTPDriver
 from asgiws.asgi.outlet import Driver, Outlet
+from asgiws.asgi.runtime import Runtime
 from asgiws.asgi.scope import websocket_scope
 from asgiws.asgi.websocket import WebSocketSession
+from asgiws.http.errors import Forbidden, HTTPError
 from asgiws.http.head import RequestHead
 from asgiws.websocket.errors import HandshakeError
 from asgiws.websocket.handshake import check
@@ -19,9 +21,22 @@ def upgrade(head: RequestHead, outlet: Outlet, driver: HTTPDriver) -> Driver | N
     """The session that takes over the connection, or None when the handshake was refused (RFC 6455, 4.2)."""
     try:
         handshake = check(head)
+        refusal = _refusal(head, outlet, driver.runtime)
+        if refusal is not None:
+            driver.reject(refusal)
+            return None
     except HandshakeError as error:
         headers = [(b"content-type", b"text/plain; charset=utf-8"), *error.headers]
         driver.respond(error.status, headers, f"{error.reason}\n".encode())
         return None
     scope = websocket_scope(driver.runtime, head, outlet, handshake.subprotocols)
     return WebSocketSession(driver.runtime, scope, handshake, driver.http)
+
+
+def _refusal(head: RequestHead, outlet: Outlet, runtime: Runtime) -> HTTPError | None:
+    """What a handshake in good order is refused with before the application hears of it."""
+    if runtime.origins is not None and not runtime.origins.allows(
+        head.get(b"origin"), head.get(b"host")
+    ):
+        return Forbidden("WebSockets of this origin are not let in", "ws_allowed_origins")
+    return runtime.admission.handshake(outlet.client)

@@ -39,9 +39,16 @@ cdef class WebSocketSession(Driver):
     cdef bytearray _rest
     cdef bint _eof
     cdef bint _owes_turn
+    cdef object _ahead
+    cdef Py_ssize_t _done_ahead
     cdef object _terminal
+    cdef object _task
     cdef double _grace_at
     cdef double _close_at
+    cdef double _age_at
+    cdef double _idle_at
+    cdef int _idle_count
+    cdef bint _active
     cdef bint _opened
     cdef bint _app_ended
     cdef bint _closed_by_app
@@ -62,6 +69,9 @@ cdef class WebSocketSession(Driver):
     cdef bint _pump(self, Py_ssize_t budget) except -1
     @cython.locals(rest=bytearray)
     cdef object _keep(self, bytearray data, Py_ssize_t start, Py_ssize_t end)
+    cdef object _look_ahead(self, Py_ssize_t more)
+    cdef object _take_last(self)
+    cdef object _drop_rest(self)
     cdef object _finish_rest(self)
     @cython.locals(waiter=Waiter)
     cdef object _deliver(self, bint now)

@@ -6,16 +6,21 @@ Rules of this file:
 - `_act` carries out what a transition asks for, but for the answer to the handshake, which is written first.
   It is the one place that puts `websocket.disconnect` into the queue.
 - Control frames never wait for the application. Only data counts against the queue's marks, in octets of
-  memory, and above the high one reading pauses.
+  memory.
 - A turn of the loop takes TURN_EVENTS events of one connection at most, and none while the queue is above its
-  high mark, in the middle of a read too, but for control frames that come next. What is left of the read is
-  kept in `_rest`; while there is any, reading is paused, and `proceed` goes on with it.
+  high mark, in the middle of a read too. What is left of the read is kept in `_rest`, and `proceed` goes on
+  with it. While the queue is full, what comes is added to `_rest` and searched for control frames (`_ahead`);
+  reading pauses when that is above the high mark as well.
+- Once the client has ended its side, all that it sent is taken at once, up to LAST_ROOM times the high mark.
 - The end (a close frame, a protocol error) takes effect once the application had its turn to answer what
   came before it: when it waits in `receive()` again, when it returns, or after ANSWER_GRACE seconds.
 """
 
 from __future__ import annotations
 
+import asyncio
+import logging
+import random
 from collections import deque
 from typing import Any
 
@@ -29,25 +34,29 @@ from asgiws.asgi.runtime import Runtime, access_logger, logger, peer_name
 from asgiws.asgi.types import Message, Scope
 from asgiws.asgi.wakeup import Waiter
 from asgiws.http.connection import HTTPConnection
-from asgiws.websocket import close, octets
+from asgiws.websocket import close, octets, opcodes
 from asgiws.websocket.connection import CLOSING, CONNECTING, OPEN, WebSocketConnection
 from asgiws.websocket.deflate import Deflate
 from asgiws.websocket.events import Close, Ping, Pong
 from asgiws.websocket.handshake import Handshake, response
+from asgiws.websocket.lookahead import Lookahead, close_event
 from asgiws.websocket.states import FINAL, Effect, State, Trigger
 
 #: Seconds that the application has to answer earlier messages once the client has ended the connection.
 ANSWER_GRACE = 2.0
 
-#: Octets of messages that may wait for `receive()` before reading pauses, and from which it goes on.
-HIGH_WATER = 262144
-LOW_WATER = 65536
+#: How many times more than the high mark is taken when the client has ended its side: nothing more comes,
+#: and what it sent shall not be lost.
+LAST_ROOM = 4
 
 #: How many taken events may stand in front of the queue's list before they are cut off.
 COMPACT = 256
 
 #: Messages and control frames of one connection that are taken before the others have their turn.
 TURN_EVENTS = 64
+
+#: An idle WebSocket is noticed after its timeout, and at most one part in so many later.
+IDLE_PARTS = 4
 
 #: Octets that a client may send behind its handshake before the application has accepted.
 HELD_BACK = 65536
@@ -60,6 +69,14 @@ _ABORT_TCP = int(Effect.ABORT_TCP)
 _DISCONNECT = int(Effect.DISCONNECT)
 
 SHUTDOWN_REASON = "service restart"
+
+#: The options that make the server close with a code.
+_LIMITS = {
+    close.MESSAGE_TOO_BIG: "ws_max_size",
+    close.POLICY_VIOLATION: "ws_max_fragments",
+    close.INTERNAL_ERROR: "ws_ping_timeout",
+    close.TRY_AGAIN_LATER: "ws_slow_consumer",
+}
 
 _SERVERS_OWN = (b"upgrade", b"connection", b"content-length", b"transfer-encoding")
 
@@ -89,14 +106,18 @@ class WebSocketSession(Driver):
         self._queue: list[str | bytes | dict[str, Any] | None] = [{"type": "websocket.connect"}]
         self._head = 0
         self._queued = 0
-        self._high = HIGH_WATER
-        self._low = LOW_WATER
+        self._high: int = config.ws_queue_high
+        self._low: int = config.ws_queue_low
         #: Who waits in `receive()`: the first, and the others in order.
         self._waiter: Waiter | None = None
         self._others: deque[Waiter] | None = None
         self._reading_paused = False
-        #: What has come and was not taken: before the application accepted, or in this turn of the loop.
+        #: What has come and was not taken: before the application accepted, in this turn of the loop, or
+        #: because the queue is full.
         self._rest: bytearray | None = None
+        #: What looks for control frames in it, and how many of those it has given out already.
+        self._ahead: Lookahead | None = None
+        self._done_ahead = 0
         #: The client sent no more after that.
         self._eof = False
 
@@ -105,7 +126,15 @@ class WebSocketSession(Driver):
         #: The client's end of the connection, waiting for that turn.
         self._terminal: Close | None = None
         self._grace_at = 0.0
+        #: When the wait for the peer's close frame ends; before, the one for the application's answer.
         self._close_at = 0.0
+        self._age_at = 0.0
+        #: When it is looked at whether there were messages, and how often there were none in a row.
+        self._idle_at = 0.0
+        self._idle_count = 0
+        self._active = False
+        #: The application's task, for who may have to cancel it.
+        self._task: asyncio.Task[None] | None = None
 
         self._opened = False
         self._app_ended = False
@@ -134,12 +163,25 @@ class WebSocketSession(Driver):
         scope = self._scope
         assert scope is not None
         self._scope = None
-        self._runtime.spawn(self._run(scope))
+        runtime = self._runtime
+        runtime.admission.websockets += 1
+        config = runtime.config
+        outlet.watch_sending(config.ws_send_timeout)
+        task = runtime.spawn(self._run(scope))
+        if task is not None and runtime.reaper is not None:
+            self._task = task
+        if self._ws.state == CONNECTING and config.ws_handshake_timeout:
+            self._close_at = self._loop.time() + config.ws_handshake_timeout
+            outlet.check_at(self._close_at)
 
     def receive_data(self, data: bytearray, start: int, end: int) -> None:
         self._heard = True
-        if self._ws.state == CONNECTING or self._rest is not None:
+        if self._ws.state == CONNECTING:
             self._keep(data, start, end)
+            return
+        if self._rest is not None:
+            self._keep(data, start, end)
+            self._deliver(True)
             return
         self._ws.feed(data, start, end)
         if self._pump(TURN_EVENTS):
@@ -151,19 +193,24 @@ class WebSocketSession(Driver):
             return
         if not self._pump(TURN_EVENTS):
             self._finish_rest()
+        elif self._is_full():
+            self._look_ahead(0)
         self._deliver(True)
 
     def receive_eof(self) -> None:
         # A WebSocket has no half-closed state: without a close frame this is an abnormal closure (7.1.5).
         # With one, the client may still read our answer.
-        if self._rest is not None:
-            self._eof = True  # what it sent is still to be delivered
-        elif self._terminal is None:
+        self._eof = True
+        if self._rest is not None and self._ws.state != CONNECTING:
+            self._take_last()
+            self._deliver(True)
+        if self._rest is None and self._terminal is None:
             self._outlet.close(linger=False)
 
     def connection_lost(self) -> None:
+        self._runtime.admission.websockets -= 1
         if self._rest is not None and self._ws.state != CONNECTING:
-            self._pump(len(self._rest))  # as far as the queue takes it
+            self._take_last()
         if self._terminal is not None:
             self._end()
         else:
@@ -181,14 +228,30 @@ class WebSocketSession(Driver):
             if now < self._close_at:
                 return self._close_at
             self._act(self._ws.apply(Trigger.DEADLINE))
-        elif state == OPEN:
-            if self._terminal is not None:
+        elif state == CONNECTING:
+            return self._check_handshake(now)
+        elif self._terminal is not None:
+            if state == OPEN:
                 if now < self._grace_at:
                     return self._grace_at
                 self._end()
-            elif self._ping_interval:
-                return self._check_ping(now)
+        elif state == OPEN:
+            when: float = 0.0
+            if self._ping_interval:
+                when = self._check_ping(now)
+            if self._ws.state == OPEN and self._age_at:
+                when = _sooner(when, self._check_age(now))
+            if self._ws.state == OPEN and self._idle_at:
+                when = _sooner(when, self._check_idle(now))
+            return when if self._ws.state == OPEN else self._close_at
         return 0.0
+
+    def stalled(self) -> None:
+        if self._ws.state == OPEN:
+            seconds = self._runtime.config.ws_send_timeout
+            self._end_slow(f"took nothing for {seconds:g} seconds", "ws_send_timeout")
+        elif self._ws.state == CONNECTING:
+            self._outlet.abort()  # within a denial response
 
     def shutdown(self) -> None:
         if self._ws.state == CONNECTING:
@@ -211,7 +274,7 @@ class WebSocketSession(Driver):
         ws = self._ws
         queue = self._queue
         while True:
-            if budget == 0 or (self._is_full() and not ws.control_follows()):
+            if budget == 0 or self._is_full():
                 return ws.unread() > 0
             budget -= 1
             event = ws.next_event()
@@ -223,10 +286,14 @@ class WebSocketSession(Driver):
                 if ws.state == OPEN and not self._app_ended:
                     queue.append(event)  # type: ignore[arg-type]
                     self._queued += octets.memory(event)  # type: ignore[arg-type]
-            elif kind is Ping:
-                self._answer_ping(event.payload)  # type: ignore[union-attr]
-            elif kind is Pong:
-                self._take_pong(event.payload)  # type: ignore[union-attr]
+                    self._active = True
+            elif kind is Ping or kind is Pong:
+                if self._done_ahead:
+                    self._done_ahead -= 1
+                elif kind is Ping:
+                    self._answer_ping(event.payload)  # type: ignore[union-attr]
+                else:
+                    self._take_pong(event.payload)  # type: ignore[union-attr]
             else:
                 self._terminal = event  # type: ignore[assignment]
 
@@ -238,20 +305,57 @@ class WebSocketSession(Driver):
         elif self._ws.state != CONNECTING:
             del rest[: len(rest) - self._ws.unread()]
         rest += data[start:end]
-        if self._ws.state != CONNECTING:
-            self._ws.feed(rest, 0, len(rest))
+        if self._ws.state == CONNECTING:
+            if len(rest) >= HELD_BACK:
+                self._pause_reading()
+            return
+        self._ws.feed(rest, 0, len(rest))
+        is_full = self._is_full()
+        if not is_full or len(rest) > self._high:
             self._pause_reading()
-        elif len(rest) >= HELD_BACK:
-            self._pause_reading()
+        if is_full or self._ahead is not None:
+            self._look_ahead(end - start)
+
+    def _look_ahead(self, more: int) -> None:
+        """Act on the control frames in what is kept, of which `more` octets have just come."""
+        rest = self._rest
+        assert rest is not None
+        if self._ahead is None:
+            self._ahead = Lookahead()
+            more = self._ws.unread()
+        for opcode, payload in self._ahead.look(rest, more):
+            if opcode == opcodes.CLOSE:
+                self._take_last()
+                if self._terminal is None:  # there was not room for all that came before it
+                    self._terminal = close_event(payload)
+                return
+            self._done_ahead += 1
+            if opcode == opcodes.PING:
+                self._answer_ping(payload)
+            elif opcode == opcodes.PONG:
+                self._take_pong(payload)
+
+    def _take_last(self) -> None:
+        """The client has ended its side: take all that it sent, as far as there is room for it."""
+        self._high *= LAST_ROOM
+        if self._pump(-1):
+            logger.info(
+                "%s - messages dropped: the client has gone and the application is too slow "
+                "(ws_queue_high)",
+                self._who()[0],
+            )
+        self._drop_rest()
+
+    def _drop_rest(self) -> None:
+        self._rest = None
+        self._ahead = None
+        self._done_ahead = 0
+        self._ws.feed(_NOTHING, 0, 0)  # so that it refers to the kept octets no more
 
     def _finish_rest(self) -> None:
         """What was kept is taken."""
-        self._rest = None
-        self._ws.feed(_NOTHING, 0, 0)  # so that it refers to the kept octets no more
-        if self._eof and self._terminal is None:
-            self._outlet.close(linger=False)
-        elif not self._is_full():
-            self._go_on()
+        self._drop_rest()
+        self._go_on()
 
     def _deliver(self, now: bool) -> None:
         """Hand out what came, `now` or soon; then end the connection, or pause, or ask for another turn."""
@@ -270,9 +374,7 @@ class WebSocketSession(Driver):
                     self._outlet.check_at(self._grace_at)
             else:
                 self._end()
-        elif self._is_full() and not (self._rest is not None and self._ws.control_follows()):
-            self._pause_reading()
-        elif self._rest is not None:
+        elif self._rest is not None and not self._is_full():
             self._outlet.proceed_soon()
 
     def _pause_reading(self) -> None:
@@ -337,8 +439,7 @@ class WebSocketSession(Driver):
                     # While we do not read, only a write that fails tells us of a peer that has gone.
                     self._outlet.write(self._ws.ping(self._pings.to_bytes(4, "big")))
                 return self._pong_at
-            self._terminal = Close(close.INTERNAL_ERROR, "keepalive ping timeout", True)
-            self._end()
+            self._fail(close.INTERNAL_ERROR, "keepalive ping timeout")
             return 0.0
         if now >= self._ping_at:
             self._pings = (self._pings + 1) & 0xFFFFFFFF
@@ -350,7 +451,71 @@ class WebSocketSession(Driver):
                 return self._pong_at
         return self._ping_at
 
+    # Other deadlines.
+
+    def _check_handshake(self, now: float) -> float:
+        if self._denial or not self._close_at:
+            return 0.0  # the answer is on its way
+        if now < self._close_at:
+            return self._close_at
+        self._close_at = 0.0
+        who, path = self._who()
+        self._runtime.notices.tell(
+            "ws_handshake_timeout",
+            who,
+            f'"WebSocket {path}": the application did not answer in time',
+        )
+        self._refuse(503, "the application did not answer in time")
+        return 0.0
+
+    def _check_age(self, now: float) -> float:
+        if now >= self._age_at:
+            self._close(close.GOING_AWAY, "connection age")
+        return self._age_at
+
+    def _check_idle(self, now: float) -> float:
+        if now >= self._idle_at:
+            self._idle_count = 0 if self._active else self._idle_count + 1
+            self._active = False
+            if self._idle_count == IDLE_PARTS:
+                self._close(close.GOING_AWAY, "idle timeout")
+            self._idle_at = now + self._runtime.config.ws_idle_timeout / IDLE_PARTS
+        return self._idle_at
+
+    def _start_clocks(self) -> None:
+        """The WebSocket is open."""
+        config = self._runtime.config
+        now = self._loop.time()
+        when: float = 0.0
+        if self._ping_interval:
+            when = self._ping_at = now + self._ping_interval
+        if config.ws_max_age:
+            self._age_at = now + config.ws_max_age + random.random() * config.ws_max_age_jitter
+            when = _sooner(when, self._age_at)
+        if config.ws_idle_timeout:
+            self._idle_at = now + config.ws_idle_timeout / IDLE_PARTS
+            when = _sooner(when, self._idle_at)
+        if when:
+            self._outlet.check_at(when)
+
     # The end.
+
+    def _fail(self, code: int, reason: str) -> None:
+        """Fail the connection from our side: a close frame, and no waiting for the client's."""
+        self._terminal = Close(code, reason, True)
+        self._end()
+
+    def _end_slow(self, what: str, limit: str) -> None:
+        """The client does not read: do what ws_slow_consumer says."""
+        policy = self._runtime.config.ws_slow_consumer
+        if policy == "wait":
+            return
+        self._runtime.notices.tell(limit, self._who()[0], f"slow consumer: {what}")
+        if policy == "close":
+            self._fail(close.TRY_AGAIN_LATER, "slow consumer")
+        else:
+            self._act(self._ws.apply(Trigger.LOST))
+            self._outlet.abort()
 
     def _end(self) -> None:
         """Let what the client ended the connection with take effect."""
@@ -400,7 +565,11 @@ class WebSocketSession(Driver):
             }
             self._queue.append(event)
             self._rest = None
+            self._ahead = None
             self._wake_next_soon()
+            reaper = self._runtime.reaper
+            if reaper is not None and self._task is not None:
+                reaper.add(self._task, self._who()[0])
 
     def _log_handshake(self, status: int) -> None:
         if self._runtime.config.access_log:
@@ -412,11 +581,12 @@ class WebSocketSession(Driver):
             ws = self._ws
             access_logger.info('%s - "WebSocket %s" closed %d', who, path, ws.close_code)
         if self._ws.state == State.FAILED:
-            logger.info(
-                "WebSocket failed with %d: %s (client %s)",
-                self._ws.close_code,
-                self._ws.close_reason,
+            code, reason = self._ws.close_code, self._ws.close_reason
+            self._runtime.notices.tell(
+                _LIMITS.get(code, f"close code {code}"),
                 self._who()[0],
+                f"WebSocket failed with {code}: {reason}",
+                logging.INFO,
             )
 
     def _who(self) -> tuple[str, str]:
@@ -455,6 +625,7 @@ class WebSocketSession(Driver):
     def _finish(self, code: int, reason: str) -> None:
         """The application has ended."""
         self._app_ended = True
+        self._task = None
         if self._ws.state <= CLOSING:  # else websocket.disconnect is in there, for who still asks
             self._queue.clear()
             self._head = 0
@@ -529,7 +700,7 @@ class WebSocketSession(Driver):
     def _took(self, event: Any) -> None:
         self._owes_turn = True
         self._queued -= octets.memory(event)
-        if self._reading_paused and self._queued <= self._low:
+        if self._queued <= self._low and (self._reading_paused or self._rest is not None):
             self._go_on()
         if self._waiter is not None and self._queue:
             self._next_waiter().wake_soon()
@@ -549,11 +720,24 @@ class WebSocketSession(Driver):
         Raises ClientDisconnected when the client has gone, ApplicationError for a message that is malformed
         or not allowed now.
         """
+        if self._outlet.write_paused and self._ws.state == OPEN:
+            await self._make_room(message)
         self._send(message)
         if self._outlet.write_paused:
             await self._outlet.drain()
             if self._ws.state in FINAL and message["type"] == "websocket.send":
                 self._send_late("websocket.send", message)  # it was lost meanwhile
+
+    async def _make_room(self, message: Message) -> None:
+        """Wait until there is room for another message, or end the connection for want of it."""
+        limit = self._runtime.config.ws_max_outbound
+        while self._outlet.write_paused and self._outlet.unsent() >= limit:
+            if type(message) is dict and message.get("type") == "websocket.close":
+                return
+            self._end_slow(f"{limit} bytes wait to be sent", "ws_max_outbound")
+            if self._ws.state != OPEN:
+                return
+            await self._outlet.drain()
 
     # Not part of send(): a coroutine's own frame is the slower place for it.
 
@@ -565,6 +749,7 @@ class WebSocketSession(Driver):
                 f"send() needs a dict with a 'type', not {message!r:.80}"
             ) from None
         if kind == "websocket.send" and self._ws.state == OPEN:
+            self._active = True
             chunks = self._frames(message)
             if len(chunks) == 1:
                 self._outlet.write(chunks[0])
@@ -663,21 +848,26 @@ class WebSocketSession(Driver):
             headers.append((lowered, _octets(value)))
         data = self._http.switch_protocols(headers)
         deflate = None if parameters is None else Deflate(parameters, compression)
-        self._ws.open(config.ws_max_size, deflate)
+        self._ws.open(config.ws_max_size, deflate, config.ws_max_fragments)
         self._ws.apply(Trigger.ACCEPT)
         self._opened = True
         self._handshake = None
         self._http = None
         self._outlet.write(data)
         self._log_handshake(101)
-        self._ping_at = self._loop.time() + self._ping_interval
-        if self._ping_interval:
-            self._outlet.check_at(self._ping_at)
+        self._close_at = 0.0
+        self._start_clocks()
         rest = self._rest
         if rest is not None:
             self._ws.feed(rest, 0, len(rest))
-            if not self._pump(TURN_EVENTS):
+            if self._eof:
+                self._take_last()
+                if self._terminal is None:
+                    self._outlet.close(linger=False)
+            elif not self._pump(TURN_EVENTS):
                 self._finish_rest()
+            elif self._is_full():
+                self._look_ahead(0)
             self._deliver(False)
 
     def _send_denial_body(self, kind: str, message: Message) -> None:
@@ -694,6 +884,11 @@ class WebSocketSession(Driver):
             self._denial = 0
             self._refused_by_app = True
             self._act(self._ws.apply(Trigger.CLOSE))
+
+
+def _sooner(one: float, other: float) -> float:
+    """The earlier of two moments, of which 0.0 stands for never."""
+    return other if one == 0.0 or 0.0 < other < one else one
 
 
 def _text(text: Any) -> str:

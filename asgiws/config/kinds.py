@@ -240,7 +240,11 @@ class RootPath(Kind):
         return text.rstrip("/")
 
 
-class HeaderList(Kind):
+class ListKind(Kind):
+    """Several values; on the command line the option may be repeated."""
+
+
+class HeaderList(ListKind):
     """Response headers as a list of (lower-case name, value) in bytes.
 
     Taken as `Name:Value` texts or pairs, alone or several; several in one text stand on lines of
@@ -295,6 +299,64 @@ class HeaderList(Kind):
         return "\n".join(
             f"{name.decode('latin-1')}:{text.decode('latin-1')}" for name, text in value
         )
+
+
+class HostList(ListKind):
+    """Hosts as lower-case texts: `example.com`, `example.com:8000`, `*.example.com` for all names below it,
+    `[::1]`, or `*`.
+
+    Taken as texts, alone or several; several in one text are separated by commas or white space.
+    """
+
+    noun = "HOST"
+    allowed = "host, host:port, *.domain or *, several separated by commas"
+    FORM = re.compile(
+        r"\*|(?:\*\.)?[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_])?(?::[0-9]{1,5})?"
+        r"|\[[0-9a-f:.]+\](?::[0-9]{1,5})?"
+    )
+
+    def convert(self, value: Any) -> list[str]:
+        if isinstance(value, str):
+            value = [item for item in re.split(r"[,\s]+", value) if item]
+        if not isinstance(value, (list, tuple)):
+            raise ValueError(self.allowed)
+        return [self._item(item) for item in value]
+
+    def _item(self, item: Any) -> str:
+        text: str = super().convert(item).lower()
+        if not self.FORM.fullmatch(text):
+            raise ValueError(self.allowed)
+        return text
+
+    def show(self, value: Any) -> str:
+        return ",".join(value)
+
+
+class OriginList(HostList):
+    """Origins as lower-case texts: `https://example.com`, with a port where it is not the scheme's own,
+    `https://*.example.com` for all names below it; `same` for the host that was asked, `none` for
+    who names no origin, as a client that is no browser does, or `*`.
+
+    Taken as a HostList is.
+    """
+
+    noun = "ORIGIN"
+    allowed = (
+        "scheme://host, scheme://*.domain, same, none or *, several separated by commas; "
+        "a port where it is not the scheme's own, and no path"
+    )
+    FORM = re.compile(
+        r"\*|same|none|[a-z][a-z0-9+.-]*://(?:(?:\*\.)?[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_])?"
+        r"|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?"
+    )
+
+    def _item(self, item: Any) -> str:
+        text = super()._item(item)
+        for scheme, port in (("http://", ":80"), ("https://", ":443")):
+            # RFC 6454, 6.2: an origin has no port that is its scheme's own.
+            if text.startswith(scheme) and text.endswith(port):
+                return text.removesuffix(port)
+        return text
 
 
 class Application(Kind):

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from asgiws.config.errors import ConfigError
-from asgiws.config.kinds import Flag, HeaderList, Kind, Optional
+from asgiws.config.kinds import Flag, Kind, ListKind, Optional
 
 ENV_PREFIX = "ASGIWS_"
 
@@ -48,7 +48,7 @@ class Option:
     @property
     def is_list(self) -> bool:
         """True when the command line takes it several times."""
-        return isinstance(self._plain, HeaderList)
+        return isinstance(self._plain, ListKind)
 
     @property
     def is_secret(self) -> bool:

@@ -25,9 +25,11 @@ from asgiws.config.kinds import (
     Duration,
     Flag,
     HeaderList,
+    HostList,
     Integer,
     Kind,
     Optional,
+    OriginList,
     RootPath,
     Size,
     Text,
@@ -40,8 +42,13 @@ LOGGING = "Logging"
 HTTP = "HTTP"
 WEBSOCKET = "WebSocket"
 TLS = "TLS"
-LIMITS = "Timeouts and limits"
-GROUPS = (APPLICATION, SOCKET, HTTP, WEBSOCKET, LIMITS, TLS, LOGGING)
+COMPRESSION = "WebSocket compression"
+TIMEOUTS = "Timeouts"
+LIMITS = "Limits"
+GROUPS = (APPLICATION, SOCKET, HTTP, WEBSOCKET, COMPRESSION, TIMEOUTS, LIMITS, TLS, LOGGING)
+
+#: More of anything than a server will ever count.
+MANY = 10**9
 
 
 @dataclass(slots=True, frozen=True)
@@ -133,6 +140,12 @@ class Config:
         "Add this header to every response; may be repeated.",
         spelling="header",
     )
+    allowed_hosts: list[str] = option(  # noqa: RUF009
+        [],
+        HostList(),
+        HTTP,
+        "Serve requests for these hosts alone, as example.com or *.example.com; others get 403.",
+    )
     server_header: bool = option(True, Flag(), HTTP, "Send a Server header.")
     date_header: bool = option(True, Flag(), HTTP, "Send a Date header.")
 
@@ -142,90 +155,232 @@ class Config:
         WEBSOCKET,
         "The largest message taken, measured after decompression; a larger one closes with 1009.",
     )
-    ws_ping_interval: float = option(
-        20.0,
-        Duration(can_disable=True),
+    ws_max_fragments: int = option(
+        131072,
+        Integer(1, MANY),
         WEBSOCKET,
-        "The time between pings; 0 or none sends no pings.",
+        "The most frames that a message may come in; one of more closes with 1008.",
     )
-    ws_ping_timeout: float = option(
-        20.0,
-        Duration(can_disable=True),
+    ws_queue_high: int = option(
+        262144,
+        Size(1),
         WEBSOCKET,
-        "How long to wait for a pong before closing with 1011; 0 or none waits for ever.",
+        "How many bytes of messages may wait for receive() before reading pauses.",
     )
-    ws_close_timeout: float = option(
-        10.0,
-        Duration(),
+    ws_queue_low: int = option(
+        65536,
+        Size(0),
         WEBSOCKET,
-        "How long to wait for the peer's close frame before the connection is cut.",
+        "Reading goes on when the application has taken all but these bytes.",
+    )
+    ws_max_outbound: int = option(
+        16 * 2**20,
+        Size(1),
+        WEBSOCKET,
+        "How many bytes may wait for a client that does not read; what more would be sent meets "
+        "ws_slow_consumer.",
+    )
+    ws_slow_consumer: str = option(
+        "close",
+        Choice("wait", "close", "abort"),
+        WEBSOCKET,
+        "A client that does not read in time: let send() wait, close with 1013, or cut it off.",
+    )
+    ws_allowed_origins: list[str] = option(  # noqa: RUF009
+        [],
+        OriginList(),
+        WEBSOCKET,
+        "Let in WebSockets of these origins alone, as https://example.com or https://*.example.com; "
+        "same is the host that was asked, none a client that names no origin. Others get 403.",
     )
     ws_per_message_deflate: bool = option(
         True,
         Boolean(),
-        WEBSOCKET,
+        COMPRESSION,
         "Compress messages with permessage-deflate where the peer offers it.",
     )
     ws_deflate_level: int = option(
         5,
         Integer(1, 9),
-        WEBSOCKET,
+        COMPRESSION,
         "How hard to compress: 1 is the fastest, 9 makes the least of a message.",
     )
     ws_deflate_window_bits: int = option(
         12,
         Integer(9, 15),
-        WEBSOCKET,
+        COMPRESSION,
         "The window that messages are compressed with, as a power of 2; a peer may ask for less.",
     )
     ws_deflate_client_window_bits: int = option(
         12,
         Integer(9, 15),
-        WEBSOCKET,
+        COMPRESSION,
         "The largest window that clients are let compress with, where they can be told.",
     )
     ws_deflate_memory_level: int = option(
         5,
         Integer(1, 9),
-        WEBSOCKET,
+        COMPRESSION,
         "How much memory a compressor has for finding repetitions, beside its window.",
     )
     ws_deflate_no_context_takeover: str = option(
         "none",
         Choice("none", "server", "client", "both"),
-        WEBSOCKET,
+        COMPRESSION,
         "Who compresses each message by itself, without what the messages before it had.",
     )
     ws_deflate_min_size: int = option(
-        64, Size(0), WEBSOCKET, "Smaller messages are sent as they are."
+        64, Size(0), COMPRESSION, "Smaller messages are sent as they are."
     )
     ws_deflate_memory: int = option(
         64 * 2**20,
         Size(0),
-        WEBSOCKET,
+        COMPRESSION,
         "What all compressors of a worker may hold together; above it, contexts are dropped.",
     )
     ws_deflate_backend: str = option(
         "auto",
         Choice("auto", "zlib", "zlib-ng"),
-        WEBSOCKET,
+        COMPRESSION,
         "What compresses; auto takes zlib-ng where it is installed, as asgiws[deflate] does.",
     )
 
+    timeout_request_head: float = option(
+        30.0,
+        Duration(can_disable=True),
+        TIMEOUTS,
+        "How long a client has for a request's head, from its first byte on, and a new connection for "
+        "its first one. Then 408.",
+    )
+    timeout_request_body: float = option(
+        30.0,
+        Duration(can_disable=True),
+        TIMEOUTS,
+        "How long a request's body may make no progress. Then 408.",
+    )
     timeout_keep_alive: float = option(
-        5.0, Duration(), LIMITS, "How long a connection may wait for its next request."
+        5.0, Duration(), TIMEOUTS, "How long a connection may wait for its next request."
+    )
+    timeout_send: float = option(
+        30.0,
+        Duration(can_disable=True),
+        TIMEOUTS,
+        "How long a client may take nothing of what is sent to it. Then an HTTP connection is cut.",
+    )
+    ws_handshake_timeout: float = option(
+        30.0,
+        Duration(can_disable=True),
+        TIMEOUTS,
+        "How long the application has to accept or refuse a WebSocket. Then 503.",
+    )
+    ws_ping_interval: float = option(
+        20.0,
+        Duration(can_disable=True),
+        TIMEOUTS,
+        "The time between pings; 0 or none sends no pings.",
+    )
+    ws_ping_timeout: float = option(
+        20.0,
+        Duration(can_disable=True),
+        TIMEOUTS,
+        "How long to wait for a pong before closing with 1011; 0 or none waits for ever.",
+    )
+    ws_send_timeout: float = option(
+        30.0,
+        Duration(can_disable=True),
+        TIMEOUTS,
+        "How long a WebSocket's client may take nothing of what is sent to it before it meets "
+        "ws_slow_consumer.",
+    )
+    ws_idle_timeout: float = option(
+        0.0,
+        Duration(can_disable=True),
+        TIMEOUTS,
+        "Close with 1001 when no message came or went for so long; off by default.",
+    )
+    ws_max_age: float = option(
+        0.0,
+        Duration(can_disable=True),
+        TIMEOUTS,
+        "Close with 1001 when a WebSocket has been open for so long; off by default.",
+    )
+    ws_max_age_jitter: float = option(
+        0.0,
+        Duration(can_disable=True),
+        TIMEOUTS,
+        "Add up to so much at random, so that not all close at once.",
+    )
+    ws_close_timeout: float = option(
+        10.0,
+        Duration(),
+        TIMEOUTS,
+        "How long to wait for the peer's close frame before the connection is cut.",
+    )
+    ws_cancel_after: float = option(
+        0.0,
+        Duration(can_disable=True),
+        TIMEOUTS,
+        "Cancel an application that goes on for so long after its client has gone; off by default.",
     )
     timeout_graceful_shutdown: float = option(
         30.0,
         Duration(),
-        LIMITS,
+        TIMEOUTS,
         "How long stopping may take in all; what is still open shortly before is cut off.",
+    )
+
+    limit_request_line: int = option(
+        8192, Size(16), LIMITS, "The longest request line; a longer one is answered with 414."
+    )
+    limit_header_bytes: int = option(
+        65536, Size(64), LIMITS, "The most bytes of header fields; more are answered with 431."
+    )
+    limit_header_count: int = option(
+        100, Integer(1, 100000), LIMITS, "The most header fields; more are answered with 431."
+    )
+    limit_request_body: int | None = option(
+        None,
+        Optional(Size(0)),
+        LIMITS,
+        "The longest request body; a longer one is answered with 413. No limit by default.",
+    )
+    limit_pipelined: int = option(
+        65536,
+        Size(1),
+        LIMITS,
+        "How many bytes of further requests a client may send ahead before reading pauses.",
+    )
+    limit_connections: int | None = option(
+        None,
+        Optional(Integer(1, MANY)),
+        LIMITS,
+        "The most open connections; the next is answered with 503. No limit by default.",
     )
     limit_concurrency: int | None = option(
         None,
-        Optional(Integer(1, 10**9)),
+        Optional(Integer(1, MANY)),
         LIMITS,
-        "Answer 503 above this number of connections or running applications; no limit by default.",
+        "The most HTTP connections or requests at once, without WebSockets; the next is answered with "
+        "503. No limit by default.",
+    )
+    limit_websockets: int | None = option(
+        None,
+        Optional(Integer(1, MANY)),
+        LIMITS,
+        "The most WebSockets; the next is answered with 503. No limit by default.",
+    )
+    limit_per_ip: int | None = option(
+        None,
+        Optional(Integer(1, MANY)),
+        LIMITS,
+        "The most connections of one client address; the next is answered with 429. No limit by default.",
+    )
+    limit_handshakes_per_ip: int | None = option(
+        None,
+        Optional(Integer(1, MANY)),
+        LIMITS,
+        "The most WebSocket handshakes of one client address in a second; more are answered with 429. "
+        "No limit by default.",
     )
 
     ssl_certfile: str | None = option(
@@ -263,6 +418,8 @@ class Config:
             object.__setattr__(self, item.name, item.convert(getattr(self, item.name)))
         if self.uds is not None and self.fd is not None:
             raise ConfigError("uds and fd exclude each other: a server listens on one of them")
+        if self.ws_queue_low > self.ws_queue_high:
+            raise ConfigError("ws_queue_low is above ws_queue_high: reading would never pause")
         if self.ssl_certfile is None:
             for name in ("ssl_keyfile", "ssl_keyfile_password"):
                 if getattr(self, name) is not None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from asgiws.http import grammar
 from asgiws.http.buffer import ReceiveBuffer
-from asgiws.http.errors import BadRequest, HeaderFieldsTooLarge, HTTPError
+from asgiws.http.errors import BadRequest, ContentTooLarge, HeaderFieldsTooLarge, HTTPError
 from asgiws.http.head import Headers
 from asgiws.http.limits import Limits
 
@@ -45,6 +45,14 @@ FORBIDDEN_TRAILERS = frozenset(
         b"x-forwarded-proto",
     )
 )
+
+
+def check_size(size: int, limits: Limits) -> None:
+    """Raise ContentTooLarge for a body of `size` bytes that is over the limit."""
+    if 0 <= limits.request_body < size:
+        raise ContentTooLarge(
+            f"the request body is over {limits.request_body} bytes", "limit_request_body"
+        )
 
 
 class BodyReader:
@@ -85,7 +93,15 @@ _SIZE, _DATA, _DATA_END, _TRAILER = range(4)
 class ChunkedBody(BodyReader):
     """A body in the chunked transfer coding (RFC 9112 7.1)."""
 
-    __slots__ = ("_expected", "_fault", "_limits", "_remaining", "_trailer_bytes", "_trailer_lines")
+    __slots__ = (
+        "_expected",
+        "_fault",
+        "_limits",
+        "_remaining",
+        "_size",
+        "_trailer_bytes",
+        "_trailer_lines",
+    )
 
     def __init__(self, limits: Limits) -> None:
         super().__init__()
@@ -94,6 +110,8 @@ class ChunkedBody(BodyReader):
         #: What is wrong behind the data that was given out last.
         self._fault: HTTPError | None = None
         self._remaining = 0
+        #: Of all chunks so far.
+        self._size = 0
         self._trailer_bytes = 0
         self._trailer_lines = 0
 
@@ -144,6 +162,8 @@ class ChunkedBody(BodyReader):
         self._remaining = int(match.group(1), 16)
         if self._remaining >> 62:
             raise BadRequest("a chunk is too large")
+        self._size += self._remaining
+        check_size(self._size, self._limits)
         self._expected = _DATA if self._remaining else _TRAILER
         return True
 
@@ -165,7 +185,8 @@ class ChunkedBody(BodyReader):
         if line is None:
             if len(buffer.data) - buffer.pos > limit:
                 raise HeaderFieldsTooLarge(
-                    f"the trailers are over {self._limits.header_bytes} bytes"
+                    f"the trailers are over {self._limits.header_bytes} bytes",
+                    "limit_header_bytes",
                 )
             return False
         if line == b"\r\n":
@@ -173,7 +194,9 @@ class ChunkedBody(BodyReader):
             return False
         self._trailer_lines += 1
         if self._trailer_lines > self._limits.header_count:
-            raise HeaderFieldsTooLarge(f"more than {self._limits.header_count} trailer fields")
+            raise HeaderFieldsTooLarge(
+                f"more than {self._limits.header_count} trailer fields", "limit_header_count"
+            )
         grammar.check_field_line(line, f"trailer line {self._trailer_lines}")
         self._trailer_bytes += len(line)
         for name, value in grammar.field_line.findall(line):

@@ -13,7 +13,7 @@ Rules of this file:
 
 from __future__ import annotations
 
-from asgiws.http.body import BodyReader, ChunkedBody, LengthBody
+from asgiws.http.body import BodyReader, ChunkedBody, LengthBody, check_size
 from asgiws.http.buffer import ReceiveBuffer
 from asgiws.http.errors import BadRequest, HTTPError, InvalidResponse
 from asgiws.http.head import Headers, RequestHead
@@ -195,6 +195,7 @@ class HTTPConnection:
         if head.chunked:
             self._body = ChunkedBody(self._limits)
         elif head.content_length > 0:
+            check_size(head.content_length, self._limits)
             self._body = LengthBody(head.content_length)
         else:
             self._body = None
@@ -391,7 +392,7 @@ class HTTPConnection:
         else:
             self._writer.start(
                 error.status,
-                [(b"content-type", b"text/plain; charset=utf-8")],
+                [(b"content-type", b"text/plain; charset=utf-8"), *error.headers],
                 self._head.method if self.response_owed() and self._head is not None else "",
                 False,
                 True,

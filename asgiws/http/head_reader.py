@@ -130,7 +130,8 @@ class HeadReader:
                 self._lines += 1
                 if self._lines > self.limits.header_count:
                     raise HeaderFieldsTooLarge(
-                        f"more than {self.limits.header_count} header fields"
+                        f"more than {self.limits.header_count} header fields",
+                        "limit_header_count",
                     )
                 grammar.check_field_line(line, f"header line {self._lines}")
             self._checked = line_end - pos
@@ -139,8 +140,12 @@ class HeadReader:
         """`size` is that of the head up to the end of a line, or of what there is of it."""
         if self._line_end == 0:
             if size > self.limits.request_line:
-                raise URITooLong(f"the request line is over {self.limits.request_line} bytes")
+                raise URITooLong(
+                    f"the request line is over {self.limits.request_line} bytes",
+                    "limit_request_line",
+                )
         elif size - self._line_end > self.limits.header_bytes:
             raise HeaderFieldsTooLarge(
-                f"the header fields are over {self.limits.header_bytes} bytes"
+                f"the header fields are over {self.limits.header_bytes} bytes",
+                "limit_header_bytes",
             )

@@ -35,6 +35,8 @@ class Limits:
     header_bytes: int = MAX_HEADER_BYTES
     #: The number of header lines; beyond: 431. The same for trailers.
     header_count: int = MAX_HEADER_COUNT
+    #: The body, after its transfer coding was undone; beyond: 413. -1 for any size.
+    request_body: int = -1
     leading_empty_lines: int = MAX_LEADING_EMPTY_LINES
     chunk_line: int = MAX_CHUNK_LINE
     drain: int = MAX_DRAIN

@@ -21,3 +21,24 @@ class Connection(Stream, asyncio.BufferedProtocol):
 
     def __init__(self, runtime: Runtime, ticker: Ticker) -> None:
         super().__init__(runtime, ticker, HTTPDriver(runtime, upgrade))
+
+
+class CountedConnection(Stream, asyncio.BufferedProtocol):
+    """One that is counted, and turned away when it is one too many."""
+
+    __slots__ = ("_admission", "_http")
+
+    def __init__(self, runtime: Runtime, ticker: Ticker) -> None:
+        self._http = HTTPDriver(runtime, upgrade)
+        self._admission = runtime.admission
+        super().__init__(runtime, ticker, self._http)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        refusal = self._admission.enter(self.client)
+        if refusal is not None:
+            self._http.refuse_connection(refusal)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._admission.leave(self.client)
+        super().connection_lost(exc)

@@ -31,7 +31,7 @@ from asgiws.asgi.types import ASGIApp
 from asgiws.config import Config, StartError, load
 from asgiws.server import descriptors, loops, sockets, tls
 from asgiws.server.acceptor import GRACE, Acceptor, accept
-from asgiws.server.connection import Connection
+from asgiws.server.connection import Connection, CountedConnection
 from asgiws.server.registry import Registry
 from asgiws.server.signals import SignalWatch
 from asgiws.server.sockets import BindError, Listener
@@ -192,8 +192,11 @@ class Server:
     ) -> None:
         """Accept connections on all sockets. Raises BindError."""
 
-        def make() -> Connection:
-            return Connection(runtime, ticker)
+        counts = runtime.admission.counts_connections
+        kind = CountedConnection if counts else Connection
+
+        def make() -> Connection | CountedConnection:
+            return kind(runtime, ticker)
 
         make()  # what is loaded for the first is loaded now: later there may be no descriptor for it
         for listener in self._listeners:
@@ -358,7 +361,7 @@ def _cancel(tasks: set[asyncio.Task[None]]) -> None:
         task.cancel()
 
 
-def _abort(connection: Connection) -> None:
+def _abort(connection: Connection | CountedConnection) -> None:
     try:
         connection.abort()
     except Exception:  # the others are to be cut off all the same

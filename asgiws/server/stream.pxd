@@ -19,13 +19,16 @@ cdef class Stream(Outlet):
     cdef int _fd
     cdef bint _lost
     cdef Py_ssize_t _gathered
+    cdef long long _given
     cdef list _out
     cdef bint _proceeding
     cdef bint _reading
     cdef object _runtime
+    cdef double _send_timeout
+    cdef double _stall_at
     cdef object _ticker
     cdef object _transport
-    cdef Py_ssize_t _unsent
+    cdef long long _unsent
     cdef bint _via_transport
 
     @cython.locals(driver=Driver)
@@ -35,6 +38,8 @@ cdef class Stream(Outlet):
     cdef object _flush(self)
     cdef object _gather(self, Py_ssize_t size)
     cdef object _wake_drains(self)
+    cdef object _look_for_progress(self, double now)
+    cdef long long _taken(self) except? -1
     @cython.locals(chunk=bytes, sent=Py_ssize_t)
     cdef object _send_many(self, list chunks)
     @cython.locals(sent=Py_ssize_t)

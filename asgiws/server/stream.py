@@ -28,6 +28,7 @@ from asgiws.asgi.runtime import Runtime
 from asgiws.asgi.types import Address
 from asgiws.asgi.wakeup import Waiter
 from asgiws.server import syscalls
+from asgiws.server.progress import in_kernel
 from asgiws.server.ticker import Ticker
 
 #: Seconds that a peer is listened to after our side was closed, so that it can read our last words.
@@ -35,6 +36,10 @@ LINGER = 2.0
 
 #: Seconds without progress that a peer has to take what was written before `close`.
 FLUSH = 10.0
+
+#: What counts as next to nothing, when a peer is slow to take what is sent to it: in octets, for each period
+#: of the timeout.
+LEAST_TAKEN = 4096
 
 #: Several pieces below this many octets are joined to one; larger ones are handed over as they are.
 JOIN_BELOW = 65536
@@ -68,11 +73,14 @@ class Stream(Outlet):
         "_eof",
         "_fd",
         "_gathered",
+        "_given",
         "_lost",
         "_out",
         "_proceeding",
         "_reading",
         "_runtime",
+        "_send_timeout",
+        "_stall_at",
         "_ticker",
         "_transport",
         "_unsent",
@@ -108,7 +116,13 @@ class Stream(Outlet):
         self._proceeding = False
         self._reading = True
         self._eof = False
-        #: Octets that the transport had still to send when it was looked at last, while closing.
+        #: Seconds that the peer may take nothing; 0.0 for ever.
+        self._send_timeout = 0.0
+        #: Octets that the transport was given, ever.
+        self._given = 0
+        #: When it is looked at whether the peer takes what was written; 0.0 while nobody waits for that.
+        self._stall_at = 0.0
+        #: What it had taken when it was looked at last; while closing, how much it had still to take.
         self._unsent = 0
         self._closing = False
         self._lost = False
@@ -175,7 +189,12 @@ class Stream(Outlet):
 
     def pause_writing(self) -> None:
         # Once we are closing nothing more is written, so there is nothing to wait for.
-        self.write_paused = not self._closing
+        if not self._closing:
+            self.write_paused = True
+            if self._send_timeout:
+                self._unsent = self._taken()
+                self._stall_at = self.loop.time() + self._send_timeout
+                self._ticker.schedule(self, self._stall_at)
 
     def resume_writing(self) -> None:
         self._wake_drains()
@@ -189,7 +208,12 @@ class Stream(Outlet):
         """A deadline of the driver's has come, or the one of our own closing."""
         if not self._closing:
             driver = self._driver
-            return driver.check(now)
+            when: float = driver.check(now)
+            if self._stall_at and not self._closing:
+                self._look_for_progress(now)
+                if self._stall_at and (when == 0.0 or self._stall_at < when):
+                    when = self._stall_at
+            return when
         unsent = self._transport.get_write_buffer_size()
         if unsent != self._unsent:
             # The peer still takes what was written before the close, slowly as it may.
@@ -197,6 +221,24 @@ class Stream(Outlet):
             return now + (FLUSH if unsent else LINGER)
         self._transport.abort()
         return 0.0
+
+    def _look_for_progress(self, now: float) -> None:
+        """The peer is slow to take what was written: see whether it takes anything."""
+        if now < self._stall_at:
+            return
+        taken = self._taken()
+        has_stalled = taken - self._unsent < LEAST_TAKEN
+        self._unsent = taken
+        self._stall_at = now + self._send_timeout
+        if has_stalled:
+            driver = self._driver
+            driver.stalled()
+
+    def _taken(self) -> int:
+        """What the peer has taken, from some point of reference on."""
+        sock = self._transport.get_extra_info("socket")
+        held = 0 if sock is None else in_kernel(sock.fileno())
+        return self._given - self._transport.get_write_buffer_size() - held
 
     # From the server.
 
@@ -291,6 +333,7 @@ class Stream(Outlet):
     def _give_to_transport(self, data: bytes | memoryview) -> None:
         if not self._transport.is_closing():
             self._via_transport = True
+            self._given += len(data)
             self._transport.write(data)
 
     async def drain(self) -> None:
@@ -303,6 +346,7 @@ class Stream(Outlet):
 
     def _wake_drains(self) -> None:
         self.write_paused = False
+        self._stall_at = 0.0
         waiters = self._drains
         if waiters is not None:
             self._drains = None
@@ -373,6 +417,12 @@ class Stream(Outlet):
             self.loop.remove_writer(fd)
             if self._drains is not None and waiter in self._drains:
                 self._drains.remove(waiter)
+
+    def watch_sending(self, timeout: float) -> None:
+        self._send_timeout = timeout
+
+    def unsent(self) -> int:
+        return self._transport.get_write_buffer_size() + (self._gathered if self._corked else 0)
 
     def pause_reading(self) -> None:
         if self._reading and not self._closing:

@@ -27,7 +27,6 @@ cdef class WebSocketConnection:
     cpdef object apply(self, object trigger, object code=*, object reason=*)
     cpdef object feed(self, bytearray data, Py_ssize_t start, Py_ssize_t end)
     cpdef Py_ssize_t unread(self) except -1
-    cpdef bint control_follows(self) except -1
     cpdef object next_event(self)
     cpdef object text(self, str text)
     cpdef object binary(self, bytes data)

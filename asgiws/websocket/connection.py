@@ -14,7 +14,7 @@ from asgiws.websocket.deflate import Deflate
 from asgiws.websocket.errors import ProtocolError
 from asgiws.websocket.events import Close, Event
 from asgiws.websocket.fanout import LIMIT, FanOut
-from asgiws.websocket.messages import MessageReader
+from asgiws.websocket.messages import MAX_FRAGMENTS, MessageReader
 from asgiws.websocket.opcodes import BINARY, FIN, RSV1, TEXT
 from asgiws.websocket.states import TRANSITIONS, Effect, State, Trigger
 
@@ -82,10 +82,13 @@ class WebSocketConnection:
                 self._deflate.release()
         return effect
 
-    def open(self, max_size: int, deflate: Deflate | None) -> None:
-        """Say what was agreed in the handshake, before the first octet is fed."""
+    def open(
+        self, max_size: int, deflate: Deflate | None, max_fragments: int = MAX_FRAGMENTS
+    ) -> None:
+        """Say what was agreed in the handshake, and what a message may have in octets and in frames, before
+        the first octet is fed."""
         self._deflate = deflate
-        self._reader = MessageReader(max_size, deflate)
+        self._reader = MessageReader(max_size, deflate, max_fragments)
 
     # In.
 
@@ -101,10 +104,6 @@ class WebSocketConnection:
     def unread(self) -> int:
         """How many of the octets that were fed last are still to be looked at."""
         return 0 if self._reader is None else self._reader.unread()
-
-    def control_follows(self) -> bool:
-        """True when the next of them begin a control frame."""
-        return self._reader is not None and self._reader.control_follows()
 
     def next_event(self) -> Event | None:
         """The next event in what was fed; None when more is needed, after a `Close` and in a final state."""

@@ -17,6 +17,8 @@ cdef int TEXT
 
 cdef class MessageReader:
     cdef Py_ssize_t _max_size
+    cdef Py_ssize_t _max_fragments
+    cdef Py_ssize_t _fragments
     cdef object _deflate
     cdef FrameReader _frame
     cdef bytearray _data
@@ -37,7 +39,6 @@ cdef class MessageReader:
     cpdef int feed(self, bytearray data, Py_ssize_t start, Py_ssize_t end) except -1
 
     cpdef Py_ssize_t unread(self) except -1
-    cpdef bint control_follows(self) except -1
 
     @cython.locals(frame=FrameReader, position=Py_ssize_t, take=Py_ssize_t, start=Py_ssize_t, stop=Py_ssize_t, complete=bint)
     cpdef object next_event(self)

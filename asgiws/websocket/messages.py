@@ -14,7 +14,12 @@ Rules of this file:
 from __future__ import annotations
 
 from asgiws.websocket import close, octets
-from asgiws.websocket.close import INVALID_PAYLOAD, MESSAGE_TOO_BIG, PROTOCOL_ERROR
+from asgiws.websocket.close import (
+    INVALID_PAYLOAD,
+    MESSAGE_TOO_BIG,
+    POLICY_VIOLATION,
+    PROTOCOL_ERROR,
+)
 from asgiws.websocket.deflate import Deflate
 from asgiws.websocket.errors import ProtocolError
 from asgiws.websocket.events import Close, Event, Ping, Pong
@@ -29,13 +34,17 @@ NONE = -1
 #: that a client takes memory with what it sends and not with what it announces.
 TRUST = 8
 
+#: A message of 4 MiB in fragments of 64 octets passes.
+MAX_FRAGMENTS = 131072
+
 NO_TARGET = octets.new_target(0)
 
 
 class MessageReader:
     """Reads the messages and control frames that a client sends.
 
-    `max_size` bounds a message in octets, after inflation. `deflate` is the negotiated compression or None.
+    `max_size` bounds a message in octets, after inflation, `max_fragments` in frames. `deflate` is the
+    negotiated compression or None.
     """
 
     __slots__ = (
@@ -45,9 +54,11 @@ class MessageReader:
         "_deflate",
         "_end",
         "_filled",
+        "_fragments",
         "_frame",
         "_has_target",
         "_in_frame",
+        "_max_fragments",
         "_max_size",
         "_message",
         "_opcode",
@@ -58,8 +69,13 @@ class MessageReader:
         "_utf8",
     )
 
-    def __init__(self, max_size: int, deflate: Deflate | None = None) -> None:
+    def __init__(
+        self, max_size: int, deflate: Deflate | None = None, max_fragments: int = MAX_FRAGMENTS
+    ) -> None:
         self._max_size = max_size
+        self._max_fragments = max_fragments
+        #: Frames of the message in progress behind its first.
+        self._fragments = 0
         self._deflate = deflate
         self._frame = FrameReader(allow_rsv1=deflate is not None)
         self._data: bytearray = bytearray()
@@ -90,12 +106,6 @@ class MessageReader:
     def unread(self) -> int:
         """How many of the octets that were fed last `next_event` has not taken yet."""
         return self._end - self._position
-
-    def control_follows(self) -> bool:
-        """True when the next frame is known to be a control frame."""
-        if self._in_frame:
-            return self._frame.opcode >= CLOSE and self._position < self._end
-        return self._position < self._end and self._data[self._position] & 0x0F >= CLOSE
 
     def next_event(self) -> Event | None:
         """The next event in what was fed, or None when more octets are needed.
@@ -160,6 +170,11 @@ class MessageReader:
                     raise ProtocolError(
                         PROTOCOL_ERROR, "continuation frame without a message to continue"
                     )
+                self._fragments += 1
+                if self._fragments >= self._max_fragments:
+                    raise ProtocolError(
+                        POLICY_VIOLATION, f"message of more than {self._max_fragments} frames"
+                    )
             else:
                 if self._opcode != NONE:
                     raise ProtocolError(
@@ -167,6 +182,7 @@ class MessageReader:
                     )
                 self._opcode = frame.opcode
                 self._compressed = frame.rsv1
+                self._fragments = 0
             held = 0 if self._message is None else len(self._message)
             limit = self._max_size - held
             if self._compressed:

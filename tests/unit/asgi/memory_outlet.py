@@ -31,6 +31,9 @@ class MemoryOutlet(Outlet):
         self.server = server
         self.secure = secure
         self.write_paused = False
+        self.send_timeout = 0.0
+        #: What `unsent` says.
+        self.waiting = 0
         self.driver = driver
         self.written = bytearray()
         #: How many calls of write and writelines there were.
@@ -101,6 +104,10 @@ class MemoryOutlet(Outlet):
     def pause_writing(self) -> None:
         self.write_paused = True
 
+    async def stall(self) -> None:
+        """The peer took nothing for `send_timeout` seconds."""
+        await self.call(self.driver.stalled)
+
     async def resume_writing(self) -> None:
         self.write_paused = False
         self._wake_drains()
@@ -161,6 +168,12 @@ class MemoryOutlet(Outlet):
         self.write(data)
         return len(data)
 
+    def watch_sending(self, timeout: float) -> None:
+        self.send_timeout = timeout
+
+    def unsent(self) -> int:
+        return self.waiting
+
     def pause_reading(self) -> None:
         self.reading = False
 
@@ -220,6 +233,9 @@ class RecordingDriver(Driver):
 
     def proceed(self) -> None:
         self.calls.append(("proceed", None))
+
+    def stalled(self) -> None:
+        self.calls.append(("stalled", None))
 
     def shutdown(self) -> None:
         self.calls.append(("shutdown", None))

@@ -15,11 +15,12 @@ import pytest
 
 from asgiws.asgi import http as asgi_http
 from asgiws.asgi.errors import ApplicationError, ClientDisconnected
-from asgiws.asgi.http import HEAD_TIMEOUT, HIGH_WATER, TURN_REQUESTS, HTTPDriver
+from asgiws.asgi.http import HIGH_WATER, TURN_REQUESTS, HTTPDriver
 from asgiws.asgi.outlet import Driver, Outlet
 from asgiws.asgi.runtime import Runtime
 from asgiws.asgi.wakeup import Waiter
 from asgiws.config import Config
+from asgiws.http.errors import TooManyRequests
 from asgiws.http.head import RequestHead
 from tests.unit.asgi.memory_outlet import MemoryOutlet, RecordingDriver
 
@@ -35,6 +36,8 @@ OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 DISCONNECT = {"type": "http.disconnect"}
 
 App = Callable[[Any, Any, Any], Awaitable[None]]
+HEAD_TIMEOUT = Config("main:app").timeout_request_head
+
 Upgrade = Callable[[RequestHead, Outlet, HTTPDriver], Driver | None]
 
 
@@ -1591,6 +1594,168 @@ class TestTimeouts:
         assert served.outlet.ended == "close"
 
 
+class TestUploadTimeout:
+    HEAD = POST + b"Content-Length: 9\r\n\r\n"
+
+    async def test_a_body_that_does_not_come_on(self, caplog: pytest.LogCaptureFixture) -> None:
+        app = Recorder()
+        served = Served(app, timeout_request_body=7)
+        await served.exchange(self.HEAD + b"abc")
+        now = served.outlet.loop.time()
+        when = await served.outlet.tick(served.outlet.check_times[-1])
+        assert when == pytest.approx(now + 7, abs=2) or served.outlet.ended
+        await served.outlet.tick(now + 9)
+        assert served.outlet.take().startswith(b"HTTP/1.1 408 Request Timeout\r\n")
+        assert served.outlet.ended == "close"
+        await settle()
+        assert app.messages[-1] == DISCONNECT
+        assert "408, the request body did not come on (timeout_request_body)" in caplog.text
+        await app.send(None)
+
+    async def test_each_piece_gives_more_time(self) -> None:
+        served = Served(echo, timeout_request_body=7)
+        await served.exchange(self.HEAD)
+        begin = served.outlet.loop.time()
+        for number in range(8):
+            await served.exchange(b"x")
+            assert await served.outlet.tick(begin + 6) > begin + 6, number
+        assert (await served.exchange(b"x")).endswith(b"\r\n\r\nxxxxxxxxx")
+        # From now on it is the wait for the next request.
+        assert await served.outlet.tick(begin + 4) == pytest.approx(begin + 5, abs=1)
+
+    async def test_not_while_the_server_holds_it_up(self) -> None:
+        app = Recorder()
+        served = Served(app)
+        length = 3 * HIGH_WATER
+        hold = asyncio.Event()
+
+        async def slow(scope: Any, receive: Any, send: Any) -> None:
+            await hold.wait()
+            await app(scope, receive, send)
+
+        served = Served(slow)
+        await served.exchange(POST + b"Content-Length: %d\r\n\r\n" % length + b"x" * HIGH_WATER)
+        assert not served.outlet.reading
+        assert await served.outlet.tick(served.outlet.loop.time() + 1000) == 0.0
+        assert not served.outlet.ended
+        hold.set()
+        await settle()
+        assert served.outlet.reading
+        await served.outlet.tick(served.outlet.loop.time() + 1000)
+        assert served.outlet.ended == "close"
+        await app.send(None)
+
+    async def test_a_client_that_waits_for_100_is_not_to_blame(self) -> None:
+        hold = asyncio.Event()
+
+        async def slow(scope: Any, receive: Any, send: Any) -> None:
+            await hold.wait()
+            await receive()
+
+        served = Served(slow)
+        await served.exchange(POST + b"Content-Length: 9\r\nExpect: 100-continue\r\n\r\n")
+        assert await served.outlet.tick(served.outlet.loop.time() + 1000) == 0.0
+        assert not served.outlet.ended
+        hold.set()
+        await settle()
+        assert served.outlet.take().startswith(b"HTTP/1.1 100 ")
+        await served.outlet.tick(served.outlet.loop.time() + 1000)
+        assert served.outlet.take().startswith(b"HTTP/1.1 408 ")
+
+    async def test_it_can_be_turned_off(self) -> None:
+        served = Served(echo, timeout_request_body=0)
+        await served.exchange(self.HEAD)
+        assert await served.outlet.tick(served.outlet.loop.time() + 1000) == 0.0
+        assert not served.outlet.ended
+
+
+class TestLimits:
+    @pytest.mark.parametrize(
+        "body",
+        [
+            b"Content-Length: 6\r\n\r\n",
+            b"Content-Length: 6\r\nExpect: 100-continue\r\n\r\n",
+            b"Transfer-Encoding: chunked\r\n\r\n6\r\n",
+            b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n3\r\n",
+        ],
+    )
+    async def test_a_body_that_is_too_large(
+        self, body: bytes, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        served = Served(echo, limit_request_body=5)
+        written = await served.exchange(POST + body)
+        assert written.startswith(b"HTTP/1.1 413 ")
+        assert served.outlet.ended == "close"
+        assert "413, the request body is over 5 bytes (limit_request_body)" in caplog.text
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            b"Content-Length: 5\r\n\r\nabcde",
+            b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n",
+        ],
+    )
+    async def test_a_body_of_just_that_size(self, body: bytes) -> None:
+        served = Served(echo, limit_request_body=5)
+        assert (await served.exchange(POST + body)).endswith(b"\r\n\r\nabcde")
+
+    @pytest.mark.parametrize(
+        ("options", "status"),
+        [
+            ({"limit_request_line": 20}, 414),
+            ({"limit_header_bytes": 64}, 431),
+            ({"limit_header_count": 2}, 431),
+        ],
+    )
+    async def test_a_head_that_is_too_large(
+        self, options: dict[str, int], status: int, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        served = Served(ok, **options)
+        head = b"GET /0123456789 HTTP/1.1\r\nHost: a\r\nX: " + b"x" * 60 + b"\r\nY: y\r\n\r\n"
+        assert (await served.exchange(head)).startswith(b"HTTP/1.1 %d " % status)
+        (name,) = options
+        assert f"({name})" in caplog.text
+        assert await Served(ok).exchange(head) == OK
+
+    async def test_other_hosts_are_refused(self, caplog: pytest.LogCaptureFixture) -> None:
+        served = Served(ok, allowed_hosts="a.example, *.b.example")
+        for host in (b"a.example", b"x.b.example:80"):
+            assert await served.exchange(b"GET / HTTP/1.1\r\nHost: %b\r\n\r\n" % host) == OK
+        written = await served.exchange(b"GET / HTTP/1.1\r\nHost: c.example\r\n\r\n")
+        assert written.startswith(b"HTTP/1.1 403 Forbidden\r\n")
+        assert served.outlet.ended == "close"
+        assert "403, this host is not served here (allowed_hosts)" in caplog.text
+        served = Served(ok, allowed_hosts="a")
+        assert (await served.exchange(b"GET / HTTP/1.0\r\n\r\n")).startswith(b"HTTP/1.1 403 ")
+
+    async def test_a_host_in_the_target_counts_and_not_the_field(self) -> None:
+        served = Served(ok, allowed_hosts="a.example")
+        data = b"GET http://c.example/ HTTP/1.1\r\nHost: a.example\r\n\r\n"
+        assert (await served.exchange(data)).startswith(b"HTTP/1.1 403 ")
+
+    async def test_a_peer_that_takes_nothing_is_cut_off(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        app = Recorder()
+        served = Served(app, timeout_send=7)
+        assert served.outlet.send_timeout == 7
+        await served.exchange(GET)
+        served.outlet.pause_writing()
+        await app.send(START, {**BODY, "more_body": True})
+        await served.outlet.stall()
+        assert served.outlet.ended == "abort"
+        assert "cut off: took nothing for 7 seconds (timeout_send)" in caplog.text
+        await served.outlet.lose()
+        await app.send(BODY, None)
+        assert isinstance(app.errors[0], ClientDisconnected)
+
+    async def test_a_connection_that_is_refused_is_told_why(self) -> None:
+        served = Served(ok)
+        served.driver.refuse_connection(TooManyRequests("too many", "limit_per_ip"))
+        assert served.outlet.take().startswith(b"HTTP/1.1 429 Too Many Requests\r\n")
+        assert served.outlet.ended == "close"
+
+
 class TestShutdown:
     async def test_idle(self) -> None:
         served = Served(ok)
@@ -1634,9 +1799,10 @@ class TestLimitConcurrency:
         second = Served(app, runtime=served.runtime)
         written = await second.exchange(GET)
         assert written.startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
-        assert written.endswith(b"\r\n\r\nService Unavailable")
+        assert b"\r\nretry-after: 1\r\n" in written
+        assert written.endswith(b"\r\n\r\nService Unavailable\n")
         assert second.outlet.ended == "close"
-        assert "Exceeded concurrency limit." in caplog.text
+        assert "refused: 503, Service Unavailable (limit_concurrency)" in caplog.text
         await app.send(START, BODY, None)
         assert served.outlet.take() == OK
 
@@ -1647,10 +1813,14 @@ class TestLimitConcurrency:
         third = Served(ok, runtime=first.runtime)
         assert (await third.exchange(GET)).startswith(b"HTTP/1.1 503 ")
 
-    async def test_websockets_count(self) -> None:
+    async def test_websockets_do_not_count(self) -> None:
         served = Served(ok, limit_concurrency=1)
         served.runtime.connections.add(object())
-        assert (await served.exchange(WEBSOCKET)).startswith(b"HTTP/1.1 503 ")
+        assert (await served.exchange(GET)).startswith(b"HTTP/1.1 503 ")
+        served = Served(ok, limit_concurrency=1)
+        served.runtime.connections.add(object())
+        served.runtime.admission.websockets = 1
+        assert await served.exchange(GET) == OK
 
 
 class TestAccessLog:

@@ -56,6 +56,7 @@ async def test_what_an_outlet_forgets_is_noticed(name: str) -> None:
         "write": (b"",),
         "writelines": ([],),
         "check_at": (1.0,),
+        "watch_sending": (1.0,),
         "hand_over": (Driver(), b""),
         "send_file": (None, 1),
     }

@@ -36,8 +36,8 @@ class Application:
         self.event = await receive()
 
 
-async def connect(data: bytes, app: Application) -> MemoryOutlet:
-    runtime = Runtime(app, Config(app), asyncio.get_running_loop(), None)
+async def connect(data: bytes, app: Application, **options: Any) -> MemoryOutlet:
+    runtime = Runtime(app, Config(app, **options), asyncio.get_running_loop(), None)
     outlet = MemoryOutlet(HTTPDriver(runtime, upgrade))
     await outlet.feed(data)
     await settle()
@@ -76,3 +76,53 @@ async def test_a_bad_handshake_is_answered_in_http(
     assert field in response
     assert type(outlet.driver) is HTTPDriver
     assert app.scope is None
+
+
+@pytest.mark.parametrize(
+    ("origin", "status"),
+    [
+        (b"Origin: https://good.example\r\n", b"101"),
+        (b"Origin: https://evil.example\r\n", b"403"),
+        (b"Origin: null\r\n", b"403"),
+        (b"", b"403"),
+    ],
+)
+@on_each_loop
+async def test_other_origins_are_refused_before_the_application_runs(
+    origin: bytes, status: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = Application()
+    data = HANDSHAKE.replace(b"\r\n\r\n", b"\r\n" + origin + b"\r\n")
+    outlet = await connect(data, app, ws_allowed_origins="https://good.example")
+    assert outlet.take().startswith(b"HTTP/1.1 " + status)
+    assert (app.scope is not None) == (status == b"101")
+    assert ("(ws_allowed_origins)" in caplog.text) == (status == b"403")
+
+
+@on_each_loop
+async def test_too_many_websockets(caplog: pytest.LogCaptureFixture) -> None:
+    app = Application()
+    runtime = Runtime(app, Config(app, limit_websockets=1), asyncio.get_running_loop(), None)
+    outlets = [MemoryOutlet(HTTPDriver(runtime, upgrade)) for _ in range(3)]
+    for outlet, status in zip(outlets[:2], (b"101", b"503"), strict=True):
+        await outlet.feed(HANDSHAKE)
+        await settle()
+        assert outlet.take().startswith(b"HTTP/1.1 " + status)
+    assert "503, too many WebSockets (limit_websockets)" in caplog.text
+    await outlets[0].lose()
+    await outlets[2].feed(HANDSHAKE)
+    await settle()
+    assert outlets[2].take().startswith(b"HTTP/1.1 101")
+
+
+@on_each_loop
+async def test_too_many_handshakes_of_one_address() -> None:
+    app = Application()
+    runtime = Runtime(app, Config(app, limit_handshakes_per_ip=1), asyncio.get_running_loop(), None)
+    for status in (b"101", b"429"):
+        outlet = MemoryOutlet(HTTPDriver(runtime, upgrade))
+        await outlet.feed(HANDSHAKE)
+        await settle()
+        data = outlet.take()
+        assert data.startswith(b"HTTP/1.1 " + status)
+        assert (b"\r\nretry-after: 1\r\n" in data) == (status == b"429")

@@ -27,8 +27,6 @@ from asgiws.asgi.scope import websocket_scope
 from asgiws.asgi.websocket import (
     ANSWER_GRACE,
     HELD_BACK,
-    HIGH_WATER,
-    LOW_WATER,
     SHUTDOWN_REASON,
     TURN_EVENTS,
     WebSocketSession,
@@ -60,6 +58,9 @@ FIN = 0x80
 TEXT_FRAME, BINARY_FRAME, CLOSE_FRAME, PING_FRAME, PONG_FRAME = 0x81, 0x82, 0x88, 0x89, 0x8A
 
 ACCEPT = {"type": "websocket.accept"}
+
+HIGH_WATER = Config("main:app").ws_queue_high
+LOW_WATER = Config("main:app").ws_queue_low
 
 
 def text(payload: str) -> bytes:
@@ -887,6 +888,7 @@ async def test_reading_goes_on_while_closing_however_much_waits() -> None:
     app, peer = await scripted()
     big = client_frame(BINARY, bytes(HIGH_WATER))
     await peer.feed(big)
+    await peer.feed(big)
     assert not peer.outlet.reading
     await app.do("send", {"type": "websocket.close"})
     assert peer.outlet.reading
@@ -1323,12 +1325,14 @@ async def test_no_ping_times_out_while_we_do_not_read() -> None:
     deadline = peer.session.check(peer.last_check())
     assert len(peer.take()) == 1
     await peer.feed(client_frame(BINARY, bytes(HIGH_WATER)))
+    await peer.feed(client_frame(BINARY, bytes(HIGH_WATER)))
     assert not peer.outlet.reading
     for _ in range(3):
         assert peer.session.check(deadline) == deadline + 5
         # Were the client gone, this write would fail.
         assert len(peer.take()) == 1
         deadline += 5
+    await app.do("receive")
     await app.do("receive")
     assert peer.outlet.reading
     # From now on its silence counts again.
@@ -1348,15 +1352,15 @@ async def test_no_timeout_and_no_pings() -> None:
         assert first == PING_FRAME
         payloads.add(payload)
     assert len(payloads) == 3
-    _, peer = await scripted(ws_ping_interval=0)
+    _, peer = await scripted(ws_ping_interval=0, ws_handshake_timeout=0)
     assert peer.outlet.check_times == []
     assert peer.session.check(asyncio.get_running_loop().time() + 1000) == 0.0
     assert peer.take() == []
 
 
 @on_each_loop
-async def test_check_is_nothing_before_the_handshake_is_answered_and_after_the_end() -> None:
-    app, peer = await scripted(accept=False)
+async def test_check_is_nothing_when_there_is_no_timeout_and_after_the_end() -> None:
+    app, peer = await scripted(accept=False, ws_handshake_timeout=0)
     later = asyncio.get_running_loop().time() + 1000
     assert peer.session.check(later) == 0.0
     await app.do("send", {"type": "websocket.close"})
@@ -1375,17 +1379,21 @@ async def test_reading_pauses_above_the_high_mark_and_goes_on_at_the_low_one() -
     while peer.outlet.reading:
         await peer.feed(frame, client_frame(PING))
         sent += 1
-        assert sent * size <= HIGH_WATER + size
-    assert HIGH_WATER - size <= sent * size <= HIGH_WATER + size
+        # So much in the queue, and so much behind it that is looked through for control frames.
+        assert sent * size <= 2 * HIGH_WATER + size
+    assert 2 * HIGH_WATER - size <= sent * size
     assert len(peer.take()) == sent  # pings were answered all along
     left = sent
     while not peer.outlet.reading:
         await app.do("receive")
         left -= 1
-    assert LOW_WATER - 2 * size <= left * size <= LOW_WATER
+    assert left * size <= HIGH_WATER + LOW_WATER
     for _ in range(left):
         await app.do("receive")
     assert peer.outlet.reading
+    assert peer.take() == []  # and no ping was answered twice
+    await peer.feed(client_frame(PING, b"again"))
+    assert peer.take() == [(PONG_FRAME, b"again")]
 
 
 @on_each_loop
@@ -1396,7 +1404,7 @@ async def test_many_small_messages_count_with_the_memory_they_take() -> None:
     while peer.outlet.reading:
         await peer.feed(frames)
         fed += 1000
-        assert fed <= HIGH_WATER // 32 + 1000
+        assert fed <= HIGH_WATER // 32 + HIGH_WATER // 6 + 1000
     for _ in range(fed):
         assert await app.receive() == received("")
     assert peer.outlet.reading
@@ -1444,6 +1452,7 @@ async def test_two_sends_at_once_do_not_mix() -> None:
 @on_each_loop
 async def test_an_application_that_has_ended_lets_the_client_finish() -> None:
     app, peer = await scripted()
+    await peer.feed(client_frame(BINARY, bytes(HIGH_WATER)))
     await peer.feed(client_frame(BINARY, bytes(HIGH_WATER)))
     assert not peer.outlet.reading
     app.order("return")
@@ -1639,7 +1648,7 @@ async def test_the_access_log(unix: bool, caplog: pytest.LogCaptureFixture) -> N
     await peer.feed(client_frame(TEXT, b"\xff"))
     assert lines()[1:] == [
         f"{who} closed 1007",
-        f"WebSocket failed with 1007: text message is not UTF-8 (client {who.split()[0]})",
+        f"{who.split()[0]} - WebSocket failed with 1007: text message is not UTF-8 (close code 1007)",
     ]
     app, peer = await scripted(unix=unix, access_log=False)
     await peer.feed(close_frame(1000))
@@ -1873,3 +1882,283 @@ async def test_a_close_behind_many_pings_is_seen_by_an_application_that_takes_no
     assert peer.take() == [closed(4000)]
     assert (await app.do("receive"))["type"] == "websocket.receive"
     assert await app.do("receive") == disconnect(4000)
+
+
+# Deadlines and limits
+
+
+@on_each_loop
+async def test_an_application_that_does_not_answer_the_handshake(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    app, peer = await scripted(accept=False, ws_handshake_timeout=7)
+    loop = asyncio.get_running_loop()
+    due = peer.last_check()
+    assert due == pytest.approx(loop.time() + 7, abs=2)
+    assert peer.session.check(due - 1) == due
+    assert peer.outlet.take() == b""
+    assert peer.session.check(due) == 0.0
+    assert peer.outlet.take().startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
+    assert peer.outlet.ended == "close"
+    assert "did not answer in time (ws_handshake_timeout)" in caplog.text
+    assert await app.do("receive") == disconnect(1006)
+    with pytest.raises(ClientDisconnected):
+        await app.do("send", ACCEPT)
+
+
+@on_each_loop
+async def test_a_handshake_that_is_answered_in_time_has_no_more_to_do_with_it() -> None:
+    app, peer = await scripted(accept=False, ws_handshake_timeout=7, ws_ping_interval=0)
+    due = peer.last_check()
+    await app.do("send", ACCEPT)
+    assert peer.session.check(due + 100) == 0.0
+    assert not peer.outlet.ended
+    start = {"type": "websocket.http.response.start", "status": 401}
+    app, peer = await scripted(accept=False, ws_handshake_timeout=7)
+    await app.do("send", start)
+    assert peer.session.check(due + 100) == 0.0
+    assert not peer.outlet.ended
+
+
+@on_each_loop
+async def test_connection_age() -> None:
+    app, peer = await scripted(ws_max_age=100, ws_max_age_jitter=50, ws_ping_interval=0)
+    due = peer.last_check()
+    assert 98 <= due - asyncio.get_running_loop().time() <= 150
+    assert peer.session.check(due - 1) == due
+    assert peer.take() == []
+    assert (
+        peer.session.check(due) > asyncio.get_running_loop().time()
+    )  # the deadline for the client's close frame
+    assert peer.take() == [closed(1001, "connection age")]
+    await peer.feed(close_frame(1001))
+    assert await app.do("receive") == disconnect(1001)
+
+
+@on_each_loop
+async def test_ages_are_spread() -> None:
+    peers = [(await scripted(ws_max_age=100, ws_max_age_jitter=1000))[1] for _ in range(20)]
+    ages = [peer.session.check(peer.last_check()) for peer in peers]
+    assert len(set(ages)) > 1
+    peers = [(await scripted(ws_max_age=100, ws_ping_interval=0))[1] for _ in range(20)]
+    now = asyncio.get_running_loop().time()
+    assert all(peer.last_check() == pytest.approx(now + 100, abs=3) for peer in peers)
+
+
+@pytest.mark.parametrize("way", ["in", "out", "pings"])
+@on_each_loop
+async def test_idle_is_who_sends_and_gets_no_message(way: str) -> None:
+    app, peer = await scripted(ws_idle_timeout=100, ws_ping_interval=0)
+    due = peer.last_check()
+    for _ in range(8):
+        if way == "in":
+            await peer.feed(text("x"))
+        elif way == "out":
+            await app.do("send", send_text("x"))
+        else:
+            await peer.feed(client_frame(PING))
+        due = peer.session.check(due)
+        if peer.outlet.take().endswith(b"idle timeout"):
+            break
+    else:
+        assert way != "pings"
+        return
+    assert way == "pings"
+
+
+@on_each_loop
+async def test_idle_is_noticed_within_a_quarter_more() -> None:
+    _, peer = await scripted(ws_idle_timeout=100, ws_ping_interval=0)
+    begin = asyncio.get_running_loop().time()
+    due = peer.last_check()
+    await peer.feed(text("x"))
+    while not (taken := peer.take()):
+        now = due
+        due = peer.session.check(now)
+    assert taken == [closed(1001, "idle timeout")]
+    assert 100 <= now - begin <= 126
+
+
+@pytest.mark.parametrize("policy", ["wait", "close", "abort"])
+@on_each_loop
+async def test_a_client_that_takes_nothing(policy: str, caplog: pytest.LogCaptureFixture) -> None:
+    app, peer = await scripted(ws_slow_consumer=policy, ws_send_timeout=7)
+    assert peer.outlet.send_timeout == 7
+    peer.outlet.pause_writing()
+    send = app.order("send", send_text("one"))
+    await settle()
+    peer.take()
+    await peer.outlet.stall()
+    if policy == "wait":
+        assert not peer.outlet.ended
+        await peer.outlet.resume_writing()
+        await send
+        assert caplog.text == ""
+        return
+    assert peer.outlet.ended == policy
+    assert peer.take() == ([closed(1013, "slow consumer")] if policy == "close" else [])
+    await peer.outlet.lose()
+    with pytest.raises(ClientDisconnected):
+        await send
+    assert await app.do("receive") == (
+        disconnect(1013, "slow consumer") if policy == "close" else disconnect(1006)
+    )
+    assert "slow consumer: took nothing for 7 seconds (ws_send_timeout)" in caplog.text
+
+
+@pytest.mark.parametrize("policy", ["wait", "close", "abort"])
+@on_each_loop
+async def test_too_much_waits_to_be_sent(policy: str, caplog: pytest.LogCaptureFixture) -> None:
+    app, peer = await scripted(ws_slow_consumer=policy, ws_max_outbound=1000)
+    peer.outlet.pause_writing()
+    peer.outlet.waiting = 999
+    sends = [asyncio.ensure_future(app.send(send_text("one")))]
+    await settle()
+    assert peer.take() == [(TEXT_FRAME, b"one")]
+    peer.outlet.waiting = 1000
+    sends.append(asyncio.ensure_future(app.send(send_text("two"))))
+    await settle()
+    if policy == "wait":
+        assert peer.take() == []
+        peer.outlet.waiting = 0
+        await peer.outlet.resume_writing()
+        await asyncio.gather(*sends)
+        assert peer.take() == [(TEXT_FRAME, b"two")]
+        return
+    with pytest.raises(ClientDisconnected):
+        await sends[1]
+    assert peer.outlet.ended == policy
+    assert peer.take() == ([closed(1013, "slow consumer")] if policy == "close" else [])
+    assert "1000 bytes wait to be sent (ws_max_outbound)" in caplog.text
+    await peer.outlet.lose()
+    with pytest.raises(ClientDisconnected):
+        await sends[0]
+
+
+@on_each_loop
+async def test_a_slow_client_can_still_be_closed_by_the_application() -> None:
+    app, peer = await scripted(ws_max_outbound=1)
+    peer.outlet.pause_writing()
+    peer.outlet.waiting = 10
+    closing = app.order("send", {"type": "websocket.close", "code": 4000})
+    await settle()
+    assert peer.take() == [closed(4000)]
+    await peer.outlet.resume_writing()
+    await closing
+
+
+@pytest.mark.parametrize("end", ["close", "lost"])
+@on_each_loop
+async def test_an_application_that_goes_on_is_cancelled(end: str) -> None:
+    ended: list[str] = []
+
+    async def app(scope: Any, receive: Receive, send: Send) -> None:
+        await send(ACCEPT)
+        try:
+            await asyncio.sleep(3600)
+        except asyncio.CancelledError:
+            ended.append("cancelled")
+            raise
+
+    peer = Peer(app, ws_cancel_after=0.05)
+    await peer.open()
+    if end == "close":
+        await peer.feed(close_frame(1000))
+    else:
+        await peer.outlet.lose()
+    await asyncio.wait([peer.task])
+    assert ended == ["cancelled"]
+
+
+@on_each_loop
+async def test_a_message_of_too_many_frames() -> None:
+    app, peer = await scripted(ws_max_fragments=3)
+    message = [client_frame(TEXT, b"a", fin=False), client_frame(CONT, b"b", fin=False)]
+    await peer.feed(*message, client_frame(CONT, b"c"), *message)
+    assert await app.do("receive") == received("abc")
+    app.order("receive")
+    await settle()
+    assert peer.take() == []
+    await peer.feed(client_frame(CONT, b"c", fin=False), client_frame(CONT, b""))
+    assert peer.take() == [closed(1008, "message of more than 3 frames")]
+
+
+# Control frames behind data that nobody takes
+
+
+@on_each_loop
+async def test_pings_and_pongs_behind_a_full_queue() -> None:
+    app, peer = await scripted(ws_ping_interval=20, ws_ping_timeout=5)
+    big = client_frame(BINARY, bytes(HIGH_WATER))
+    await peer.feed(big)
+    await peer.feed(text("one"), client_frame(PING, b"1"), text("two")[:3])
+    assert peer.outlet.reading
+    due = peer.last_check()
+    peer.session.check(due)
+    assert peer.take()[0] == (PONG_FRAME, b"1")
+    await peer.feed(text("two")[3:], client_frame(PONG, b"\0\0\0\1"), client_frame(PING, b"2"))
+    assert peer.take() == [(PONG_FRAME, b"2")]
+    # The pong counted: nothing is due before the next ping.
+    assert peer.session.check(due + 6) > due + 6
+    assert not peer.outlet.ended
+    peer.take()
+    assert (await app.do("receive"))["bytes"] == bytes(HIGH_WATER)
+    assert await app.do("receive") == received("one")
+    assert await app.do("receive") == received("two")
+    assert peer.take() == []  # no second answer
+    await peer.feed(client_frame(PING, b"3"))
+    assert peer.take() == [(PONG_FRAME, b"3")]
+
+
+@pytest.mark.parametrize("fits", [True, False])
+@on_each_loop
+async def test_a_close_behind_a_full_queue(fits: bool, caplog: pytest.LogCaptureFixture) -> None:
+    """Nothing is lost that there is room for, and who takes nothing hears of it all the same."""
+    caplog.set_level(logging.INFO)
+    high = HIGH_WATER if fits else 1
+    app, peer = await scripted(ws_queue_high=high, ws_queue_low=1)
+    messages = [bytes((number,)) * 1000 for number in range(6)]
+    await peer.feed(client_frame(BINARY, bytes(high)))
+    await peer.feed(*[client_frame(BINARY, message) for message in messages], close_frame(4000))
+    peer.session.check(peer.last_check())
+    assert peer.take() == [closed(4000)]
+    with pytest.raises(ClientDisconnected):
+        await app.do("send", send_text("late"))
+    got = []
+    while (message := await app.do("receive"))["type"] == "websocket.receive":
+        got.append(message["bytes"])
+    assert message == disconnect(4000)
+    if fits:
+        assert got == [bytes(high), *messages]
+        assert "dropped" not in caplog.text
+    else:
+        assert got == [bytes(high), *messages][: len(got)]
+        assert "messages dropped" in caplog.text
+
+
+@on_each_loop
+async def test_a_bad_close_behind_a_full_queue_fails_the_connection() -> None:
+    _, peer = await scripted(ws_queue_high=1, ws_queue_low=1)
+    await peer.feed(client_frame(BINARY, b"x" * 10))
+    await peer.feed(client_frame(BINARY, b"x" * 1000), text("y"), close_frame(1005))
+    peer.session.check(peer.last_check())
+    ((first, payload),) = peer.take()
+    assert (first, payload[:2]) == (CLOSE_FRAME, (1002).to_bytes(2, "big"))
+
+
+@pytest.mark.parametrize("how", ["eof", "lost"])
+@on_each_loop
+async def test_the_end_behind_a_full_queue_is_noticed_at_once(how: str) -> None:
+    app, peer = await scripted()
+    big = client_frame(BINARY, bytes(HIGH_WATER))
+    await peer.feed(big)
+    await peer.feed(text("one"))
+    if how == "eof":
+        await peer.outlet.feed_eof()
+        assert peer.outlet.ended == "close"
+    await peer.outlet.lose()
+    with pytest.raises(ClientDisconnected):
+        await app.do("send", send_text("late"))
+    assert (await app.do("receive"))["bytes"] == bytes(HIGH_WATER)
+    assert await app.do("receive") == received("one")
+    assert await app.do("receive") == disconnect(1006)

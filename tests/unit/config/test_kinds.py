@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from asgiws.config.kinds import Boolean, Duration, HeaderList, RootPath, Size
+from asgiws.config.kinds import Boolean, Duration, HeaderList, HostList, OriginList, RootPath, Size
 
 
 @pytest.mark.parametrize(
@@ -102,3 +102,45 @@ def test_a_root_path_has_no_slash_at_its_end(given: str, result: str) -> None:
 def test_headers_are_pairs_of_bytes(given: object, result: object) -> None:
     assert HeaderList().convert(given) == result
     assert HeaderList().convert(result) == result
+
+
+@pytest.mark.parametrize(
+    ("given", "result"),
+    [
+        ([], []),
+        ("Example.COM", ["example.com"]),
+        ("a.example, *.example\nb.example:8000", ["a.example", "*.example", "b.example:8000"]),
+        (("[::1]", "*"), ["[::1]", "*"]),
+    ],
+)
+def test_hosts_are_lower_case_texts(given: object, result: object) -> None:
+    assert HostList().convert(given) == result
+    assert HostList().convert(result) == result
+    assert HostList().convert(HostList().show(result)) == result
+
+
+@pytest.mark.parametrize("given", ["http://a", "a/b", "*x.a", "a*", ["a b"], [5], 5, "a:", "-"])
+def test_what_is_no_host_is_refused(given: object) -> None:
+    with pytest.raises(ValueError, match="host, host:port"):
+        HostList().convert(given)
+
+
+@pytest.mark.parametrize(
+    ("given", "result"),
+    [
+        ("https://Example.com:443,http://a:80", ["https://example.com", "http://a"]),
+        ("same none *", ["same", "none", "*"]),
+        ("https://*.example.com:8443", ["https://*.example.com:8443"]),
+        ("app://x http://[::1]:3000", ["app://x", "http://[::1]:3000"]),
+        ("https://a:80", ["https://a:80"]),
+    ],
+)
+def test_origins_have_no_port_that_is_the_schemes_own(given: object, result: object) -> None:
+    assert OriginList().convert(given) == result
+    assert OriginList().convert(result) == result
+
+
+@pytest.mark.parametrize("given", ["a.example", "https://a/", "https://a/b", "https://u@a", "//a"])
+def test_what_is_no_origin_is_refused(given: object) -> None:
+    with pytest.raises(ValueError, match="scheme://host"):
+        OriginList().convert(given)

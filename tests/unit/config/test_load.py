@@ -23,6 +23,7 @@ def test_an_unknown_name_is_refused() -> None:
     ("options", "text"),
     [
         ({"uds": "x", "fd": 3}, "uds and fd exclude each other"),
+        ({"ws_queue_high": 5, "ws_queue_low": 6}, "ws_queue_low is above ws_queue_high"),
         ({"ssl_keyfile": "x"}, "ssl_keyfile needs ssl_certfile"),
         ({"ssl_keyfile_password": "x"}, "ssl_keyfile_password needs ssl_certfile"),
         ({"uds": "x", "port": 80}, "uds and port exclude each other"),

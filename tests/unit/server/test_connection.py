@@ -7,7 +7,7 @@ from typing import Any
 
 from asgiws.asgi.runtime import Runtime
 from asgiws.config import Config
-from asgiws.server.connection import Connection
+from asgiws.server.connection import Connection, CountedConnection
 from asgiws.server.ticker import Ticker
 from tests.unit.asgi.loops import on_each_loop
 
@@ -37,5 +37,37 @@ async def test_requests_are_served_over_a_real_socket() -> None:
     await writer.wait_closed()
     while runtime.connections:
         await asyncio.sleep(0)
+    server.close()
+    ticker.close()
+
+
+@on_each_loop
+async def test_one_connection_too_many_is_told_so_and_counts_no_longer_once_it_has_gone() -> None:
+    loop = asyncio.get_running_loop()
+    runtime = Runtime(hello, Config(hello, limit_per_ip=1), loop, None)
+    ticker = Ticker(loop)
+    server = await loop.create_server(lambda: CountedConnection(runtime, ticker), "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+
+    async def ask() -> bytes:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        answer = await reader.read()
+        writer.close()
+        await writer.wait_closed()
+        return answer
+
+    _, first = await asyncio.open_connection("127.0.0.1", port)
+    while not runtime.connections:
+        await asyncio.sleep(0.001)
+    answer = await ask()
+    assert answer.startswith(b"HTTP/1.1 429 Too Many Requests\r\n")
+    assert b"\r\nretry-after: 1\r\n" in answer
+    assert answer.endswith(b"\r\n\r\ntoo many connections from this address\n")
+    first.close()
+    await first.wait_closed()
+    while runtime.connections:
+        await asyncio.sleep(0.001)
+    assert (await ask()).startswith(b"HTTP/1.1 200 ")
     server.close()
     ticker.close()

@@ -60,6 +60,9 @@ class Recorder(Driver):
     def shutdown(self) -> None:
         self.note("shutdown")
 
+    def stalled(self) -> None:
+        self.note("stalled")
+
     async def until(self, event: Any) -> None:
         async with asyncio.timeout(10) if hasattr(asyncio, "timeout") else _no_timeout():
             while event not in self.events:
@@ -527,3 +530,42 @@ async def test_a_file_that_is_no_longer_wanted(tmp_path: Path) -> None:
     pair.stream.abort()
     pair.peer.close()
     await pair.close()
+
+
+@on_each_loop
+async def test_a_peer_that_takes_nothing_is_told_of_and_one_that_takes_a_little_is_not() -> None:
+    pair = await Pair().open()
+    pair.stream.watch_sending(1.0)
+    size = 30_000_000
+    pair.stream.write(b"x" * size)
+    assert pair.stream.write_paused
+    assert 0 < pair.stream.unsent() <= size
+    begin = pair.loop.time()
+    taken = 0
+    while pair.loop.time() < begin + 2.5:
+        # Much less than what makes the socket writable again.
+        taken += len(await pair.loop.sock_recv(pair.peer, 65536))
+        await asyncio.sleep(0.05)
+    assert "stalled" not in pair.driver.events
+    await pair.driver.until("stalled")
+    pair.driver.events.clear()
+    await pair.driver.until("stalled")  # and again, while that is so
+    await pair.read(size - taken)
+    await pair.driver.until("writable")
+    pair.driver.events.clear()
+    await asyncio.sleep(1.5)
+    assert "stalled" not in pair.driver.events
+    pair.stream.abort()
+    await pair.driver.until("lost")
+    pair.peer.close()
+
+
+@on_each_loop
+async def test_nobody_is_told_of_a_slow_peer_without_a_timeout() -> None:
+    pair = await Pair().open(send_buffer=4096)
+    pair.stream.write(b"x" * 1_000_000)
+    assert pair.stream.write_paused
+    assert len(pair.ticker) == 0
+    pair.stream.abort()
+    await pair.driver.until("lost")
+    pair.peer.close()

@@ -1,0 +1,125 @@
+"""Who is let in: how many connections, requests and WebSockets there may be, in all and of one address.
+
+Rules of this file:
+- It counts and decides, and answers nobody: a refusal is an HTTPError that says so, for the driver to send.
+- An address is an IPv4 address, or the first 64 bits of an IPv6 one, which is what one subscriber has.
+  A client on a Unix socket has none and is not counted by address.
+- What is kept for an address is gone with its last connection, and a second after its last handshake.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable
+
+from asgiws.asgi.types import Address
+from asgiws.config import Config
+from asgiws.http.errors import HTTPError, ServiceUnavailable, TooManyRequests
+
+#: A second is what the rate of handshakes is counted in, and a fair time to try again after.
+RETRY_AFTER = [(b"retry-after", b"1")]
+
+#: So many addresses' handshakes are kept before those of the past seconds are looked for.
+SWEEP = 4096
+
+
+class Admission:
+    """The counts of one worker. `clock` gives seconds."""
+
+    def __init__(self, config: Config, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._limit_connections = config.limit_connections
+        self._limit_concurrency = config.limit_concurrency
+        self._limit_websockets = config.limit_websockets
+        self._limit_per_ip = config.limit_per_ip
+        self._rate = config.limit_handshakes_per_ip
+        #: True when connections are to be told of by `enter` and `leave`.
+        self.counts_connections = bool(self._limit_connections or self._limit_per_ip)
+        #: WebSockets from their handshake on, until their connection is lost.
+        self.websockets = 0
+        self._connections = 0
+        self._of_address: dict[str, int] = {}
+        #: For each address how many handshakes it may still make, and when that was so.
+        self._allowances: dict[str, tuple[float, float]] = {}
+
+    def enter(self, client: Address | None) -> HTTPError | None:
+        """Count a new connection; what to refuse it with, if it is one too many. `leave` follows anyway."""
+        self._connections += 1
+        refusal: HTTPError | None = None
+        if self._limit_per_ip is not None and client is not None:
+            key = _key(client)
+            count = self._of_address[key] = self._of_address.get(key, 0) + 1
+            if count > self._limit_per_ip:
+                refusal = TooManyRequests(
+                    "too many connections from this address", "limit_per_ip", RETRY_AFTER
+                )
+        if self._limit_connections is not None and self._connections > self._limit_connections:
+            refusal = _overloaded("too many connections", "limit_connections")
+        return refusal
+
+    def leave(self, client: Address | None) -> None:
+        """The connection has gone."""
+        self._connections -= 1
+        if self._limit_per_ip is not None and client is not None:
+            key = _key(client)
+            count = self._of_address[key] - 1
+            if count:
+                self._of_address[key] = count
+            else:
+                del self._of_address[key]
+
+    def request(self, connections: int, tasks: int) -> HTTPError | None:
+        """What to refuse an HTTP request with, if there are too many: `connections` are open, this one among
+        them, and `tasks` of the application run, both with those of WebSockets."""
+        limit = self._limit_concurrency
+        if limit is not None and (
+            connections - self.websockets > limit or tasks - self.websockets >= limit
+        ):
+            return _overloaded("Service Unavailable", "limit_concurrency")
+        return None
+
+    def handshake(self, client: Address | None) -> HTTPError | None:
+        """What to refuse a WebSocket's opening handshake with, if there are too many."""
+        if self._limit_websockets is not None and self.websockets >= self._limit_websockets:
+            return _overloaded("too many WebSockets", "limit_websockets")
+        if self._rate is not None and client is not None and not self._may_shake(_key(client)):
+            return TooManyRequests(
+                "too many WebSocket handshakes from this address",
+                "limit_handshakes_per_ip",
+                RETRY_AFTER,
+            )
+        return None
+
+    def _may_shake(self, key: str) -> bool:
+        """Take one handshake from what the address is allowed: as many as the rate, made good evenly."""
+        rate = self._rate
+        assert rate is not None
+        now = self._clock()
+        left, when = self._allowances.get(key, (float(rate), now))
+        left = min(left + (now - when) * rate, float(rate))
+        if left < 1.0:
+            return False
+        if len(self._allowances) >= SWEEP and key not in self._allowances:
+            # Within a second every allowance is whole again, as that of an unknown address.
+            self._allowances = {
+                key: value for key, value in self._allowances.items() if now - value[1] < 1.0
+            }
+        self._allowances[key] = (left - 1.0, now)
+        return True
+
+
+def _overloaded(message: str, limit: str) -> HTTPError:
+    return ServiceUnavailable(message, limit, RETRY_AFTER)
+
+
+def _key(client: Address) -> str:
+    host = client[0]
+    if ":" not in host:
+        return host
+    try:
+        address = ipaddress.IPv6Address(host.partition("%")[0])
+    except ValueError:
+        return host
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return address.packed[:8].hex()

@@ -1,0 +1,44 @@
+"""Which hosts requests are served for.
+
+Rules of this file: hosts are compared as RFC 3986, 6.2.2 says, without regard to case; what is asked
+for is a Host field that was checked already (`semantics.py`), or none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+class HostFilter:
+    """Tells the hosts that are served.
+
+    Each of `patterns`, in lower case, is `host`, which is good for every port, `host:port`,
+    `*.domain` for all names below that domain, or `*` for all.
+    """
+
+    __slots__ = ("_all", "_below", "_exact")
+
+    def __init__(self, patterns: Iterable[str]) -> None:
+        texts = [pattern.encode("ascii") for pattern in patterns]
+        self._all = b"*" in texts
+        self._exact = frozenset(text for text in texts if not text.startswith(b"*."))
+        self._below = tuple(text[1:] for text in texts if text.startswith(b"*."))
+
+    def allows(self, host: bytes | None) -> bool:
+        """True for the value of a Host field that is served; None when there was no such field."""
+        if self._all:
+            return True
+        if not host:
+            return False
+        host = host.lower()
+        name = without_port(host)
+        return host in self._exact or name in self._exact or self._is_below(host, name)
+
+    def _is_below(self, host: bytes, name: bytes) -> bool:
+        return bool(self._below) and (host.endswith(self._below) or name.endswith(self._below))
+
+
+def without_port(host: bytes) -> bytes:
+    """`host` or `[address]` of `host:port`."""
+    name, colon, port = host.rpartition(b":")
+    return name if colon and (port.isdigit() or not port) else host

@@ -1,0 +1,29 @@
+"""asgiws/asgi/notices.py: log lines that a flood cannot multiply."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from asgiws.asgi import notices
+from asgiws.asgi.notices import Notices
+
+
+async def test_the_first_is_told_at_once_and_the_others_are_counted(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(notices, "QUIET", 0.05)
+    one = Notices(asyncio.get_running_loop())
+    for number in range(5):
+        one.tell("limit_x", f"192.0.2.{number}", "refused")
+    one.tell("limit_y", "192.0.2.9", "refused")
+    assert caplog.messages == ["192.0.2.0 - refused (limit_x)", "192.0.2.9 - refused (limit_y)"]
+    caplog.clear()
+    while not caplog.messages:
+        await asyncio.sleep(0.01)
+    assert caplog.messages == ["4 more within 0.05 seconds (limit_x)"]
+    caplog.clear()
+    await asyncio.sleep(0.1)
+    one.tell("limit_x", "192.0.2.7", "refused")
+    assert caplog.messages == ["192.0.2.7 - refused (limit_x)"]

@@ -1,0 +1,49 @@
+"""asgiws/asgi/reaper.py: applications that outlive their client."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import pytest
+
+from asgiws.asgi.reaper import Reaper
+
+
+async def test_who_goes_on_is_cancelled_and_who_ends_is_not(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    loop = asyncio.get_running_loop()
+    reaper = Reaper(loop, 0.05)
+    stop = asyncio.Event()
+    tasks = [loop.create_task(stop.wait()), loop.create_task(asyncio.sleep(3600))]
+    for number, task in enumerate(tasks):
+        reaper.add(task, f"192.0.2.{number}")  # type: ignore[arg-type]
+    stop.set()
+    await asyncio.wait(tasks)
+    assert [task.cancelled() for task in tasks] == [False, True]
+    assert caplog.messages == [
+        "192.0.2.1 - application cancelled, 0.05 seconds after its client had gone (ws_cancel_after)"
+    ]
+    late = loop.create_task(asyncio.sleep(3600))
+    reaper.add(late, "192.0.2.2")  # type: ignore[arg-type]
+    with pytest.raises(asyncio.CancelledError):
+        await late
+
+
+async def test_each_has_its_full_time() -> None:
+    loop = asyncio.get_running_loop()
+    reaper = Reaper(loop, 0.2)
+    ends = []
+    begin = loop.time()
+    tasks = []
+    for _ in range(3):
+        task = loop.create_task(asyncio.sleep(3600))
+        task.add_done_callback(lambda _: ends.append(loop.time() - begin))
+        tasks.append(task)
+        reaper.add(task, "")  # type: ignore[arg-type]
+        await asyncio.sleep(0.05)
+    await asyncio.wait(tasks)
+    assert ends[0] >= 0.2
+    assert ends[2] >= 0.3
