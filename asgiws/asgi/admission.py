@@ -38,27 +38,36 @@ class Admission:
         #: WebSockets from their handshake on, until their connection is lost.
         self.websockets = 0
         self._connections = 0
+        #: Connections that were refused, and linger.
+        self._refused = 0
         self._of_address: dict[str, int] = {}
         #: For each address how many handshakes it may still make, and when that was so.
         self._allowances: dict[str, tuple[float, float]] = {}
+        self._sweep_at = SWEEP
 
     def enter(self, client: Address | None) -> HTTPError | None:
-        """Count a new connection; what to refuse it with, if it is one too many. `leave` follows anyway."""
-        self._connections += 1
-        refusal: HTTPError | None = None
+        """Count a new connection, or say what to refuse it with: who is refused takes nobody's place."""
+        if self._limit_connections is not None and self._connections >= self._limit_connections:
+            self._refused += 1
+            return _overloaded("too many connections", "limit_connections")
         if self._limit_per_ip is not None and client is not None:
             key = _key(client)
-            count = self._of_address[key] = self._of_address.get(key, 0) + 1
-            if count > self._limit_per_ip:
-                refusal = TooManyRequests(
+            count = self._of_address.get(key, 0)
+            if count >= self._limit_per_ip:
+                self._refused += 1
+                return TooManyRequests(
                     "too many connections from this address", "limit_per_ip", RETRY_AFTER
                 )
-        if self._limit_connections is not None and self._connections > self._limit_connections:
-            refusal = _overloaded("too many connections", "limit_connections")
-        return refusal
+            self._of_address[key] = count + 1
+        self._connections += 1
+        return None
+
+    def leave_refused(self) -> None:
+        """A connection has gone that was refused."""
+        self._refused -= 1
 
     def leave(self, client: Address | None) -> None:
-        """The connection has gone."""
+        """A connection has gone that was counted."""
         self._connections -= 1
         if self._limit_per_ip is not None and client is not None:
             key = _key(client)
@@ -73,7 +82,8 @@ class Admission:
         them, and `tasks` of the application run, both with those of WebSockets."""
         limit = self._limit_concurrency
         if limit is not None and (
-            connections - self.websockets > limit or tasks - self.websockets >= limit
+            connections - self._refused - self.websockets > limit
+            or tasks - self.websockets >= limit
         ):
             return _overloaded("Service Unavailable", "limit_concurrency")
         return None
@@ -99,11 +109,12 @@ class Admission:
         left = min(left + (now - when) * rate, float(rate))
         if left < 1.0:
             return False
-        if len(self._allowances) >= SWEEP and key not in self._allowances:
+        if len(self._allowances) >= self._sweep_at and key not in self._allowances:
             # Within a second every allowance is whole again, as that of an unknown address.
             self._allowances = {
                 key: value for key, value in self._allowances.items() if now - value[1] < 1.0
             }
+            self._sweep_at = max(2 * len(self._allowances), SWEEP)
         self._allowances[key] = (left - 1.0, now)
         return True
 

@@ -69,6 +69,10 @@ from asgiws.websocket import octets
 #: `receive()` takes all of them at once, so there is no low mark.
 HIGH_WATER = 64 * 1024
 
+#: Pieces of a body below this many octets are joined to one while they wait: by themselves they would take
+#: many times their size.
+JOIN_BELOW = 1024
+
 #: Pipelined requests of one connection that are begun before other connections have their turn.
 TURN_REQUESTS = 32
 
@@ -241,6 +245,9 @@ class HTTPDriver(Driver):
         else:
             self._close()
         return 0.0
+
+    def hung_up(self) -> None:
+        pass  # a body that the application does not take is at its end when it has been taken
 
     def stalled(self) -> None:
         seconds = self._shared.timeout_send
@@ -558,7 +565,7 @@ class HTTPCycle:
         self._outlet = driver.outlet
         self._head = head
         #: The body that waits for `receive()`, and how many bytes it is.
-        self._pieces: list[bytes] | None = None
+        self._pieces: list[bytes | bytearray] | None = None
         self.queued = 0
         #: The request was read to its end; the application has got the last of it.
         self._ended = False
@@ -575,10 +582,15 @@ class HTTPCycle:
 
     def feed(self, data: bytes) -> None:
         """A piece of the body; `tell` follows."""
-        if self._pieces is None:
+        pieces = self._pieces
+        if pieces is None:
             self._pieces = [data]
+        elif len(data) >= JOIN_BELOW:
+            pieces.append(data)
+        elif type(pieces[-1]) is bytearray:
+            pieces[-1] += data
         else:
-            self._pieces.append(data)
+            pieces.append(bytearray(data))
         self.queued += len(data)
 
     def end(self, trailers: Headers) -> None:
@@ -692,7 +704,8 @@ class HTTPCycle:
         if pieces is None:
             body = b""
         else:
-            body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            # The first one is never joined to another.
+            body = pieces[0] if len(pieces) == 1 else b"".join(pieces)  # type: ignore[assignment]
             self._pieces = None
             self.queued = 0
         message: dict[str, Any] = {

@@ -7,6 +7,7 @@ cdef class Driver:
     cpdef object connection_lost(self)
     cpdef double check(self, double now) except? -1.0
     cpdef object writable(self)
+    cpdef object hung_up(self)
     cpdef object stalled(self)
     cpdef object proceed(self)
     cpdef object shutdown(self)
@@ -23,6 +24,7 @@ cdef class Outlet:
     cpdef object writelines(self, list chunks)
     cpdef object watch_sending(self, double timeout)
     cpdef Py_ssize_t unsent(self) except -1
+    cpdef object taken(self)
     cpdef object pause_reading(self)
     cpdef object resume_reading(self)
     cpdef object proceed_soon(self)

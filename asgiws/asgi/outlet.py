@@ -48,6 +48,11 @@ class Driver:
     def writable(self) -> None:
         """`Outlet.write_paused` has become false."""
 
+    def hung_up(self) -> None:
+        """While reading was paused the peer has ended its side, or the connection is broken. What it sent
+        before can still be read. Not every system tells."""
+        raise NotImplementedError
+
     def stalled(self) -> None:
         """The peer has taken next to nothing of what was written, as `Outlet.watch_sending` says. Called
         again after as many, while that is so."""
@@ -104,6 +109,10 @@ class Outlet:
 
     def unsent(self) -> int:
         """How many octets of what was written wait to be sent."""
+        raise NotImplementedError
+
+    def taken(self) -> tuple[int, int]:
+        """How many octets the peer has taken of all that was written, and how many are on their way to it."""
         raise NotImplementedError
 
     def pause_reading(self) -> None:

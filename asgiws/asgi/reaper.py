@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 
 logger = logging.getLogger("asgiws.error")
 
@@ -18,23 +17,29 @@ class Reaper:
     def __init__(self, loop: asyncio.AbstractEventLoop, delay: float) -> None:
         self._loop = loop
         self._delay = delay
-        self._waiting: deque[tuple[float, asyncio.Task[None], str]] = deque()
+        #: For each task when it is to end and whom it serves, in the order of the moments.
+        self._waiting: dict[asyncio.Task[None], tuple[float, str]] = {}
         self._timer: asyncio.TimerHandle | None = None
 
     def add(self, task: asyncio.Task[None], who: str) -> None:
         """`task` serves `who`, who has gone."""
-        self._waiting.append((self._loop.time() + self._delay, task, who))
+        self._waiting[task] = (self._loop.time() + self._delay, who)
         if self._timer is None:
             self._arm()
 
+    def discard(self, task: asyncio.Task[None]) -> None:
+        """`task` ends by itself; nothing happens when it was not handed over."""
+        self._waiting.pop(task, None)
+
     def _arm(self) -> None:
-        self._timer = self._loop.call_at(self._waiting[0][0], self._reap)
+        when, _ = next(iter(self._waiting.values()))
+        self._timer = self._loop.call_at(when, self._reap)
 
     def _reap(self) -> None:
         self._timer = None
         now = self._loop.time()
         while self._waiting:
-            when, task, who = self._waiting[0]
+            task, (when, who) = next(iter(self._waiting.items()))
             if not task.done():
                 if when > now:
                     self._arm()
@@ -46,4 +51,4 @@ class Reaper:
                     self._delay,
                 )
                 task.cancel()
-            self._waiting.popleft()
+            del self._waiting[task]

@@ -120,6 +120,8 @@ class WebSocketSession(Driver):
         self._done_ahead = 0
         #: The client sent no more after that.
         self._eof = False
+        #: It will have sent no more once what the kernel holds was read.
+        self._hung_up = False
 
         #: The application got a message and has not come back to wait for the next.
         self._owes_turn = False
@@ -152,6 +154,8 @@ class WebSocketSession(Driver):
         self._pong_at = 0.0
         self._pings = 0
         self._heard = False
+        #: What the peer had taken of what was written, when that was looked at last.
+        self._taken = 0
         #: The latest ping that could not be answered yet: the peer does not read (5.5.3 lets us answer the
         #: most recent one only).
         self._unanswered: bytes | None = None
@@ -246,6 +250,13 @@ class WebSocketSession(Driver):
             return when if self._ws.state == OPEN else self._close_at
         return 0.0
 
+    def hung_up(self) -> None:
+        # What is still to be read is no more than the kernel holds: take it, and the end behind it.
+        self._hung_up = True
+        if self._reading_paused:
+            self._reading_paused = False
+            self._outlet.resume_reading()
+
     def stalled(self) -> None:
         if self._ws.state == OPEN:
             seconds = self._runtime.config.ws_send_timeout
@@ -311,7 +322,12 @@ class WebSocketSession(Driver):
             return
         self._ws.feed(rest, 0, len(rest))
         is_full = self._is_full()
-        if not is_full or len(rest) > self._high:
+        if self._hung_up:
+            if len(rest) > LAST_ROOM * self._high:
+                self._take_last()
+                self._outlet.close(linger=False)
+                return
+        elif not is_full or len(rest) > self._high:
             self._pause_reading()
         if is_full or self._ahead is not None:
             self._look_ahead(end - start)
@@ -430,9 +446,9 @@ class WebSocketSession(Driver):
         if self._pong_at:
             if now < self._pong_at:
                 return self._pong_at
-            if self._heard or self._reading_paused:
-                # A pong cannot overtake a long message, and we cannot see it while we do not read: a peer
-                # that was heard since is alive.
+            if self._heard or self._reading_paused or self._takes_what_was_sent():
+                # A pong cannot overtake a long message, we cannot see it while we do not read, and the ping
+                # itself may be behind much that a slow peer has still to read.
                 self._heard = False
                 self._pong_at = now + self._ping_timeout
                 if self._reading_paused and not self._outlet.write_paused:
@@ -447,9 +463,17 @@ class WebSocketSession(Driver):
             self._heard = False
             self._ping_at = now + self._ping_interval
             if self._ping_timeout:
+                self._taken, _ = self._outlet.taken()
                 self._pong_at = now + self._ping_timeout
                 return self._pong_at
         return self._ping_at
+
+    def _takes_what_was_sent(self) -> bool:
+        """True when the peer has some of what was written still to take, and took some since the last look."""
+        taken, outstanding = self._outlet.taken()
+        has_moved = taken != self._taken
+        self._taken = taken
+        return outstanding > 0 and has_moved
 
     # Other deadlines.
 
@@ -625,6 +649,9 @@ class WebSocketSession(Driver):
     def _finish(self, code: int, reason: str) -> None:
         """The application has ended."""
         self._app_ended = True
+        reaper = self._runtime.reaper
+        if reaper is not None and self._task is not None:
+            reaper.discard(self._task)
         self._task = None
         if self._ws.state <= CLOSING:  # else websocket.disconnect is in there, for who still asks
             self._queue.clear()

@@ -26,7 +26,7 @@ class Connection(Stream, asyncio.BufferedProtocol):
 class CountedConnection(Stream, asyncio.BufferedProtocol):
     """One that is counted, and turned away when it is one too many."""
 
-    __slots__ = ("_admission", "_http")
+    __slots__ = ("_admission", "_http", "_is_refused")
 
     def __init__(self, runtime: Runtime, ticker: Ticker) -> None:
         self._http = HTTPDriver(runtime, upgrade)
@@ -36,9 +36,13 @@ class CountedConnection(Stream, asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         refusal = self._admission.enter(self.client)
+        self._is_refused = refusal is not None
         if refusal is not None:
             self._http.refuse_connection(refusal)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._admission.leave(self.client)
+        if self._is_refused:
+            self._admission.leave_refused()
+        else:
+            self._admission.leave(self.client)
         super().connection_lost(exc)

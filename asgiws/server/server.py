@@ -29,7 +29,7 @@ from asgiws.asgi.lifespan import Lifespan
 from asgiws.asgi.runtime import Runtime, compression
 from asgiws.asgi.types import ASGIApp
 from asgiws.config import Config, StartError, load
-from asgiws.server import descriptors, loops, sockets, tls
+from asgiws.server import descriptors, hangups, loops, sockets, tls
 from asgiws.server.acceptor import GRACE, Acceptor, accept
 from asgiws.server.connection import Connection, CountedConnection
 from asgiws.server.registry import Registry
@@ -165,6 +165,7 @@ class Server:
             _cut_off(runtime, pending)
             lifespan.cancel()
             ticker.close()
+            hangups.of(self._loop).close()
 
     async def _start(self, lifespan: Lifespan) -> bool:
         """Run the application's startup; False when the server was stopped before it had ended."""

@@ -38,8 +38,8 @@ cdef class Stream(Outlet):
     cdef object _flush(self)
     cdef object _gather(self, Py_ssize_t size)
     cdef object _wake_drains(self)
+    cdef object _watch_progress(self)
     cdef object _look_for_progress(self, double now)
-    cdef long long _taken(self) except? -1
     @cython.locals(chunk=bytes, sent=Py_ssize_t)
     cdef object _send_many(self, list chunks)
     @cython.locals(sent=Py_ssize_t)

@@ -27,12 +27,15 @@ from asgiws.asgi.outlet import Driver, Outlet
 from asgiws.asgi.runtime import Runtime
 from asgiws.asgi.types import Address
 from asgiws.asgi.wakeup import Waiter
-from asgiws.server import syscalls
+from asgiws.server import hangups, syscalls
 from asgiws.server.progress import in_kernel
 from asgiws.server.ticker import Ticker
 
 #: Seconds that a peer is listened to after our side was closed, so that it can read our last words.
 LINGER = 2.0
+
+#: Octets that wait in a transport before `write_paused`, as asyncio and uvloop have it without TLS.
+HIGH_WATER = 65536
 
 #: Seconds without progress that a peer has to take what was written before `close`.
 FLUSH = 10.0
@@ -118,7 +121,7 @@ class Stream(Outlet):
         self._eof = False
         #: Seconds that the peer may take nothing; 0.0 for ever.
         self._send_timeout = 0.0
-        #: Octets that the transport was given, ever.
+        #: Octets that were sent, ever, or given to the transport for it.
         self._given = 0
         #: When it is looked at whether the peer takes what was written; 0.0 while nobody waits for that.
         self._stall_at = 0.0
@@ -134,6 +137,9 @@ class Stream(Outlet):
         self._transport = cast("asyncio.Transport", transport)  # uvloop's does not inherit from it
         info = transport.get_extra_info
         self.secure = info("sslcontext") is not None
+        if self.secure:
+            # Their own limit is eight times as high as that of a plain connection, for each that does not read.
+            self._transport.set_write_buffer_limits(HIGH_WATER)
         sock = info("socket")
         if sock is not None and sock.family == getattr(socket, "AF_UNIX", None):
             self.server = (sock.getsockname() or "", None)
@@ -179,6 +185,8 @@ class Stream(Outlet):
         self._closing = True
         self._lost = True
         self._direct = False
+        if not self._reading:
+            hangups.of(self.loop).forget(self._number())
         if self._corked:
             self._out.clear()
         self._ticker.discard(self)
@@ -191,10 +199,7 @@ class Stream(Outlet):
         # Once we are closing nothing more is written, so there is nothing to wait for.
         if not self._closing:
             self.write_paused = True
-            if self._send_timeout:
-                self._unsent = self._taken()
-                self._stall_at = self.loop.time() + self._send_timeout
-                self._ticker.schedule(self, self._stall_at)
+            self._watch_progress()
 
     def resume_writing(self) -> None:
         self._wake_drains()
@@ -222,23 +227,23 @@ class Stream(Outlet):
         self._transport.abort()
         return 0.0
 
+    def _watch_progress(self) -> None:
+        if self._send_timeout:
+            self._unsent, _ = self.taken()
+            self._stall_at = self.loop.time() + self._send_timeout
+            self._ticker.schedule(self, self._stall_at)
+
     def _look_for_progress(self, now: float) -> None:
         """The peer is slow to take what was written: see whether it takes anything."""
         if now < self._stall_at:
             return
-        taken = self._taken()
+        taken, _ = self.taken()
         has_stalled = taken - self._unsent < LEAST_TAKEN
         self._unsent = taken
         self._stall_at = now + self._send_timeout
         if has_stalled:
             driver = self._driver
             driver.stalled()
-
-    def _taken(self) -> int:
-        """What the peer has taken, from some point of reference on."""
-        sock = self._transport.get_extra_info("socket")
-        held = 0 if sock is None else in_kernel(sock.fileno())
-        return self._given - self._transport.get_write_buffer_size() - held
 
     # From the server.
 
@@ -297,6 +302,7 @@ class Stream(Outlet):
         elif sum(map(len, chunks)) < JOIN_BELOW:
             self._send(b"".join(chunks))
         elif self._can_send_directly() and len(chunks) <= _IOV_MAX:
+            self._given += sum(map(len, chunks))
             try:
                 sent = os.writev(self._fd, chunks)
             except OSError:
@@ -312,6 +318,7 @@ class Stream(Outlet):
                 self._send(chunk)
 
     def _send(self, data: bytes) -> None:
+        self._given += len(data)
         if self._can_send_directly():
             sent = syscalls.send(self._fd, data)
             if sent == len(data):
@@ -333,7 +340,6 @@ class Stream(Outlet):
     def _give_to_transport(self, data: bytes | memoryview) -> None:
         if not self._transport.is_closing():
             self._via_transport = True
-            self._given += len(data)
             self._transport.write(data)
 
     async def drain(self) -> None:
@@ -395,6 +401,7 @@ class Stream(Outlet):
                 if sent == 0:
                     break  # the file has become shorter
                 position += sent
+                self._given += sent
         finally:
             if sending is None or sending.done():
                 pair.close()
@@ -411,15 +418,23 @@ class Stream(Outlet):
             self._drains = deque()
         self._drains.append(waiter)
         self.loop.add_writer(fd, waiter.wake_soon)
+        self._watch_progress()
         try:
             await waiter
         finally:
+            self._stall_at = 0.0
             self.loop.remove_writer(fd)
             if self._drains is not None and waiter in self._drains:
                 self._drains.remove(waiter)
 
     def watch_sending(self, timeout: float) -> None:
         self._send_timeout = timeout
+
+    def taken(self) -> tuple[int, int]:
+        sock = self._transport.get_extra_info("socket")
+        held = 0 if sock is None else in_kernel(sock.fileno())
+        outstanding = self._transport.get_write_buffer_size() + held
+        return self._given - outstanding, outstanding
 
     def unsent(self) -> int:
         return self._transport.get_write_buffer_size() + (self._gathered if self._corked else 0)
@@ -428,11 +443,24 @@ class Stream(Outlet):
         if self._reading and not self._closing:
             self._reading = False
             self._transport.pause_reading()
+            hangups.of(self.loop).watch(self._number(), self._hung_up)
 
     def resume_reading(self) -> None:
         if not self._reading and not self._closing:
             self._reading = True
+            hangups.of(self.loop).forget(self._number())
             self._transport.resume_reading()
+
+    def _number(self) -> int:
+        """The socket's descriptor; -1 when it is closed."""
+        sock = self._transport.get_extra_info("socket")
+        number: int = -1 if sock is None else sock.fileno()
+        return number
+
+    def _hung_up(self) -> None:
+        if not self._closing:
+            driver = self._driver
+            driver.hung_up()
 
     def proceed_soon(self) -> None:
         if not self._proceeding:

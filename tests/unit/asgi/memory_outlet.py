@@ -34,6 +34,8 @@ class MemoryOutlet(Outlet):
         self.send_timeout = 0.0
         #: What `unsent` says.
         self.waiting = 0
+        #: What the peer has acknowledged.
+        self.has_taken = 0
         self.driver = driver
         self.written = bytearray()
         #: How many calls of write and writelines there were.
@@ -171,6 +173,9 @@ class MemoryOutlet(Outlet):
     def watch_sending(self, timeout: float) -> None:
         self.send_timeout = timeout
 
+    def taken(self) -> tuple[int, int]:
+        return self.has_taken, self.waiting
+
     def unsent(self) -> int:
         return self.waiting
 
@@ -236,6 +241,9 @@ class RecordingDriver(Driver):
 
     def stalled(self) -> None:
         self.calls.append(("stalled", None))
+
+    def hung_up(self) -> None:
+        self.calls.append(("hung up", None))
 
     def shutdown(self) -> None:
         self.calls.append(("shutdown", None))

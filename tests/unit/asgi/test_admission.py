@@ -47,9 +47,22 @@ def test_connections() -> None:
         None,
         (503, "limit_connections"),
     ]
-    one.leave(client)  # the one that was turned away
+    one.leave_refused()
+    assert one.enter(client) is not None
     one.leave(client)
     assert one.enter(None) is None
+
+
+def test_who_is_refused_takes_nobodys_place() -> None:
+    one = admission(limit_per_ip=1, limit_connections=2, limit_concurrency=2)
+    client = ("192.0.2.1", 1)
+    assert one.enter(client) is None
+    for _ in range(5):
+        assert status(one.enter(client)) == (429, "limit_per_ip")
+    assert one.enter(("192.0.2.2", 1)) is None
+    assert one.request(7, 0) is None
+    one.leave_refused()
+    assert status(one.request(7, 0)) == (503, "limit_concurrency")
 
 
 def test_connections_of_one_address() -> None:
@@ -59,7 +72,6 @@ def test_connections_of_one_address() -> None:
     assert one.enter(("192.0.2.2", 1)) is None
     assert one.enter(None) is None
     assert one.enter(None) is None
-    one.leave(("192.0.2.1", 2))
     one.leave(("192.0.2.1", 1))
     assert one.enter(("192.0.2.1", 3)) is None
 

@@ -1594,6 +1594,29 @@ class TestTimeouts:
         assert served.outlet.ended == "close"
 
 
+class TestSmallPieces:
+    async def test_they_are_joined_while_they_wait_and_arrive_as_they_came(self) -> None:
+        bodies: list[bytes] = []
+        hold = asyncio.Event()
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await hold.wait()
+            while (message := await receive())["more_body"]:
+                bodies.append(message["body"])
+            bodies.append(message["body"])
+
+        served = Served(app)
+        await served.exchange(POST + b"Transfer-Encoding: chunked\r\n\r\n")
+        pieces = [b"%d" % number for number in range(2000)] + [b"x" * 2000, b"y", b"z"]
+        for piece in pieces:
+            await served.outlet.feed(b"%x\r\n%b\r\n" % (len(piece), piece))
+        await served.outlet.feed(b"0\r\n\r\n")
+        hold.set()
+        await settle()
+        assert bodies == [b"".join(pieces)]
+        assert type(bodies[0]) is bytes
+
+
 class TestUploadTimeout:
     HEAD = POST + b"Content-Length: 9\r\n\r\n"
 

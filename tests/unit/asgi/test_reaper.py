@@ -47,3 +47,16 @@ async def test_each_has_its_full_time() -> None:
     await asyncio.wait(tasks)
     assert ends[0] >= 0.2
     assert ends[2] >= 0.3
+
+
+async def test_who_ends_by_itself_is_forgotten() -> None:
+    loop = asyncio.get_running_loop()
+    reaper = Reaper(loop, 3600)
+    stop = asyncio.Event()
+    task = loop.create_task(stop.wait())
+    reaper.add(task, "")  # type: ignore[arg-type]
+    stop.set()
+    await task
+    reaper.discard(task)  # type: ignore[arg-type]
+    reaper.discard(task)  # type: ignore[arg-type]
+    assert not reaper._waiting

@@ -84,6 +84,8 @@ async def test_a_bad_handshake_is_answered_in_http(
         (b"Origin: https://good.example\r\n", b"101"),
         (b"Origin: https://evil.example\r\n", b"403"),
         (b"Origin: null\r\n", b"403"),
+        (b"Origin: https://good.example\r\nOrigin: https://evil.example\r\n", b"403"),
+        (b"Origin: https://good.example\r\nOrigin: https://good.example\r\n", b"403"),
         (b"", b"403"),
     ],
 )

@@ -2162,3 +2162,65 @@ async def test_the_end_behind_a_full_queue_is_noticed_at_once(how: str) -> None:
     assert (await app.do("receive"))["bytes"] == bytes(HIGH_WATER)
     assert await app.do("receive") == received("one")
     assert await app.do("receive") == disconnect(1006)
+
+
+@on_each_loop
+async def test_who_hangs_up_while_reading_is_paused_is_read_to_the_end() -> None:
+    app, peer = await scripted()
+    big = client_frame(BINARY, bytes(HIGH_WATER))
+    await peer.feed(big)
+    await peer.feed(big)
+    assert not peer.outlet.reading
+    await peer.outlet.call(peer.session.hung_up)
+    assert peer.outlet.reading
+    await peer.feed(text("last"))
+    assert peer.outlet.reading
+    await peer.outlet.feed_eof()
+    assert peer.outlet.ended == "close"
+    await peer.outlet.lose()
+    with pytest.raises(ClientDisconnected):
+        await app.do("send", send_text("late"))
+    for _ in range(2):
+        assert (await app.do("receive"))["bytes"] == bytes(HIGH_WATER)
+    assert await app.do("receive") == received("last")
+    assert await app.do("receive") == disconnect(1006)
+
+
+@on_each_loop
+async def test_who_hangs_up_and_has_sent_without_end_is_cut_off() -> None:
+    _, peer = await scripted(ws_queue_high=1000, ws_queue_low=1)
+    for _ in range(2):
+        await peer.feed(client_frame(BINARY, bytes(2000)))
+    assert not peer.outlet.reading
+    await peer.outlet.call(peer.session.hung_up)
+    for _ in range(10):
+        await peer.feed(client_frame(BINARY, bytes(2000)))
+    assert peer.outlet.ended == "close"
+
+
+@on_each_loop
+async def test_a_slow_client_that_takes_what_is_sent_is_alive() -> None:
+    """The ping is behind what it has still to take."""
+    _, peer = await scripted(ws_ping_interval=20, ws_ping_timeout=5)
+    deadline = peer.session.check(peer.last_check())
+    peer.take()
+    for _ in range(3):
+        peer.outlet.waiting = 1000
+        peer.outlet.has_taken += 10
+        assert peer.session.check(deadline) == deadline + 5
+        deadline += 5
+    # It has the ping now, and has its time to answer.
+    peer.outlet.waiting = 0
+    peer.outlet.has_taken += 10
+    assert peer.session.check(deadline) == 0.0
+    assert peer.take() == [closed(1011, "keepalive ping timeout")]
+
+
+@on_each_loop
+async def test_a_client_that_takes_nothing_is_not() -> None:
+    _, peer = await scripted(ws_ping_interval=20, ws_ping_timeout=5)
+    deadline = peer.session.check(peer.last_check())
+    peer.take()
+    peer.outlet.waiting = 1000
+    assert peer.session.check(deadline) == 0.0
+    assert peer.take() == [closed(1011, "keepalive ping timeout")]

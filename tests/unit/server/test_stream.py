@@ -15,6 +15,7 @@ import pytest
 from asgiws.asgi.outlet import Driver, Outlet
 from asgiws.asgi.runtime import Runtime
 from asgiws.config import Config
+from asgiws.server import hangups
 from asgiws.server import stream as stream_module
 from asgiws.server.stream import Stream
 from asgiws.server.ticker import Ticker
@@ -62,6 +63,9 @@ class Recorder(Driver):
 
     def stalled(self) -> None:
         self.note("stalled")
+
+    def hung_up(self) -> None:
+        self.note("hung up")
 
     async def until(self, event: Any) -> None:
         async with asyncio.timeout(10) if hasattr(asyncio, "timeout") else _no_timeout():
@@ -566,6 +570,45 @@ async def test_nobody_is_told_of_a_slow_peer_without_a_timeout() -> None:
     pair.stream.write(b"x" * 1_000_000)
     assert pair.stream.write_paused
     assert len(pair.ticker) == 0
+    pair.stream.abort()
+    await pair.driver.until("lost")
+    pair.peer.close()
+
+
+@on_each_loop
+async def test_a_peer_that_goes_while_reading_is_paused_is_told_of() -> None:
+    pair = await Pair().open()
+    pair.stream.pause_reading()
+    pair.peer.send(b"x" * 1000)
+    pair.peer.close()
+    if sys.platform.startswith("linux"):
+        await pair.driver.until("hung up")
+    assert b"x" * 1000 not in pair.driver.events
+    pair.stream.resume_reading()
+    await pair.driver.until("eof")
+    assert b"x" * 1000 in pair.driver.events
+    pair.stream.pause_reading()
+    pair.stream.abort()
+    await pair.driver.until("lost")
+    assert hangups.of(pair.loop)._callbacks == {}
+    hangups.of(pair.loop).close()
+
+
+@on_each_loop
+async def test_what_the_peer_has_taken() -> None:
+    pair = await Pair().open()
+    pair.stream.write(b"x" * 1000)
+    pair.stream.write(b"x" * 100)
+    await pair.read(1100)
+    while pair.stream.taken() != (1100, 0):
+        await asyncio.sleep(0.01)  # until it is acknowledged
+    pair.stream.writelines([b"x" * 5_000_000, b"x" * 5_000_000])
+    taken, outstanding = pair.stream.taken()
+    assert taken + outstanding == 10_001_100
+    assert outstanding > 1_000_000
+    await pair.read(10_000_000)
+    while pair.stream.taken() != (10_001_100, 0):
+        await asyncio.sleep(0.01)
     pair.stream.abort()
     await pair.driver.until("lost")
     pair.peer.close()
