@@ -336,14 +336,19 @@ class Machine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
+        self.numbers = iter(range(1, 10000))
+        self.begin()
+
+    def begin(self) -> None:
+        """A connection whose handshake was read."""
         self.model = Model()
+        #: Steps since it came to its end.
+        self.after_its_end = 0
         self.began = self.model.now
         self.loop = Loop("asyncio")
         self.loop.loop.time = lambda: self.model.now  # type: ignore[method-assign]
         self.app = Script()
         self.peer: Peer = self.loop.run(self.connect())
-        self.outcomes: list[tuple[asyncio.Future[Any], bool]] = []
-        self.numbers = iter(range(1, 1000))
         self.wire = b""
         self.compare()
 
@@ -381,6 +386,7 @@ class Machine(RuleBasedStateMachine):
     ) -> None:
         """Do it to the session, from a callback of the loop as its outlet does; compare it with the model."""
         state = self.model.state
+        self.after_its_end += state in FINAL
         self.loop.run(self.run(function))
         foretell()
         self.compare()
@@ -434,7 +440,14 @@ class Machine(RuleBasedStateMachine):
             assert min(outlet.check_times) <= deadline, "nobody asks for the moment"
 
     def may_act(self) -> bool:
-        return not self.model.app_ended and not self.model.waiting
+        return not self.model.app_ended and not self.model.waiting and not self.is_over()
+
+    def may_come(self) -> bool:
+        """Octets may."""
+        return not self.peer.outlet.lost and not self.is_over()
+
+    def is_over(self) -> bool:
+        return self.after_its_end > 4
 
     def is_told(self) -> bool:
         told = self.model.told
@@ -502,7 +515,7 @@ class Machine(RuleBasedStateMachine):
             return self.model.pings.to_bytes(4, "big")
         return f"{kind} {next(self.numbers)}".encode()
 
-    @precondition(lambda self: not self.peer.outlet.lost)
+    @precondition(may_come)
     @rule(
         kinds=st.lists(
             st.sampled_from(["text", "text", "binary", "ping", "pong", "fragment", "continuation"]),
@@ -513,7 +526,7 @@ class Machine(RuleBasedStateMachine):
     def client_sends(self, kinds: list[str]) -> None:
         self.feed(None, [(kind, self.payload(kind)) for kind in kinds])
 
-    @precondition(lambda self: not self.peer.outlet.lost)
+    @precondition(may_come)
     @rule(
         before=st.sampled_from([(), (), ("text",), ("ping", "text")]),
         body=st.sampled_from([b"", b"\x03\xe8", b"\x0f\xa0bye"]),
@@ -531,7 +544,7 @@ class Machine(RuleBasedStateMachine):
             frames += [("text", b"dropped"), ("close", b"\x03\xe9")]
         self.feed(Trigger.CLOSE_FRAME, frames)
 
-    @precondition(lambda self: not self.peer.outlet.lost)
+    @precondition(may_come)
     @rule(
         before=st.sampled_from([(), (), ("text",), ("binary", "ping")]),
         fault=st.sampled_from(["not masked", "too big"]),
@@ -589,8 +602,16 @@ class Machine(RuleBasedStateMachine):
         due = not closing or self.model.now >= self.model.close_at
         self.step(Trigger.DEADLINE if due else None, self.model.check, check)
 
+    @precondition(is_over)
+    @rule(state=st.sampled_from(BEGINNINGS), busy=st.booleans())
+    def another_connection(self, state: State, busy: bool) -> None:
+        self.teardown()
+        self.begin()
+        self.begin_in(state, busy)
+
     # What ends it is one rule, so that it does not come too often.
 
+    @precondition(lambda self: not self.is_over())
     @rule(how=st.sampled_from(["returns", "raises", "cancelled", "eof", "lost", "stop"]))
     def somebody_ends_it(self, how: str) -> None:
         outlet, model = self.peer.outlet, self.model
@@ -690,8 +711,8 @@ def test_any_way_through_the_table() -> None:
         type("Ways", (Machine,), {"visited": visited}),
         settings=settings(
             deadline=None,
-            max_examples=200,
-            stateful_step_count=25,
+            max_examples=250,
+            stateful_step_count=50,
             derandomize=True,
             database=None,
             suppress_health_check=[HealthCheck.too_slow],

@@ -29,9 +29,9 @@ from tests.fuzz.targets import TARGETS, WEBSOCKET
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 #: Seconds beyond its time after which a run is taken for a hang.
-GRACE = 60
+GRACE = 300
 #: Seconds for one input, and megabytes for the process.
-SLOWEST = 10
+SLOWEST = 30
 MEMORY = 1024
 PROGRESS = 5
 

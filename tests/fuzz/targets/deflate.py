@@ -139,7 +139,7 @@ def _sent(wire: bytes) -> Iterator[tuple[int, str | bytes]]:
         what, size = wire[at], wire[at + 1]
         data = wire[at + 2 : at + 2 + size]
         if what & 8:
-            data *= 1 + (what >> 4) * 40
+            data *= 1 + (what >> 4) * 8
         yield what, (data.decode("latin-1") if what & 1 else data)
         at += 2 + size
 
