@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
-# Runs the tests of the compiled modules under the address and the undefined-behaviour sanitizer.
+# Runs the tests of the compiled modules, then the WebSocket fuzz targets for a moment, under the address and the
+# undefined-behaviour sanitizer.
 #
 #   tests/sanitize.sh [pytest's arguments]
+#   tests/sanitize.sh --fuzz SECONDS        the fuzz targets alone, each for so long
 #
 # Rules of this file:
 # - The modules are built in a copy, with the interpreter of .venv (or of $PYTHON) and the packages there, so
@@ -9,10 +11,19 @@
 # - Every allocation of Python goes to malloc, so that the sanitizer sees where each object ends.
 # - The first finding ends the run. Leaks are not looked for: CPython keeps memory until its end.
 # - It ends after LIMIT seconds at the latest, as a failure.
+# - Atheris sees no coverage beside the sanitizer's own runtime, so here the inputs are mutated blindly: those of
+#   the tree, and what Atheris found before on this machine (.fuzz). What is found goes to tests/fuzz/findings.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python=$(realpath --no-symlinks "${PYTHON:-.venv/bin/python}")
 limit=${LIMIT:-600}
+checkout=$PWD
+seconds=5
+only_fuzz=
+if [ "${1:-}" = --fuzz ]; then
+  only_fuzz=yes
+  seconds=${2:?how many seconds?}
+fi
 # What starts processes or builds, or is not compiled: its time is better spent on what is.
 chosen=(tests/unit/asgi tests/unit/http tests/unit/websocket tests/unit/server/test_stream.py
   tests/unit/server/test_connection.py tests/conformance/test_rfc6455.py tests/conformance/test_properties.py)
@@ -20,6 +31,7 @@ chosen=(tests/unit/asgi tests/unit/http tests/unit/websocket tests/unit/server/t
 copy=$(mktemp -d)
 trap 'rm -rf "$copy"' EXIT
 cp -r asgiws tests conformance docs pyproject.toml README.md LICENSE "$copy"
+if [ -d .fuzz ]; then cp -r .fuzz "$copy"; fi
 find "$copy" \( -name '*.so' -o -name __pycache__ \) -prune -exec rm -rf {} +
 cd "$copy"
 
@@ -40,7 +52,13 @@ assert frames.__file__.startswith(os.getcwd() + os.sep), frames.__file__
 assert b"__asan_init" in open(frames.__file__, "rb").read(), "built without the sanitizer"
 PYTHON
 code=0
-timeout "$limit" "$python" -m pytest -q -p no:cacheprovider --timeout 300 "${chosen[@]}" "$@" || code=$?
+if [ -z "$only_fuzz" ]; then
+  timeout "$limit" "$python" -m pytest -q -p no:cacheprovider --timeout 300 "${chosen[@]}" "$@" || code=$?
+fi
+if [ "$code" = 0 ]; then
+  "$python" -m tests.fuzz --websocket --mutator --seconds "$seconds" --jobs "$(nproc)" || code=$?
+  cp -r tests/fuzz/findings "$checkout/tests/fuzz/"
+fi
 unset LD_PRELOAD
 if compgen -G "$copy/report*" >/dev/null; then
   cat "$copy"/report*

@@ -40,7 +40,7 @@ def parse(values: list[bytes]) -> list[Extension]:
     for raw in values:
         line = raw.decode("latin-1")
         if not _LIST.fullmatch(line):
-            raise ValueError(f"malformed Sec-WebSocket-Extensions: {line[:80]!r}")
+            raise ValueError(f"malformed Sec-WebSocket-Extensions: {line[:80]!a}")
         for item in line.split(","):
             name, *parameters = (part.strip(" \t") for part in item.split(";"))
             if name:

@@ -13,18 +13,13 @@ from __future__ import annotations
 import asyncio
 import importlib
 import random
-import sys
 from collections.abc import Sequence
-from importlib.machinery import EXTENSION_SUFFIXES
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import asgiws
-from asgiws._extensions import COMPILED_MODULES, SourceOnlyFinder, is_compiled
 from asgiws.asgi.http import HTTPDriver
 from asgiws.asgi.runtime import Runtime
 from asgiws.asgi.upgrade import upgrade
@@ -52,6 +47,7 @@ from conformance.rfc6455.notation import (
 )
 from conformance.rfc6455.notation import Frame as Sent
 from conformance.rfc6455.table import CASES
+from tests.builds import Build, built, load, running
 from tests.integration.raw import Frame, Raw
 from tests.unit.asgi.loops import Loop, settle
 from tests.unit.asgi.memory_outlet import MemoryOutlet
@@ -157,19 +153,7 @@ def changed(draw: st.DrawFn, wire: bytes) -> bytes:
 # What becomes of it.
 
 
-Build = dict[str, Any]
-
-
-def websocket_modules() -> Build:
-    """The modules of `asgiws.websocket` that are imported, by their last names."""
-    return {
-        name.rpartition(".")[2]: module
-        for name, module in list(sys.modules.items())
-        if name.split(".")[:2] == ["asgiws", "websocket"]
-    }
-
-
-RUNNING = websocket_modules()
+RUNNING = running("asgiws.websocket")
 
 
 def outcome(build: Build, pieces: Sequence[bytes], compressed: bool) -> list[Any]:
@@ -335,42 +319,9 @@ def test_what_a_client_encodes_we_decode(
 # The compiled and the pure build.
 
 
-ROOT = Path(asgiws.__file__).resolve().parents[1]
+PACKAGE = "asgiws.websocket"
 #: The modules of `asgiws.websocket` of which there is an extension for this interpreter.
-BUILT = [
-    name
-    for name in COMPILED_MODULES
-    if name.startswith("asgiws.websocket.")
-    and (ROOT / (name.replace(".", "/") + EXTENSION_SUFFIXES[0])).exists()
-]
-
-
-def load(pure: bool) -> Build:
-    """One of the two builds, in modules of its own when it is not the one that runs. An extension
-    is never loaded twice."""
-    if all(is_compiled(name) != pure for name in BUILT):
-        return RUNNING
-    mine = {name: module for name, module in sys.modules.items() if _is_ours(name)}
-    finders = list(sys.meta_path)
-    sys.meta_path[:] = [finder for finder in finders if finder is not SourceOnlyFinder]
-    if pure:
-        sys.meta_path.insert(0, SourceOnlyFinder)
-    try:
-        for name in mine:
-            del sys.modules[name]
-        for name in BUILT:
-            importlib.import_module(name)
-        return websocket_modules()
-    finally:
-        for name in [name for name in sys.modules if _is_ours(name)]:
-            del sys.modules[name]
-        sys.modules.update(mine)
-        asgiws.websocket = mine["asgiws.websocket"]  # type: ignore[attr-defined]
-        sys.meta_path[:] = finders
-
-
-def _is_ours(name: str) -> bool:
-    return name.split(".")[:2] == ["asgiws", "websocket"]
+BUILT = built(PACKAGE)
 
 
 @pytest.fixture(scope="module")
@@ -378,7 +329,7 @@ def builds() -> tuple[Build, Build]:
     """The compiled build and the pure one."""
     if not BUILT:
         pytest.skip("nothing is compiled here")
-    return load(pure=False), load(pure=True)
+    return load(PACKAGE, pure=False), load(PACKAGE, pure=True)
 
 
 def test_there_are_two_builds(builds: tuple[Build, Build]) -> None:

@@ -74,6 +74,13 @@ def test_refused(value: bytes) -> None:
         parse([b"good", value])
 
 
+def test_what_is_said_of_a_malformed_header_is_ascii() -> None:
+    """It is sent back to the client, and stands in logs."""
+    with pytest.raises(ValueError) as caught:
+        parse([b"caf\xe9 \xd3\x93 good"])
+    assert str(caught.value) == r"malformed Sec-WebSocket-Extensions: 'caf\xe9 \xd3\x93 good'"
+
+
 def test_str_is_what_stands_in_the_header() -> None:
     assert str(Extension("a", [])) == "a"
     assert str(Extension("a", [("b", None), ("c", "1")])) == "a; b; c=1"
