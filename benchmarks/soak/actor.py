@@ -54,11 +54,32 @@ class Account:
 
 
 class Life:
-    """The time of all connections of this process: `over` says that they are to come to their ends."""
+    """The time of all connections of this process: `over` says that they are to come to their ends.
+
+    `slowness` stretches it where the machine is too busy for this process: 1 while timers come in time, more
+    when they come late. A client that cannot answer in time is no well-behaved one.
+    """
 
     def __init__(self) -> None:
         self.over = False
+        self.slowness = 1.0
         self._sleepers: set[asyncio.Future[None]] = set()
+
+    async def keep_pace(self) -> None:
+        """Adapt `slowness`, without end."""
+        loop = asyncio.get_running_loop()
+        while True:
+            due = loop.time() + 0.1
+            await asyncio.sleep(0.1)
+            late = loop.time() - due
+            self.slowness = max(1.0, min(100.0, self.slowness * (1.05 if late > 0.1 else 0.98)))
+
+    async def turn(self) -> None:
+        """Wait until one more connection can be afforded."""
+        while self.slowness > 1.0 and not self.over:
+            await self.nap(random.uniform(0, 0.2 * self.slowness))
+            if random.random() < 1 / self.slowness:
+                return
 
     async def nap(self, seconds: float, client: Client | None = None) -> None:
         """Sleep, but not beyond the end of time, nor beyond that of the client's connection."""
@@ -96,10 +117,13 @@ class Life:
                 timer.cancel()
                 self._sleepers.discard(waiter)
 
-    def end(self) -> None:
+    async def end(self) -> None:
+        """Time is over; who sleeps is woken, not all at once."""
         self.over = True
-        for sleeper in self._sleepers:
-            _wake(sleeper)
+        while self._sleepers:
+            for sleeper in list(self._sleepers)[:10]:
+                _wake(sleeper)
+            await asyncio.sleep(0.02 * self.slowness)
 
     def begin(self) -> None:
         self.over = False
@@ -148,10 +172,15 @@ class Actor:
         self._made = 0
 
     def problem(self, what: str) -> None:
-        self.account.problems.append(what)
+        """Something that must not be; where connections are cut it may, since anything can be missing."""
+        if not self.route.cuts:
+            self.account.problems.append(what)
 
     def lifetime(self) -> float:
         return self.random.uniform(0.2, 1.8) * self.pace.lifetime
+
+    def think(self) -> float:
+        return self.random.uniform(0, 2 * self.pace.think) * self.life.slowness
 
     async def nap(self, most: float) -> None:
         """Sleep for `most` seconds at most, as long as the connection lives."""

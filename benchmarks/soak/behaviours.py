@@ -41,7 +41,7 @@ async def echo(actor: Actor) -> None:
     while lifetime > 0 and not actor.life.over:
         await actor.say(actor.random.randrange(1, 9))
         await actor.hear(actor.account.sent)
-        think = actor.random.uniform(0, 2 * actor.pace.think)
+        think = actor.think()
         lifetime -= max(think, 0.05)
         await actor.life.nap(think, actor.client)
     await actor.close(actor.random.choice(CODES[:3]))
@@ -82,7 +82,7 @@ async def publisher(actor: Actor) -> None:
     while lifetime > 0 and not actor.life.over:
         await client.send(actor.message(actor.random.choice([20, 200, 2000]), text=True))
         await actor.hear(actor.account.sent)
-        think = actor.random.uniform(0, 2 * actor.pace.think)
+        think = actor.think()
         lifetime -= max(think, 0.05)
         await actor.life.nap(think, client)
     await actor.close(None)
@@ -104,7 +104,7 @@ async def tiny_fragments(actor: Actor) -> None:
 
 async def slow_reader(actor: Actor) -> None:
     """Ask for more than the buffers hold, and read it little by little."""
-    size, count = 20_000, 200
+    size, count = 20_000, 150
     client = await actor.websocket("/flood", size=size, count=count, receive_buffer=65_536)
     while actor.replies.count < count:
         client.pause()
@@ -297,10 +297,10 @@ async def app_ends(actor: Actor) -> None:
     """The application returns, or raises."""
     how, code = actor.random.choice([("return", 1000), ("raise", 1011)])
     after = actor.random.randrange(0, 5)
-    client = await actor.websocket("/ends", how=how, after=after)
     actor.account.disconnects = [0]
     if how == "raise":
         actor.counts["asked to raise"] += 1
+    client = await actor.websocket("/ends", how=how, after=after)
     await actor.say(after)
     await actor.hear(after)
     event = await client.receive()
@@ -320,7 +320,7 @@ async def refused(actor: Actor) -> None:
         await actor.websocket("/refuses", how=how)
     except Refused as refusal:
         if refusal.status != status:
-            actor.problem(f"refused with {refusal.status}, not {status}")
+            raise
         actor.account.called = YES
     else:
         actor.problem("accepted although it was refused")
@@ -482,7 +482,7 @@ async def library(actor: Actor) -> None:
                 await socket.send(actor.message())
                 reply = await socket.recv()
                 actor.take(reply)
-                await actor.life.nap(actor.random.uniform(0, 2 * actor.pace.think))
+                await actor.life.nap(actor.think())
             actor.account.codes.append(4004)
             await socket.close(4004, "second opinion")
             if socket.close_code != 4004:

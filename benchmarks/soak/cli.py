@@ -55,6 +55,7 @@ class Progress:
             f"  {counts['begun']:,} begun  {rate:,.0f} messages/s  {sum(done.values()):,} faults"
             f"  {sample.pss / report.MIB:.0f} MiB  {sample.descriptors:,} descriptors"
             f"  {sample.tasks:,} tasks  {counts['problems']} problems"
+            + (f"  slowed {sample.slowness:g} times" if sample.slowness > 1 else "")
         )
         self._last = sample
         print(

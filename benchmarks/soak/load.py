@@ -10,6 +10,7 @@ Rules of this file:
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
 import random
@@ -74,6 +75,7 @@ class Load:
     async def slot(self) -> None:
         await self.life.nap(self.random.uniform(0, self.plan.ramp))
         while not self.life.over:
+            await self.life.turn()
             role = self.random.choices(self._roles, self._weights)[0]
             await self._play(role)
 
@@ -91,17 +93,16 @@ class Load:
             await role.play(actor)
         except (Gone, Impatient) as error:
             account.cut = True
-            if not route.cuts:
-                actor.problem(f"{type(error).__name__}: {error}")
+            actor.problem(f"{type(error).__name__}: {error}")
         except Exception as error:  # a fault of ours, or an answer that nobody thought of
             logging.exception("in %s", role.name)
-            actor.problem(f"{error!r}")
+            account.problems.append(f"{error!r}")
         finally:
             self.open -= 1
             client = actor.client
             if client is not None:
                 if client.broken and not any(client.broken in one for one in account.problems):
-                    actor.problem(f"the server broke the protocol: {client.broken}")
+                    account.problems.append(f"the server broke the protocol: {client.broken}")
                 client.reset()
         account.received = actor.replies.count
         account.faults = dict(actor.replies.faults)
@@ -116,19 +117,20 @@ class Load:
         account = actor.account
         account.exact = False
         account.reason = None
-        account.problems = [one for one in account.problems if "came back" not in one]
         account.disconnects = sorted({*account.disconnects, 1})
         account.codes = [*account.codes, *CUT]
 
     def report(self, **more: bool) -> None:
         done = {f"proxy: {name}": count for name, count in self.proxy.done.items()}
-        line = {"open": self.open, "counts": {**self.counts, **done}, **more}
+        counts = {**self.counts, **done}
+        line = {"open": self.open, "slowness": self.life.slowness, "counts": counts, **more}
         print(json.dumps(line), flush=True)
 
     async def run(self, commands: asyncio.Queue[str]) -> None:
         """Carry out commands until `quit`, or the end of the input."""
         await self.prepare()
         self.report()
+        pacing = asyncio.ensure_future(self.life.keep_pace())
         async with self.proxy:
             slots: list[asyncio.Task[None]] = []
             while True:
@@ -141,14 +143,16 @@ class Load:
                     self.life.begin()
                     slots = [asyncio.ensure_future(self.slot()) for _ in range(self.plan.slots)]
                 elif command == "drain":
-                    self.life.end()
+                    ending = asyncio.ensure_future(self.life.end())
                     draining = asyncio.ensure_future(asyncio.wait(slots))
                     while not draining.done():
                         await asyncio.wait([draining], timeout=1)
                         self.report()
+                    await ending
                     self._accounts.flush()
                     self.report(drained=True)
                 else:
+                    pacing.cancel()
                     return
 
 
@@ -179,6 +183,7 @@ async def _from_input() -> None:
 def main() -> None:
     """The process."""
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING)
+    gc.set_threshold(50_000, 20, 20)  # thousands of connections are no garbage
     try:
         import uvloop
     except ImportError:

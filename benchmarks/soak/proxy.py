@@ -74,7 +74,7 @@ def _delays(random: random.Random) -> tuple[Faults, Faults]:
 
 
 def _octets(random: random.Random) -> tuple[Faults, Faults]:
-    faults = Faults(single=random.randrange(200, 4000), piece=random.choice([2, 7, 125, 1460]))
+    faults = Faults(single=random.randrange(200, 1500), piece=random.choice([7, 125, 1460]))
     return _either(random, faults)
 
 

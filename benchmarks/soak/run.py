@@ -36,7 +36,7 @@ from conformance.process import RunningServer, free_port, started
 
 PROJECT = Path(__file__).resolve().parents[2]
 APP = "benchmarks.soak.application:app"
-REST = 90.0
+REST = 60.0
 _TRACEBACK = re.compile(r"^Traceback \(most recent call last\)", re.MULTILINE)
 
 #: Signs of a fault in the server's log, whatever clients do.
@@ -77,13 +77,19 @@ class Settings:
     @property
     def think(self) -> float:
         """Seconds between two bursts of one client: the load is bounded, however many there are."""
-        return max(0.1, min(self.connections / 1000, self.lifetime / 3))
+        return max(0.1, min(self.connections / 500, self.lifetime / 3))
 
     def command(self, port: int) -> list[str]:
         """The server's command line."""
-        own = ["--port", str(port), "--no-access-log", "--ws-max-size", str(MAX_SIZE)]
-        pings = ["--ws-ping-interval", "5", "--ws-ping-timeout", "10", "--ws-close-timeout", "5"]
-        return [sys.executable, "-m", "asgiws", APP, *own, *pings, *self.options]
+        own = {
+            "--port": f"{port}",
+            "--ws-max-size": f"{MAX_SIZE}",
+            "--ws-ping-interval": f"{3 + self.lifetime / 4:.1f}",
+            "--ws-ping-timeout": f"{8 + self.lifetime * 3 / 4:.1f}",
+            "--timeout-keep-alive": f"{10 + self.lifetime:.1f}",
+        }
+        words = [word for pair in own.items() for word in pair]
+        return [sys.executable, "-m", "asgiws", APP, *words, "--no-access-log", *self.options]
 
 
 @dataclass
@@ -108,6 +114,7 @@ class _Process:
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
         self.open = 0
+        self.slowness = 1.0
         self.counts: Counter[str] = Counter()
         self.drained = asyncio.Event()
         self.ready = asyncio.Event()
@@ -134,6 +141,7 @@ class _Process:
         while line := await self._process.stdout.readline():
             found = json.loads(line)
             self.open = found["open"]
+            self.slowness = found["slowness"]
             self.counts = Counter(found["counts"])
             self.ready.set()
             if found.get("drained"):
@@ -225,6 +233,7 @@ class _Soak:
                 running,
                 sum(load.open for load in self.loads),
                 counts["sent"] + counts["received"] + counts["responses"],
+                round(max(load.slowness for load in self.loads), 1),
             )
             self.samples.append(one)
             self.show(one, counts)
@@ -318,6 +327,8 @@ async def _phases(soaked: _Soak) -> tuple[Rest, Rest]:
     async def phases() -> tuple[Rest, Rest]:
         soaked.fresh = await watch.at_rest(soaked.server.pid, HOST, soaked.port)
         before = await soaked.load("warm-up", settings.warm_up)
+        if soaked.findings:
+            return before, before  # what does not come to rest once, does not later either
         return before, await soaked.load("soak", settings.minutes * 60)
 
     running = asyncio.ensure_future(phases())

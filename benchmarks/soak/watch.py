@@ -19,7 +19,8 @@ from benchmarks.soak.client import Client
 
 @dataclass
 class Sample:
-    """What is known of the server and its load at one moment; `at` in seconds from the start."""
+    """What is known of the server and its load at one moment; `at` in seconds from the start, `slowness` as in
+    `actor.Life`."""
 
     at: float
     phase: str = ""
@@ -30,6 +31,7 @@ class Sample:
     running: int = 0
     connections: int = 0
     messages: int = 0
+    slowness: float = 1.0
 
 
 @dataclass
