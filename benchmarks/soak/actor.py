@@ -177,7 +177,7 @@ class Actor:
             self.account.problems.append(what)
 
     def lifetime(self) -> float:
-        return self.random.uniform(0.2, 1.8) * self.pace.lifetime
+        return self.random.uniform(0.2, 1.8) * self.pace.lifetime * min(5.0, self.life.slowness)
 
     def think(self) -> float:
         return self.random.uniform(0, 2 * self.pace.think) * self.life.slowness

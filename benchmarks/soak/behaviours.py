@@ -104,7 +104,7 @@ async def tiny_fragments(actor: Actor) -> None:
 
 async def slow_reader(actor: Actor) -> None:
     """Ask for more than the buffers hold, and read it little by little."""
-    size, count = 20_000, 150
+    size, count = 20_000, 60
     client = await actor.websocket("/flood", size=size, count=count, receive_buffer=65_536)
     while actor.replies.count < count:
         client.pause()

@@ -65,6 +65,7 @@ class Client(asyncio.Protocol):
         self.deflater: wire.Deflater | None = None
         self._transport = cast("asyncio.Transport", None)
         self._reader: wire.Reader | None = None
+        self._shut = False
         self._waiter: asyncio.Future[None] | None = None
         self._writable: asyncio.Future[None] | None = None
 
@@ -176,7 +177,7 @@ class Client(asyncio.Protocol):
     # Out.
 
     def write(self, data: bytes) -> None:
-        if not self._transport.is_closing():
+        if not self._transport.is_closing() and not self._shut:
             self._transport.write(data)
 
     async def send(self, message: str | bytes, pieces: list[bytes] | None = None) -> None:
@@ -208,6 +209,7 @@ class Client(asyncio.Protocol):
     def shut(self) -> None:
         """Send no more: a FIN, and still read."""
         if self._transport.can_write_eof() and not self._transport.is_closing():
+            self._shut = True  # pongs too end here
             self._transport.write_eof()
 
     def close(self) -> None:

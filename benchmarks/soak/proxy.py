@@ -20,6 +20,8 @@ from dataclasses import dataclass, field
 from types import TracebackType
 
 READ = 65536
+#: Seconds for which octets go one by one at most: on a busy machine each takes its time.
+SPLITTING = 2.0
 _RESET = struct.pack("ii", 1, 0)
 
 #: What happens at `end_at`: a reset to both sides; the rest is thrown away and a FIN sent on (a truncation, and
@@ -34,9 +36,9 @@ class Faults:
 
     #: Each piece waits for as long, evenly between the two.
     delay: tuple[float, float] = (0.0, 0.0)
-    #: So many octets go one by one.
+    #: So many octets go one by one, within the first SPLITTING seconds.
     single: int = 0
-    #: Behind them, pieces are no longer than this; 0: as they come.
+    #: Behind them, pieces are no longer than this, as long; 0: as they come.
     piece: int = 0
     #: At this place it stops for `stall_for`.
     stall_at: int | None = None
@@ -218,13 +220,16 @@ class Proxy:
         """One direction, to its end. Raises ConnectionError where both are to be reset."""
         at = 0
         stalled = False
+        clock = asyncio.get_running_loop().time
+        split_until = clock() + SPLITTING
         while data := await reader.read(READ):
             while data:
                 size = len(data)
-                if at < faults.single:
-                    size = 1
-                elif faults.piece:
-                    size = min(size, faults.piece)
+                if clock() < split_until:
+                    if at < faults.single:
+                        size = 1
+                    elif faults.piece:
+                        size = min(size, faults.piece)
                 if faults.stall_at is not None and not stalled:
                     if at >= faults.stall_at:
                         stalled = True

@@ -94,10 +94,12 @@ def counters(outcome: Outcome) -> Rows:
 
 
 def resources(outcome: Outcome) -> Rows:
-    rows: Rows = [["of the server", "before", "peak", "after", "allowed more"]]
+    rows: Rows = [["of the server", "at the start", "before", "peak", "after", "may be more"]]
+    fields = {"PSS": "pss", "RSS": "rss", "calls of the application": "running"}
     for name, before, after, allowed, peak in _resources(outcome):
-        shown = _number(peak) if peak else ""
-        rows.append([name, _number(before), shown, _number(after), _number(allowed)])
+        fresh: int = getattr(outcome.fresh, fields.get(name, name))
+        shown = [fresh, before, peak, after, allowed]
+        rows.append([name, *(_number(one) if one or one is allowed else "" for one in shown)])
     return rows
 
 

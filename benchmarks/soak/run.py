@@ -85,7 +85,7 @@ class Settings:
             "--port": f"{port}",
             "--ws-max-size": f"{MAX_SIZE}",
             "--ws-ping-interval": f"{3 + self.lifetime / 4:.1f}",
-            "--ws-ping-timeout": f"{8 + self.lifetime * 3 / 4:.1f}",
+            "--ws-ping-timeout": f"{min(40.0, 8 + self.lifetime * 4):.1f}",
             "--timeout-keep-alive": f"{10 + self.lifetime:.1f}",
         }
         words = [word for pair in own.items() for word in pair]

@@ -8,12 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from benchmarks.soak import judge as judges
 from benchmarks.soak import messages
 from benchmarks.soak.actor import MAYBE, NO, YES, Account
 from benchmarks.soak.judge import judge
 
-SENT = [messages.text(0, "a"), messages.binary(1, b"\xff b"), messages.text(2, ""), messages.text(3, "ü")]
+SENT = [
+    messages.text(0, "a"),
+    messages.binary(1, b"\xff b"),
+    messages.text(2, ""),
+    messages.text(3, "ü"),
+]
 
 
 def order(several: list[str | bytes]) -> messages.Order:
@@ -66,7 +72,14 @@ def account(**changes: Any) -> Account:
 
 def entry(**changes: Any) -> dict[str, Any]:
     found = order(SENT)
-    made = {"id": "1", "path": "/echo", "received": 4, "chain": found.chain, "faults": {}, "how": ""}
+    made = {
+        "id": "1",
+        "path": "/echo",
+        "received": 4,
+        "chain": found.chain,
+        "faults": {},
+        "how": "",
+    }
     return {**made, "sent": 4, "sent_chain": 0, "disconnects": [[4001, "bye"]], **changes}
 
 

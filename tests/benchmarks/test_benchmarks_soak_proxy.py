@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import pytest
+
 from benchmarks.soak.proxy import PROFILES, RESET, SILENCE, TRUNCATE, Faults, Profile, Proxy
 
 HOST = "127.0.0.1"
