@@ -1,0 +1,103 @@
+"""What a server process holds: memory and descriptors from /proc, tasks and objects from the application.
+
+Rules of this file:
+- Memory is PSS and RSS in bytes; where /proc does not tell, it is 0 and not judged.
+- The question itself costs a connection and a task, the same each time it is asked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmarks.soak.client import Client
+
+
+@dataclass
+class Sample:
+    """What is known of the server and its load at one moment; `at` in seconds from the start, `slowness` as in
+    `actor.Life`."""
+
+    at: float
+    phase: str = ""
+    pss: int = 0
+    rss: int = 0
+    descriptors: int = 0
+    tasks: int = 0
+    running: int = 0
+    connections: int = 0
+    messages: int = 0
+    slowness: float = 1.0
+
+
+@dataclass
+class Rest:
+    """What the server holds when nobody is connected."""
+
+    pss: int = 0
+    rss: int = 0
+    descriptors: int = 0
+    tasks: int = 0
+    running: int = 0
+    blocks: int = 0
+    objects: int = 0
+    kinds: dict[str, int] = field(default_factory=dict)
+
+
+def memory(pid: int) -> tuple[int, int]:
+    """(PSS, RSS) of a process in bytes."""
+    found = {"Pss": 0, "Rss": 0}
+    try:
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            name, _, value = line.partition(":")
+            if name in found:
+                found[name] = int(value.split()[0]) * 1024
+    except (OSError, ValueError, IndexError):
+        pass
+    return found["Pss"], found["Rss"]
+
+
+def descriptors(pid: int) -> int:
+    """Open descriptors of a process."""
+    try:
+        return len(os.listdir(f"/proc/{pid}/fd"))
+    except OSError:
+        return 0
+
+
+async def ask(host: str, port: int, collect: bool = False) -> dict[str, Any]:
+    """What the application says of its process. Raises OSError, client.Gone, client.Impatient."""
+    client = await Client.connect(host, port)
+    client.patience = 30
+    try:
+        query = "?collect=1" if collect else ""
+        request = f"GET /state{query} HTTP/1.1\r\nHost: soak\r\nConnection: close\r\n\r\n"
+        client.write(request.encode())
+        response = await client.response()
+        found: dict[str, Any] = json.loads(response.body)
+        await client.until_ended()
+        return found
+    finally:
+        client.close()
+
+
+async def at_rest(pid: int, host: str, port: int) -> Rest:
+    """What the server holds now, after a collection of garbage."""
+    await ask(host, port, collect=True)
+    found = await ask(host, port, collect=True)
+    await asyncio.sleep(0.5)  # so that the connection of the question is gone
+    pss, rss = memory(pid)
+    return Rest(
+        pss,
+        rss,
+        descriptors(pid),
+        found["tasks"],
+        found["running"],
+        found["blocks"],
+        found["objects"],
+        found["kinds"],
+    )

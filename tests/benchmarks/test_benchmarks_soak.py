@@ -1,0 +1,100 @@
+"""`python -m benchmarks.soak`: a short one passes, and each kind of fault in the server makes one fail."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.soak import cli
+from benchmarks.soak.faults import FAULTS
+
+PROJECT = Path(__file__).resolve().parents[2]
+
+
+def soak(folder: Path, *options: str) -> tuple[int, dict[str, Any], str]:
+    """Run one; exit code, results, and all that it said."""
+    command = [sys.executable, "-m", "benchmarks.soak", "--seed", "1", "--output", str(folder)]
+    done = subprocess.run(
+        [*command, *options],
+        cwd=PROJECT,
+        env={**os.environ, "PYTHONPATH": str(PROJECT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    said = done.stdout + done.stderr
+    results = folder / "results.json"
+    return done.returncode, json.loads(results.read_text()) if results.exists() else {}, said
+
+
+@pytest.mark.timeout(240)
+def test_a_short_soak(tmp_path):
+    code, results, said = soak(tmp_path, "--minutes", "0.25", "--connections", "300")
+    assert code == cli.PASSED, said
+    assert results["verdict"] == []
+    judged = results["judgement"]
+    assert judged["connections"] > 500
+    assert judged["messages"] > 5000
+    assert not any(judged["wrong"].values())
+    assert results["after"]["tasks"] == results["fresh"]["tasks"]
+    assert results["after"]["descriptors"] == results["fresh"]["descriptors"]
+    assert max(one["descriptors"] for one in results["samples"]) > 150
+    assert "PASSED" in said
+    assert "connections  " in said  # the line that is seen while it runs
+
+
+#: What each fault is found as.
+FOUND = {
+    "lose-message": "lost",
+    "double-message": "doubled",
+    "reorder-messages": "reordered",
+    "change-message": "changed",
+    "lose-reply": "came back as they were",
+    "wrong-code": "wrong code or reason",
+    "two-disconnects": "reported twice",
+    "no-disconnect": "never reported",
+    "leak-task": "tasks: ",
+    "leak-descriptor": "descriptors are open",
+    "leak-objects": "objects: ",
+    "leak-memory": "PSS: ",
+}
+
+
+def test_each_fault_is_looked_for():
+    assert FOUND.keys() == FAULTS.keys()
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("fault", ["lose-message", "wrong-code", "no-disconnect", "leak-task"])
+def test_a_fault_in_the_server_is_found(tmp_path, fault):
+    few = ["--minutes", "0.05", "--warm-up", "3", "--connections", "60"]
+    only = [word for name in ("echo", "closer", "vanish") for word in ("--only", name)]
+    code, results, said = soak(tmp_path, *few, *only, "--fault", fault)
+    assert code == cli.FAILED, said
+    assert FOUND[fault] in said
+    assert results["verdict"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--minutes", "0"], "--minutes: a time above 0"),
+        (["--minutes", "x"], "argument --minutes: invalid float value: 'x'"),
+        (["--connections", "0"], "--connections, --processes: at least 1"),
+        (["--connections", "1000000000"], "--connections: a process may have no more than"),
+        (["--only", "nobody"], "--only: unknown 'nobody'"),
+        (["--options", "'"], "--options: No closing quotation"),
+        (["--options", "--no-such-option", "--warm-up", "1"], "the server ended with exit code 2"),
+    ],
+)
+def test_a_mistake_is_one_line(tmp_path, options, message):
+    code, _, said = soak(tmp_path, *options)
+    assert code == cli.CANNOT_RUN
+    assert said.startswith(f"soak: {message}"), said
+    assert len(said.splitlines()) == 1
