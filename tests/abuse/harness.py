@@ -19,6 +19,7 @@ import fcntl
 import json
 import os
 import re
+import resource
 import select
 import socket
 import ssl
@@ -31,7 +32,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from asgiws import _extensions
-from tests.integration.raw import PING, PONG, TEXT, TIMEOUT, Raw, handshake
+from tests.integration.raw import CLOSE, PING, PONG, TEXT, TIMEOUT, Frame, Raw, handshake
 from tests.integration.server import RunningServer, serve
 
 HERE = Path(__file__).resolve().parent
@@ -41,12 +42,13 @@ RESULTS = HERE.parents[1] / "reports" / "abuse.json"
 MEGABYTE = 1 << 20
 #: By how much a server's memory may grow under any abuse, unless a test knows better: the allocator's
 #: slack, and the high marks of a few connections.
-GROWTH = 24 * MEGABYTE
+GROWTH = 12 * MEGABYTE
 #: Seconds that the victim waits for an answer.
 PATIENCE = 20.0
 #: Seconds between two samples, and between two questions of the victim.
 SAMPLE = 0.05
 PAUSE = 0.02
+_GOING_AWAY = (1001).to_bytes(2, "big")
 VICTIM, ABUSER, OTHER = "127.0.0.2", "127.0.0.1", "127.0.0.3"
 
 
@@ -56,6 +58,13 @@ class Sample(NamedTuple):
     memory: int
     descriptors: int
     tasks: int
+
+
+class Certificate(NamedTuple):
+    """The options for it, and the context of a client that trusts it."""
+
+    options: tuple[str, ...]
+    trust: ssl.SSLContext
 
 
 def until(condition: Callable[[], bool], what: str, timeout: float = TIMEOUT) -> None:
@@ -113,12 +122,20 @@ class Watch:
 
 class Victim:
     """A client that behaves, in a thread: it asks on a WebSocket that stays open, and, where `http`, by
-    a request on a connection of its own, again and again. A wrong or a missing answer is its `fault`."""
+    a request on a connection of its own, again and again. Where it `reopens`, its WebSocket may be closed with
+    1001, and it opens another. A wrong or a missing answer is its `fault`."""
 
-    def __init__(self, server: RunningServer, trust: ssl.SSLContext | None, http: bool) -> None:
+    def __init__(
+        self,
+        server: RunningServer,
+        trust: ssl.SSLContext | None = None,
+        http: bool = True,
+        reopens: bool = False,
+    ) -> None:
         self._server = server
         self._trust = trust
         self._http = http
+        self._reopens = reopens
         self._turn = threading.Lock()
         self._changed = threading.Condition()
         self._stopped = False
@@ -127,8 +144,7 @@ class Victim:
         self.slowest = 0.0
         self.tasks = 0
         self.most_tasks = 0
-        self._raw = connect(server, VICTIM, trust=trust)
-        self._raw.upgrade("/victim")
+        self._open()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
@@ -143,14 +159,27 @@ class Victim:
                 self._changed.notify_all()
             time.sleep(PAUSE)
 
-    def _ask(self) -> None:
-        begun = time.monotonic()
-        word = f"question-{self.answers}"
+    def _open(self) -> None:
+        self._raw = connect(self._server, VICTIM, trust=self._trust)
+        self._raw.upgrade("/victim", "Origin: http://localhost")
+
+    def _answer(self, word: str) -> Frame:
         self._raw.send_frame(TEXT, word.encode())
         frame = self._raw.frame()
         while frame.opcode == PING:
             self._raw.send_frame(PONG, frame.payload)
             frame = self._raw.frame()
+        return frame
+
+    def _ask(self) -> None:
+        begun = time.monotonic()
+        word = f"question-{self.answers}"
+        frame = self._answer(word)
+        if self._reopens and frame.opcode == CLOSE and frame.payload.startswith(_GOING_AWAY):
+            self._raw.send_frame(CLOSE, frame.payload)
+            self._raw.close()
+            self._open()
+            frame = self._answer(word)
         answer, _, tasks = frame.payload.decode().partition(" ")
         assert answer == word, frame
         self.slowest = max(self.slowest, time.monotonic() - begun)
@@ -289,12 +318,11 @@ class Scene:
     """A server under abuse: its log, its victim, and the connections of the abuser, which are closed at the
     end."""
 
-    def __init__(self, server: RunningServer, trust: ssl.SSLContext | None, http: bool) -> None:
+    def __init__(self, server: RunningServer, victim: Victim, trust: ssl.SSLContext | None) -> None:
         self.server = server
+        self.victim = victim
         self.trust = trust
         self.raws: list[Raw] = []
-        self.victim = Victim(server, trust, http)
-        self.victim.served(10)
 
     def raw(self, source: str = ABUSER, receive_buffer: int = 0, tls: bool = True) -> Raw:
         trust = self.trust if tls else None
@@ -353,21 +381,27 @@ class Abuse:
         *options: str,
         growth: int = GROWTH,
         http: bool = True,
+        reopens: bool = False,
         trust: ssl.SSLContext | None = None,
         left: int = 0,
+        descriptors: int = 0,
     ) -> Iterator[Scene]:
         """Serve `app.py`; when the block ends, the abuser leaves, and what is left must be what was before.
 
         `growth` bounds the memory, in bytes, at the peak and afterwards. The victim makes requests where
-        `http`. `left` tasks may be left, of applications that do not end by themselves.
+        `http`, and `reopens` its WebSocket. `left` tasks may be left, of applications that never end.
+        With `descriptors`, the process may have so many more than it has when it starts.
         """
         options = ("--no-access-log", "--timeout-graceful-shutdown", "2", *options)
         _skip_unknown(options)
         with serve("app:app", *options, cwd=HERE) as server:
-            scene = Scene(server, trust, http)
-            victim = scene.victim
+            if descriptors:
+                _bound_descriptors(server.process.pid, descriptors)
+            victim = Victim(server, trust, http, reopens)
+            scene = Scene(server, victim, trust)
             watch: Watch | None = None
             try:
+                victim.served(10)
                 with victim.quiet():
                     until(_steady(server.process.pid), "descriptors are steady")
                     watch = Watch(server.process.pid)
@@ -408,6 +442,12 @@ class Abuse:
         for which in (peak, after):
             grown = which.memory - before.memory
             assert grown <= growth, f"memory grew by {grown / MEGABYTE:.1f} MiB: {before} {which}"
+
+
+def _bound_descriptors(pid: int, more: int) -> None:
+    used = len(os.listdir(f"/proc/{pid}/fd"))
+    hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)[1]
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (used + more, hard))
 
 
 def _steady(pid: int) -> Callable[[], bool]:

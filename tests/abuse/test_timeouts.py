@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ssl
 import time
 
-from tests.abuse.harness import Abuse, Scene, ended, get, post
-from tests.integration.raw import Raw, handshake
+import pytest
+
+from tests.abuse.harness import Abuse, Certificate, Scene, ended, get, post
+from tests.integration.raw import TEXT, Raw, close_frame, handshake
 
 #: How many hold on at once.
 MANY = 200
@@ -129,3 +132,53 @@ def test_no_pong(abuse: Abuse) -> None:
             assert answer is not None
             assert answer.endswith(b"keepalive ping timeout")
         scene.until("echo 1011", MANY)
+
+
+def test_idle_websockets(abuse: Abuse) -> None:
+    """WebSockets on which nothing is said"""
+    with abuse("--ws-idle-timeout", "1") as scene:
+        raws = [scene.opened("/echo") for _ in range(MANY)]
+        scene.victim.served()
+        for raw in raws:
+            code, _ = raw.close_frame()
+            assert code == 1001
+            raw.send(close_frame(1001))
+        scene.until("echo 1001", MANY)
+        assert set(ended(raws)) == {b""}
+
+
+def test_maximum_age(abuse: Abuse) -> None:
+    """WebSockets that are held for ever"""
+    with abuse("--ws-max-age", "1", "--ws-max-age-jitter", "1", reopens=True) as scene:
+        raws = [scene.opened("/echo") for _ in range(MANY)]
+        scene.victim.served()
+        for raw in raws:
+            raw.send_frame(TEXT, b"still here")
+            assert raw.message() == "still here"
+            code, _ = raw.close_frame()
+            assert code == 1001
+            raw.send(close_frame(1001))
+        scene.until("echo 1001", MANY)
+        assert set(ended(raws)) == {b""}
+
+
+@pytest.mark.parametrize("how", ["silent", "half"])
+def test_unfinished_tls_handshakes(abuse: Abuse, certificate: Certificate, how: str) -> None:
+    """TLS handshakes that do not begin, or do not end"""
+    options = ("--ssl-handshake-timeout", "1", *certificate.options)
+    with abuse(*options, trust=certificate.trust) as scene:
+        raws = [scene.raw(tls=False) for _ in range(MANY)]
+        if how == "half":
+            hello = client_hello()
+            for raw in raws:
+                raw.send(hello[: len(hello) // 2])
+        scene.victim.served()
+        ended(raws)
+
+
+def client_hello() -> bytes:
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = ssl.create_default_context().wrap_bio(incoming, outgoing, server_hostname="localhost")
+    with pytest.raises(ssl.SSLWantReadError):
+        client.do_handshake()
+    return outgoing.read()
