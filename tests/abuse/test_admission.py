@@ -54,7 +54,7 @@ def test_too_many_requests(abuse: Abuse) -> None:
             assert raw.message() == "hello"
         held = scene.raws_of(10)
         for raw in held:
-            raw.send(post("/unread", "Content-Length: 1"))
+            raw.send(post("/read", "Content-Length: 1"))
         scene.victim.served()
         for _ in range(200):
             with scene.raw() as raw:
@@ -64,7 +64,7 @@ def test_too_many_requests(abuse: Abuse) -> None:
             raw.reset()
 
         def is_served() -> bool:
-            return scene.raw().request(get("/release")).status == 200
+            return scene.raw().request(get("/tasks")).status == 200
 
         until(is_served, "there is room again")
 
@@ -81,6 +81,17 @@ def test_too_many_of_one_address(abuse: Abuse) -> None:
         assert scene.raw(OTHER).request(get("/tasks")).status == 200
         raws[0].close()
         until(lambda: scene.raw().request(get("/tasks")).status == 200, "there is room again")
+
+
+@pytest.mark.parametrize("limit", ["--limit-connections", "--limit-concurrency"])
+def test_who_is_turned_away_takes_nobodys_place(abuse: Abuse, limit: str) -> None:
+    """Connections that are refused, and held, until there are more than there may be in all"""
+    with abuse("--limit-per-ip", "5", limit, "20", http=False) as scene:
+        for raw in scene.raws_of(100)[5:]:
+            assert raw.response().status == 429
+        for _ in range(5):
+            assert scene.raw(OTHER).request(get("/tasks")).status == 200
+        scene.victim.served()
 
 
 def test_too_many_handshakes_of_one_address(abuse: Abuse) -> None:

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from tests.abuse.harness import Abuse, Scene, ended, get, push
+from tests.abuse.harness import MEGABYTE, Abuse, Scene, ended, get, push
 from tests.integration.raw import BINARY, CLOSE, PING, PONG, TEXT, Frame, Raw, close_frame, frame
 
 #: More than may wait for an application.
@@ -24,11 +24,13 @@ def next_but_text(raw: Raw) -> Frame:
 # The application is slow.
 
 
-def test_data_for_a_deaf_application(abuse: Abuse) -> None:
+@pytest.mark.parametrize("size", [0, 65536])
+def test_data_for_a_deaf_application(abuse: Abuse, size: int) -> None:
     """Messages without an end for an application that takes none"""
-    with abuse("--ws-cancel-after", "0.5", "--ws-ping-interval", "0.5") as scene:
+    pings = ("--ws-ping-interval", "0.5", "--ws-ping-timeout", "0.5")
+    with abuse("--ws-cancel-after", "0.5", *pings) as scene:
         raws = [scene.opened("/deaf") for _ in range(4)]
-        data = frame(BINARY, bytes(65536)) * 1000
+        data = frame(BINARY, bytes(size)) * (64 * MEGABYTE // (size + 14))
         for raw in raws:
             assert push(raw, data) < len(data)
         scene.victim.served()
