@@ -233,7 +233,8 @@ def connect(
     sock.bind((source, 0))
     sock.connect((server.host, server.port))
     if trust is not None:
-        sock = trust.wrap_socket(sock, server_hostname="localhost")
+        # An end without TLS's own is told from one in order, as an error.
+        sock = trust.wrap_socket(sock, server_hostname="localhost", suppress_ragged_eofs=False)
     return Raw(sock)
 
 
@@ -323,6 +324,8 @@ class Scene:
         self.victim = victim
         self.trust = trust
         self.raws: list[Raw] = []
+        #: What the server had before.
+        self.descriptors = 0
 
     def raw(self, source: str = ABUSER, receive_buffer: int = 0, tls: bool = True) -> Raw:
         trust = self.trust if tls else None
@@ -357,6 +360,11 @@ class Scene:
         """Wait until so many applications are said to have come to that."""
         until(lambda: self.report().get(word, 0) >= count, f"{count} {word}: {self.report()}")
 
+    def is_alone(self) -> bool:
+        """Whether the server has let go of all connections but the victim's."""
+        with self.victim.quiet():
+            return len(os.listdir(f"/proc/{self.server.process.pid}/fd")) <= self.descriptors
+
     def close(self) -> None:
         for raw in self.raws:
             raw.close()
@@ -382,19 +390,24 @@ class Abuse:
         growth: int = GROWTH,
         http: bool = True,
         reopens: bool = False,
-        trust: ssl.SSLContext | None = None,
-        left: int = 0,
+        tls: Certificate | None = None,
         descriptors: int = 0,
     ) -> Iterator[Scene]:
         """Serve `app.py`; when the block ends, the abuser leaves, and what is left must be what was before.
 
         `growth` bounds the memory, in bytes, at the peak and afterwards. The victim makes requests where
-        `http`, and `reopens` its WebSocket. `left` tasks may be left, of applications that never end.
-        With `descriptors`, the process may have so many more than it has when it starts.
+        `http`, and `reopens` its WebSocket. With `descriptors`, the process may have so many more than it has
+        when it starts.
         """
-        options = ("--no-access-log", "--timeout-graceful-shutdown", "2", *options)
+        trust = tls.trust if tls else None
+        fixed = (
+            "--no-access-log",
+            "--timeout-graceful-shutdown",
+            "2",
+            *(tls.options if tls else ()),
+        )
         _skip_unknown(options)
-        with serve("app:app", *options, cwd=HERE) as server:
+        with serve("app:app", *fixed, *options, cwd=HERE) as server:
             if descriptors:
                 _bound_descriptors(server.process.pid, descriptors)
             victim = Victim(server, trust, http, reopens)
@@ -406,6 +419,7 @@ class Abuse:
                     until(_steady(server.process.pid), "descriptors are steady")
                     watch = Watch(server.process.pid)
                     before = Sample(watch.memory_before, watch.most_descriptors, victim.tasks)
+                scene.descriptors = before.descriptors
                 victim.most_tasks, victim.slowest = victim.tasks, 0.0
                 asked = victim.answers
                 yield scene
@@ -416,9 +430,9 @@ class Abuse:
                     victim.served(1)
                     with victim.quiet():
                         now = watch.descriptors(), victim.tasks
-                    return now[0] <= before.descriptors and now[1] <= before.tasks + left
+                    return now[0] <= before.descriptors and now[1] <= before.tasks
 
-                until(is_over, f"descriptors and tasks are back at {before[1:]} (+{left} tasks)")
+                until(is_over, f"descriptors and tasks are back at {before[1:]}")
                 with victim.quiet():
                     after = Sample(watch.memory(), watch.descriptors(), victim.tasks)
                     peak = Sample(watch.most_memory(), watch.most_descriptors, victim.most_tasks)
@@ -431,7 +445,7 @@ class Abuse:
             self.name,
             {
                 "threat": self.threat,
-                "options": " ".join(options[3:]),
+                "options": " ".join(options),
                 "before": before._asdict(),
                 "peak": peak._asdict(),
                 "after": after._asdict(),

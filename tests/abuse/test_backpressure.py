@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from tests.abuse.harness import MEGABYTE, Abuse, Scene, ended, get, push
+from tests.abuse.harness import MEGABYTE, Abuse, Certificate, Scene, ended, get, push
 from tests.integration.raw import BINARY, CLOSE, PING, PONG, TEXT, Frame, Raw, close_frame, frame
 
 #: More than may wait for an application.
@@ -29,14 +29,13 @@ def test_data_for_a_deaf_application(abuse: Abuse, size: int) -> None:
     """Messages without an end for an application that takes none"""
     pings = ("--ws-ping-interval", "0.5", "--ws-ping-timeout", "0.5")
     with abuse("--ws-cancel-after", "0.5", *pings) as scene:
-        raws = [scene.opened("/deaf") for _ in range(4)]
         data = frame(BINARY, bytes(size)) * (64 * MEGABYTE // (size + 14))
-        for raw in raws:
-            assert push(raw, data) < len(data)
+        for _ in range(4):
+            assert push(scene.opened("/deaf"), data) < len(data)
         scene.victim.served()
-        for raw in raws:
+        for raw in scene.raws:
             raw.reset()
-        scene.until("deaf cancelled", len(raws))
+        scene.until("deaf cancelled", 4)
 
 
 def test_pings_behind_a_full_queue(abuse: Abuse) -> None:
@@ -140,9 +139,10 @@ def test_slow_reader_waits(abuse: Abuse) -> None:
         scene.until("endless told by send", len(raws))
 
 
-def test_slow_reader_is_closed(abuse: Abuse) -> None:
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+def test_slow_reader_is_closed(abuse: Abuse, certificate: Certificate, tls: bool) -> None:
     """A client that does not read, for an application that sends without an end"""
-    with abuse("--ws-send-timeout", "1") as scene:
+    with abuse("--ws-send-timeout", "1", tls=certificate if tls else None) as scene:
         raws = [wedged(scene, "/endless") for _ in range(10)]
         scene.until("endless told by send", len(raws))
         for raw in raws:
@@ -160,9 +160,12 @@ def test_slow_reader_is_cut(abuse: Abuse) -> None:
         assert [last_frame(raw) for raw in raws] == [None] * len(raws)
 
 
-def test_application_that_does_not_wait_for_send(abuse: Abuse) -> None:
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+def test_application_that_does_not_wait_for_send(
+    abuse: Abuse, certificate: Certificate, tls: bool
+) -> None:
     """A client that does not read, for an application that does not wait for send()"""
-    with abuse("--ws-max-outbound", "1MiB") as scene:
+    with abuse("--ws-max-outbound", "1MiB", tls=certificate if tls else None) as scene:
         raws = [wedged(scene, "/unwaiting") for _ in range(5)]
         scene.until("unwaiting told by send", len(raws))
         for raw in raws:
@@ -186,9 +189,10 @@ def test_broadcast_with_one_that_does_not_read(abuse: Abuse) -> None:
         scene.until("member returned", 1)
 
 
-def test_slow_download(abuse: Abuse) -> None:
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+def test_slow_download(abuse: Abuse, certificate: Certificate, tls: bool) -> None:
     """A client that requests a response without an end and does not read it"""
-    with abuse("--timeout-send", "1") as scene:
+    with abuse("--timeout-send", "1", tls=certificate if tls else None) as scene:
         raws = [scene.raw(receive_buffer=4096) for _ in range(20)]
         for raw in raws:
             raw.send(get("/download"))

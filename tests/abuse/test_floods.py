@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 
-from tests.abuse.harness import MEGABYTE, Abuse, Scene, flood, get, push
+from tests.abuse.harness import MEGABYTE, Abuse, Scene, flood, get, push, until
 from tests.integration.raw import BINARY, PING, PONG, TEXT, frame, handshake
 
 #: Answers that the victim must get while a flood lasts.
@@ -114,6 +116,32 @@ def test_what_is_no_http(abuse: Abuse) -> None:
                 raw.send(bytes([240 + number % 16]) * 1000)
                 assert raw.close_frame()[0] == 1002
         scene.victim.served()
+
+
+@pytest.mark.parametrize("path", ["/closes", "/echo"])
+def test_who_goes_on_after_a_close(abuse: Abuse, path: str) -> None:
+    """Clients that go on sending after the WebSocket was closed, or failed"""
+    with abuse("--ws-close-timeout", "1") as scene:
+        raws = [scene.opened(path) for _ in range(3)]
+        with contextlib.ExitStack() as stack:
+            for raw in raws:
+                if path == "/echo":
+                    raw.send(b"\xff\xff")
+                stack.enter_context(flood(raw, frame(BINARY, bytes(1000)) * 1000, reading=False))
+            scene.victim.served(ANSWERS)
+            until(lambda: scene.is_alone(), "the server has cut them off")
+
+
+def test_who_goes_on_after_a_refusal(abuse: Abuse) -> None:
+    """Clients that go on sending after their request was refused"""
+    with abuse() as scene:
+        raws = scene.raws_of(3)
+        with contextlib.ExitStack() as stack:
+            for raw in raws:
+                raw.send(b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\n")
+                stack.enter_context(flood(raw, bytes(1000000), reading=False))
+            scene.victim.served(ANSWERS)
+            until(lambda: scene.is_alone(), "the server has cut them off")
 
 
 # The log.

@@ -165,8 +165,7 @@ def test_maximum_age(abuse: Abuse) -> None:
 @pytest.mark.parametrize("how", ["silent", "half"])
 def test_unfinished_tls_handshakes(abuse: Abuse, certificate: Certificate, how: str) -> None:
     """TLS handshakes that do not begin, or do not end"""
-    options = ("--ssl-handshake-timeout", "1", *certificate.options)
-    with abuse(*options, trust=certificate.trust) as scene:
+    with abuse("--ssl-handshake-timeout", "1", tls=certificate) as scene:
         raws = [scene.raw(tls=False) for _ in range(MANY)]
         if how == "half":
             hello = client_hello()
