@@ -192,7 +192,9 @@ def test_broadcast_with_one_that_does_not_read(abuse: Abuse) -> None:
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
 def test_slow_download(abuse: Abuse, certificate: Certificate, tls: bool) -> None:
     """A client that requests a response without an end and does not read it"""
-    with abuse("--timeout-send", "1", tls=certificate if tls else None) as scene:
+    with abuse(
+        "--timeout-send", "1", tls=certificate if tls else None, growth=24 * MEGABYTE
+    ) as scene:
         raws = [scene.raw(receive_buffer=4096) for _ in range(20)]
         for raw in raws:
             raw.send(get("/download"))
