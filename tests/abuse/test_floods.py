@@ -93,6 +93,15 @@ def test_connects_and_resets(abuse: Abuse, sent: bytes) -> None:
         scene.victim.served()
 
 
+def test_who_has_gone_is_forgotten(abuse: Abuse) -> None:
+    """WebSockets that connect and reset, thousands after the other, where applications may be cancelled late"""
+    with abuse("--ws-cancel-after", "1h", growth=2 * MEGABYTE) as scene:
+        for _ in range(5000):
+            raw = scene.opened("/echo")
+            raw.reset()
+        scene.victim.served()
+
+
 def test_connections_at_once(abuse: Abuse) -> None:
     """A thousand WebSockets that connect at once, and leave at once"""
     with abuse() as scene:

@@ -84,13 +84,33 @@ def test_stalled_bodies(abuse: Abuse) -> None:
     with abuse("--timeout-request-body", "1") as scene:
         raws = scene.raws_of(MANY)
         for number, raw in enumerate(raws):
-            if number % 2:
+            if number % 3 == 0:
                 raw.send(post("/read", "Content-Length: 1000") + b"half")
-            else:
+            elif number % 3 == 1:
                 raw.send(post("/read", "Transfer-Encoding: chunked") + b"4\r\nhalf\r\n3e8\r\nmore")
+            else:
+                raw.send(post("/read", "Content-Length: 1000", "Expect: 100-continue"))
+                assert raw.read_until(b"\r\n\r\n").startswith(b"HTTP/1.1 100 ")
         scene.victim.served()
         assert [status_of(answer) for answer in ended(raws)] == [408] * MANY
         scene.until("read disconnected", MANY)
+
+
+def test_slow_applications(abuse: Abuse) -> None:
+    """Clients that wait for a slow application are none of these, and are served"""
+    options = ["--timeout-request-head", "--timeout-request-body", "--timeout-keep-alive"]
+    with abuse(*(part for option in options for part in (option, "0.5"))) as scene:
+        raws = scene.raws_of(20)
+        for number, raw in enumerate(raws):
+            if number % 2:
+                raw.send(get("/unread"))
+            else:
+                raw.send(post("/unread", "Content-Length: 4") + b"body")
+        started = time.monotonic()
+        while time.monotonic() < started + 2:
+            scene.victim.served(1)
+        assert scene.raw().request(get("/release")).status == 200
+        assert [raw.response().body for raw in raws] == [b"unread"] * 20
 
 
 def test_idle_keep_alive(abuse: Abuse) -> None:
