@@ -8,7 +8,7 @@ Rules of this file:
 - Before, at the peak, after: each test begins with a server of its own that has served the victim a while,
   and ends when descriptors and tasks are back where they were.
 - The victim comes from an address of its own, so that what is counted by address is not counted against it.
-  It must get every answer; its time for one is a guard (PATIENCE), and is reported.
+  It must get every answer within PATIENCE; how long it took is reported.
 - No verdict hangs on how fast something is; what bounds a wait is a guard against hanging.
 """
 
@@ -43,8 +43,8 @@ MEGABYTE = 1 << 20
 #: By how much a server's memory may grow under any abuse, unless a test knows better: the allocator's
 #: slack, and the high marks of a few connections.
 GROWTH = 12 * MEGABYTE
-#: Seconds that the victim waits for an answer.
-PATIENCE = 20.0
+#: Seconds within which the victim must have each answer; generous, since machines are shared.
+PATIENCE = 10.0
 #: Seconds between two samples, and between two questions of the victim.
 SAMPLE = 0.05
 PAUSE = 0.02
@@ -453,6 +453,7 @@ class Abuse:
                 "slowest": victim.slowest,
             },
         )
+        assert victim.slowest < PATIENCE, f"the victim waited {victim.slowest:.1f} seconds"
         for which in (peak, after):
             grown = which.memory - before.memory
             assert grown <= growth, f"memory grew by {grown / MEGABYTE:.1f} MiB: {before} {which}"
