@@ -142,7 +142,9 @@ def test_slow_reader_waits(abuse: Abuse) -> None:
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
 def test_slow_reader_is_closed(abuse: Abuse, certificate: Certificate, tls: bool) -> None:
     """A client that does not read, for an application that sends without an end"""
-    with abuse("--ws-send-timeout", "1", tls=certificate if tls else None) as scene:
+    with abuse(
+        "--ws-send-timeout", "1", tls=certificate if tls else None, growth=24 * MEGABYTE
+    ) as scene:
         raws = [wedged(scene, "/endless") for _ in range(10)]
         scene.until("endless told by send", len(raws))
         for raw in raws:
@@ -195,7 +197,7 @@ def test_slow_download(abuse: Abuse, certificate: Certificate, tls: bool) -> Non
     with abuse(
         "--timeout-send", "1", tls=certificate if tls else None, growth=24 * MEGABYTE
     ) as scene:
-        raws = [scene.raw(receive_buffer=4096) for _ in range(20)]
+        raws = [scene.raw(receive_buffer=4096) for _ in range(10)]
         for raw in raws:
             raw.send(get("/download"))
         scene.until("download told by send", len(raws))

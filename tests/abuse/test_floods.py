@@ -3,24 +3,37 @@
 from __future__ import annotations
 
 import contextlib
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.abuse.harness import MEGABYTE, PATIENCE, Abuse, Scene, flood, get, push, until
-from tests.integration.raw import BINARY, PING, PONG, TEXT, frame, handshake
+from tests.abuse.harness import MEGABYTE, PATIENCE, Abuse, Scene, flood, get, post, push, until
+from tests.integration.raw import BINARY, PING, PONG, TEXT, Raw, frame, handshake
 
 #: Answers that the victim must get while a flood lasts.
 ANSWERS = 20
 
 
-@pytest.mark.parametrize("path", ["/count", "/echo"])
-def test_tiny_messages(abuse: Abuse, path: str) -> None:
-    """Messages without a payload, as many as the connection takes"""
-    with abuse() as scene:
-        raws = [scene.opened(path) for _ in range(2)]
-        data = frame(TEXT, b"") * 20000
-        with flood(raws[0], data, reading=True), flood(raws[1], data, reading=True):
+@pytest.mark.parametrize(("path", "end"), [("/count", b" 0"), ("/echo", b"count")])
+def test_tiny_messages(abuse: Abuse, path: str, end: bytes) -> None:
+    """Messages without a payload, twenty thousand at a time"""
+    data = frame(TEXT, b"") * 20000 + frame(TEXT, b"count")
+
+    def send(raw: Raw) -> None:
+        while not stopped.is_set():
+            raw.send(data)
+            raw.read_until(end)
+
+    stopped = threading.Event()
+    with abuse() as scene, ThreadPoolExecutor() as threads:
+        sending = [threads.submit(send, scene.opened(path)) for _ in range(2)]
+        try:
             scene.victim.served(ANSWERS)
+        finally:
+            stopped.set()
+        for future in sending:
+            future.result()
 
 
 def test_tiny_messages_whose_answers_are_not_read(abuse: Abuse) -> None:
@@ -38,7 +51,7 @@ def test_pings_whose_pongs_are_not_read(abuse: Abuse) -> None:
         raw = scene.opened("/echo", receive_buffer=4096)
         # The pongs would be more than the kernel takes, and more than may be kept of them.
         data = frame(PING, b"p" * 125) * 8000
-        for _ in range(24):
+        for _ in range(18):
             assert push(raw, data, quiet=PATIENCE) == len(data)
         scene.victim.served(ANSWERS)
 
@@ -70,6 +83,15 @@ def test_pipelined_requests(abuse: Abuse) -> None:
         raw = scene.raw()
         with flood(raw, get("/tasks") * 5000, reading=True):
             scene.victim.served(ANSWERS)
+
+
+def test_tiny_chunks(abuse: Abuse) -> None:
+    """Request bodies without an end in chunks of two octets, as many as the connection takes"""
+    with abuse() as scene, contextlib.ExitStack() as stack:
+        for raw in scene.raws_of(3):
+            raw.send(post("/read", "Transfer-Encoding: chunked"))
+            stack.enter_context(flood(raw, b"2\r\nab\r\n" * 37449, reading=False))
+        scene.victim.served(ANSWERS)
 
 
 @pytest.mark.parametrize(

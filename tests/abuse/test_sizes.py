@@ -97,8 +97,8 @@ def test_body_that_is_not_read(abuse: Abuse) -> None:
 def test_tiny_chunks_that_are_not_read(abuse: Abuse) -> None:
     """Request bodies in chunks of two octets, for an application that does not read them"""
     with abuse() as scene:
-        raws = scene.raws_of(MANY)
-        data = b"2\r\nab\r\n" * 60000
+        raws = scene.raws_of(5)
+        data = b"2\r\nab\r\n" * 33000
         for raw in raws:
             raw.send(post("/unread", "Transfer-Encoding: chunked"))
             push(raw, data, quiet=0.1)
