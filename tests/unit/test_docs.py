@@ -17,6 +17,13 @@ from asgiws.websocket.states import TRANSITIONS, Effect, State, Trigger
 ROOT = Path(__file__).resolve().parents[2]
 BEHAVIOUR = ROOT / "docs" / "behaviour.md"
 COMPRESSION = ROOT / "docs" / "compression.md"
+SECURITY = ROOT / "docs" / "security.md"
+#: Where the tests are that a page names without a folder.
+FOLDERS = {
+    BEHAVIOUR: "tests/integration",
+    COMPRESSION: "tests/integration",
+    SECURITY: "tests/abuse",
+}
 REFERENCE = re.compile(r"`([\w/]+\.py)::(\w+)`")
 BLOCK = re.compile(r"(<!-- states: .*? -->\n).*?(<!-- end of states -->)", re.DOTALL)
 WORDS = {
@@ -61,19 +68,41 @@ def test_the_state_table_is_the_one_in_the_code() -> None:
     assert text == with_state_table(text)
 
 
+def references(page: Path) -> set[tuple[str, str]]:
+    """The tests that a page names, as (file, name)."""
+    return {
+        (file if "/" in file else f"{FOLDERS[page]}/{file}", name)
+        for file, name in REFERENCE.findall(page.read_text("utf-8"))
+    }
+
+
 @pytest.mark.parametrize(
-    ("file", "name"),
-    sorted(
-        {
-            reference
-            for page in (BEHAVIOUR, COMPRESSION)
-            for reference in REFERENCE.findall(page.read_text("utf-8"))
-        }
-    ),
+    ("file", "name"), sorted({reference for page in FOLDERS for reference in references(page)})
 )
 def test_a_test_that_is_named_exists(file: str, name: str) -> None:
-    path = ROOT / file if "/" in file else ROOT / "tests" / "integration" / file
-    assert re.search(rf"^(async )?def {name}\(", path.read_text("utf-8"), re.MULTILINE)
+    text = (ROOT / file).read_text("utf-8")
+    assert re.search(rf"^(async )?def {name}\(", text, re.MULTILINE)
+
+
+def test_the_page_on_security_names_each_test_of_abuse() -> None:
+    page = SECURITY.read_text("utf-8")
+    threats, measured = page.split("## Measured")
+    for path in sorted((ROOT / "tests" / "abuse").glob("test_*.py")):
+        for name in re.findall(r"^def (test_\w+)\(", path.read_text("utf-8"), re.MULTILINE):
+            assert f"`{path.name}::{name}`" in threats
+            assert f"`{path.name}::{name}`" in measured
+
+
+def test_the_page_on_security_has_the_options_and_their_defaults() -> None:
+    cells = re.findall(r"`(--[\w-]+)` ([\w.]+)", SECURITY.read_text("utf-8").split("## What it")[0])
+    shown = {
+        option.flags[0]: option.kind.show(option.default) if option.default else "off"
+        for option in OPTIONS
+        if option.flags
+    }
+    assert len(cells) > 20
+    for flag, default in cells:
+        assert default == shown[flag], flag
 
 
 def test_the_page_on_compression_has_every_option_and_its_default() -> None:
