@@ -18,6 +18,7 @@ cdef class Outlet:
     cdef public bint secure
     cdef public bint write_paused
 
+    cpdef object tls(self)
     cpdef object write(self, bytes data)
     cpdef object writelines(self, list chunks)
     cpdef object pause_reading(self)

@@ -24,6 +24,7 @@ cdef class Stream(Outlet):
     cdef bint _reading
     cdef object _runtime
     cdef object _ticker
+    cdef dict _tls
     cdef object _transport
     cdef Py_ssize_t _unsent
     cdef bint _via_transport
