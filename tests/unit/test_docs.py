@@ -17,6 +17,7 @@ from asgiws.websocket.states import TRANSITIONS, Effect, State, Trigger
 ROOT = Path(__file__).resolve().parents[2]
 BEHAVIOUR = ROOT / "docs" / "behaviour.md"
 COMPRESSION = ROOT / "docs" / "compression.md"
+TLS = ROOT / "docs" / "tls.md"
 REFERENCE = re.compile(r"`([\w/]+\.py)::(\w+)`")
 BLOCK = re.compile(r"(<!-- states: .*? -->\n).*?(<!-- end of states -->)", re.DOTALL)
 WORDS = {
@@ -66,7 +67,7 @@ def test_the_state_table_is_the_one_in_the_code() -> None:
     sorted(
         {
             reference
-            for page in (BEHAVIOUR, COMPRESSION)
+            for page in (BEHAVIOUR, COMPRESSION, TLS)
             for reference in REFERENCE.findall(page.read_text("utf-8"))
         }
     ),
@@ -80,6 +81,15 @@ def test_the_page_on_compression_has_every_option_and_its_default() -> None:
     page = COMPRESSION.read_text("utf-8")
     for option in OPTIONS:
         if option.name.startswith("ws_deflate_"):
+            shown = option.kind.show(option.default)
+            default = f"`{shown}`" if isinstance(option.kind, Choice) else shown
+            assert f"| `{option.flags[0]}` | {default} |" in page
+
+
+def test_the_page_on_tls_has_every_option_and_its_default() -> None:
+    page = TLS.read_text("utf-8")
+    for option in OPTIONS:
+        if option.group == "TLS":
             shown = option.kind.show(option.default)
             default = f"`{shown}`" if isinstance(option.kind, Choice) else shown
             assert f"| `{option.flags[0]}` | {default} |" in page
