@@ -10,7 +10,17 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Iterable
 
-from conformance.rfc6455.notation import BINARY, RSV1, Deflater, deflated, frame
+from conformance.rfc6455.notation import (
+    BINARY,
+    CLOSE,
+    CONT,
+    PING,
+    RSV1,
+    TEXT,
+    Deflater,
+    deflated,
+    frame,
+)
 from conformance.rfc6455.table import CASES
 from tests.unit.http.smuggling import SMUGGLING
 
@@ -29,6 +39,7 @@ _CHUNKED = [
     b"2\r\nabc\r\n0\r\n\r\n",
     b"3\nabc\n0\n\n",
     b"3 \r\nabc\r\n0\r\n\r\n",
+    b"A\r\n0123456789\r\n1F\r\n" + b"b" * 31 + b"\r\n0\r\n\r\n",
     b"0x3\r\nabc\r\n0\r\n\r\n",
     b"3;" + b"a" * 20 + b"\r\nabc\r\n0\r\nA: b\r\nC: d\r\nE: f\r\n\r\n",
 ]
@@ -69,6 +80,9 @@ def _websocket() -> Iterable[bytes]:
         flags = (4, 8, 0)[index % 3] | (0 if case.extension is None else 1 | index % 2 * 2)
         if wire:
             yield bytes((flags, index % 7)) + wire
+    few = frame(TEXT, b"a", fin=False) + frame(PING, b"b") + frame(CONT, b"c", fin=False)
+    for end in (frame(CONT, b"d"), frame(CONT, b"d", fin=False) * 2, frame(CLOSE, b"\x03\xe8")):
+        yield bytes((36, 0)) + few + end
     for flags in (1, 5, 9):
         yield bytes((flags, 9)) + frame(BINARY, _BOMB, rsv=RSV1)
 
