@@ -10,7 +10,17 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Iterable
 
-from conformance.rfc6455.notation import Deflater, deflated
+from conformance.rfc6455.notation import (
+    BINARY,
+    CLOSE,
+    CONT,
+    PING,
+    RSV1,
+    TEXT,
+    Deflater,
+    deflated,
+    frame,
+)
 from conformance.rfc6455.table import CASES
 from tests.unit.http.smuggling import SMUGGLING
 
@@ -29,6 +39,7 @@ _CHUNKED = [
     b"2\r\nabc\r\n0\r\n\r\n",
     b"3\nabc\n0\n\n",
     b"3 \r\nabc\r\n0\r\n\r\n",
+    b"A\r\n0123456789\r\n1F\r\n" + b"b" * 31 + b"\r\n0\r\n\r\n",
     b"0x3\r\nabc\r\n0\r\n\r\n",
     b"3;" + b"a" * 20 + b"\r\nabc\r\n0\r\nA: b\r\nC: d\r\nE: f\r\n\r\n",
 ]
@@ -44,6 +55,10 @@ _OTHER_REQUESTS = [
     b"\r\n\r\nGET / HTTP/1.2\r\nHost: [::1]:80\r\nConnection: keep-alive, x\r\n\r\n",
     b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
 ]
+
+
+#: Three megabytes, as deflate has them.
+_BOMB = deflated(bytes(2_900_000))
 
 
 def _http(count: int) -> Iterable[bytes]:
@@ -65,6 +80,11 @@ def _websocket() -> Iterable[bytes]:
         flags = (4, 8, 0)[index % 3] | (0 if case.extension is None else 1 | index % 2 * 2)
         if wire:
             yield bytes((flags, index % 7)) + wire
+    few = frame(TEXT, b"a", fin=False) + frame(PING, b"b") + frame(CONT, b"c", fin=False)
+    for end in (frame(CONT, b"d"), frame(CONT, b"d", fin=False) * 2, frame(CLOSE, b"\x03\xe8")):
+        yield bytes((36, 0)) + few + end
+    for flags in (1, 5, 9):
+        yield bytes((flags, 9)) + frame(BINARY, _BOMB, rsv=RSV1)
 
 
 def _pieces(message: bytes, size: int = 127) -> bytes:
@@ -89,7 +109,7 @@ def _inflate() -> Iterable[bytes]:
         _pieces(zlib.compress(b"final", 9, -15) + b"\x00") + _pieces(deflated(b"next")),
         _pieces(zlib.compress(b"a", 9, -15) * 12),
         # A bomb, a distance that is too far back, a code that is none.
-        _pieces(deflated(bytes(200_000))),
+        _pieces(_BOMB),
         _pieces(b"\x4b\x04\x02\xff"),
         _pieces(b"\x06\xff\xff"),
         _pieces(deflated(bytes(range(256)) * 3), 5),
@@ -107,6 +127,9 @@ def _deflate() -> Iterable[bytes]:
     for flags in range(8):
         yield bytes((flags, flags)) + one + two + message(2, b"second " * 20) + one
         yield bytes((flags, 0x80 + flags)) + message(0x1C, bytes(range(200))) * 2 + two * 3
+        again = message(2, b"second " * 20)
+        # What was made for another must not stand between a client and its own context.
+        yield bytes((flags, flags)) + again + one + again + two + message(0, b"text " * 30) * 2
         yield bytes((flags, flags + 3)) + message(0, b"") + message(5, b"x") + message(6, b"y")
 
 

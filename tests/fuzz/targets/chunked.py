@@ -34,7 +34,9 @@ class Outcome(NamedTuple):
 def read(build: Build, pieces: list[bytes], small: bool) -> Outcome:
     limits = build["limits"].DEFAULT_LIMITS
     if small:
-        limits = build["limits"].Limits(chunk_line=12, header_bytes=40, header_count=2)
+        limits = build["limits"].Limits(
+            chunk_line=12, header_bytes=40, header_count=2, request_body=30
+        )
     reader: Any = build["body"].ChunkedBody(limits)
     buffer: Any = build["buffer"].ReceiveBuffer()
     body = b""
@@ -54,6 +56,7 @@ def read(build: Build, pieces: list[bytes], small: bool) -> Outcome:
             return Outcome(body, tuple(reader.trailers), left, "complete")
         kept = len(buffer.data) - buffer.pos
         assert kept <= max(limits.chunk_line, limits.header_bytes), "more is kept than allowed"
+    assert not small or len(body) <= 30
     return Outcome(body, tuple(reader.trailers), b"", "open")
 
 

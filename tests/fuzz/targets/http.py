@@ -52,6 +52,7 @@ def _limits(build: Build, small: bool) -> Any:
         leading_empty_lines=2,
         chunk_line=16,
         drain=16,
+        request_body=40,
     )
 
 

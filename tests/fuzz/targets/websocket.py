@@ -1,7 +1,8 @@
 """Frames of a client, as a connection reads them, with and without compression.
 
 The input: an octet of flags, one that says how the wire is cut, and the wire. Flags: 1 compression, 2 without
-context takeover of the client, 4 and 8 the limit for messages, 16 the smallest window.
+context takeover of the client, 4 and 8 the limit for messages, 16 the smallest window, 32 no more than three
+frames for a message.
 
 What must hold:
 - Nothing comes out but events; the last one may be a failure with a code of RFC 6455, 7.4.1, that fits into a
@@ -11,6 +12,7 @@ What must hold:
   go.)
 - No message is above the limit; without compression all of them together are no longer than the wire.
 - Octets of the buffer that are others' are left alone, and nothing refers to it once it was read.
+- Who looks ahead sees every control frame that is read later, as it is read, and in the same order.
 - When the connection ends, nothing is held for its compression.
 """
 
@@ -25,7 +27,7 @@ Event = tuple[str, Any]
 
 BUILDS = both("asgiws.websocket")
 LIMITS = (125, 2_000, 70_000, 1 << 24)
-FAILURES = (1002, 1007, 1009)
+FAILURES = (1002, 1007, 1008, 1009)
 
 
 def read(build: Build, pieces: list[bytes], flags: int) -> list[Event]:
@@ -37,7 +39,8 @@ def read(build: Build, pieces: list[bytes], flags: int) -> list[Event]:
         bits = 8 if flags & 16 else 15
         deflate = module.Deflate(module.Parameters(False, bool(flags & 2), 15, bits), compression)
     connection = build["connection"].WebSocketConnection()
-    connection.open(LIMITS[flags >> 2 & 3], deflate)
+    most_fragments = 3 if flags & 32 else build["messages"].MAX_FRAGMENTS
+    connection.open(LIMITS[flags >> 2 & 3], deflate, most_fragments)
     events: list[Event] = []
     for piece in pieces:
         buffer = bytearray(b"<<" + piece + b">>")
@@ -52,6 +55,21 @@ def read(build: Build, pieces: list[bytes], flags: int) -> list[Event]:
         buffer[:] = b"?" * len(buffer)
     connection.apply(build["states"].Trigger.LOST)
     assert compression.held == compression.promised == 0, "something is held for a lost connection"
+    return events
+
+
+def ahead(build: Build, pieces: list[bytes]) -> list[Event]:
+    """The control frames that are seen among octets which are kept, as events."""
+    lookahead = build["lookahead"].Lookahead()
+    kept = bytearray()
+    events: list[Event] = []
+    for piece in pieces:
+        kept += piece
+        for opcode, payload in lookahead.look(kept, len(piece)):
+            if opcode == 8:
+                events.append(("Close", tuple(build["lookahead"].close_event(payload))))
+            else:
+                events.append(("Ping" if opcode == 9 else "Pong", (payload,)))
     return events
 
 
@@ -91,6 +109,11 @@ def target(data: bytes) -> None:
     for other in others:
         assert other == events, f"the builds differ: {other} and {events}"
     _check(BUILDS[0], events, flags, len(wire))
+    seen = ahead(BUILDS[0], pieces)
+    controls = [event for event in events if event[0] in ("Ping", "Pong")]
+    if events and events[-1][0] == "Close" and not events[-1][1][2]:
+        controls.append(events[-1])
+    assert seen[: len(controls)] == controls, f"seen ahead were {seen}, read {controls}"
     whole = [read(build, [wire], flags) for build in BUILDS]
     for other in whole:
         if flags & 1:
