@@ -142,10 +142,12 @@ class Route:
 
 @dataclass(frozen=True)
 class Pace:
-    """How long connections live on average and how long they think, in seconds; topics for those who listen."""
+    """How long connections live on average, how long they think and how long they wait, in seconds; topics for
+    those who listen."""
 
     lifetime: float
     think: float
+    patience: float
     topics: int
 
 
@@ -193,9 +195,9 @@ class Actor:
             self.client = await Client.connect(self.route.host, self.route.port, receive_buffer)
         except OSError as error:
             raise Gone(f"cannot connect: {error}") from error
-        if self.route.cuts:
-            # What a silent proxy swallowed never comes.
-            self.client.patience = min(20.0, 2 + 3 * self.pace.lifetime)
+        # What a silent proxy swallowed never comes.
+        patience = min(20.0, 2 + 3 * self.pace.lifetime) if self.route.cuts else self.pace.patience
+        self.client.patience = patience
         return self.client
 
     def target(self, path: str, **query: object) -> str:

@@ -15,7 +15,8 @@ from collections.abc import Awaitable, Callable
 
 from benchmarks.soak import messages, wire
 from benchmarks.soak.actor import MAYBE, NO, YES, Actor
-from benchmarks.soak.client import Closed, Gone, Impatient, Refused, handshake
+from benchmarks.soak.client import Gone, Impatient, Refused, handshake
+from benchmarks.soak.wire import Closed
 
 Behaviour = Callable[[Actor], Awaitable[None]]
 
@@ -473,7 +474,7 @@ async def library(actor: Actor) -> None:
             url,
             compression=compression,
             max_size=None,
-            open_timeout=30,
+            open_timeout=30 if actor.route.cuts else actor.pace.patience,
             ping_interval=pings[0],
             ping_timeout=pings[1],
         ) as socket:

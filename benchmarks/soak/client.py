@@ -3,7 +3,7 @@
 Rules of this file:
 - Pings are answered where they are read, unless `answers_pings` is false: so a client that waits for something
   else, or for nothing, is a live one.
-- A wait ends with what it waited for, with Gone, or with Impatient after PATIENCE seconds.
+- A wait ends with what it waited for, with Gone, or with Impatient after `patience` seconds.
 - What breaks the protocol is kept in `broken` and ends the connection.
 """
 
@@ -19,10 +19,8 @@ from collections import deque
 from typing import NamedTuple, cast
 
 from benchmarks.soak import wire
-from benchmarks.soak.wire import Closed, Event, Ping, WireError
+from benchmarks.soak.wire import Event, Ping, WireError
 
-#: A guard against hanging: machines are shared.
-PATIENCE = 90.0
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _RESET = struct.pack("ii", 1, 0)
 
@@ -58,7 +56,8 @@ class Client(asyncio.Protocol):
         self.data = bytearray()
         self.events: deque[Event] = deque()
         self.answers_pings = True
-        self.patience = PATIENCE
+        #: A guard against hanging: machines are shared.
+        self.patience = 90.0
         self.pings = 0
         self.ended = False
         self.broken = ""
@@ -139,11 +138,14 @@ class Client(asyncio.Protocol):
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
-    async def wait(self) -> None:
-        """Wait until something comes or the connection ends. Raises Impatient."""
+    def _deadline(self) -> float:
+        return asyncio.get_running_loop().time() + self.patience
+
+    async def wait(self, deadline: float = 0.0) -> None:
+        """Wait until something comes, if only a ping, or the connection ends. Raises Impatient."""
         loop = asyncio.get_running_loop()
         waiter = self._waiter = loop.create_future()
-        timer = loop.call_later(self.patience, _give_up, waiter)
+        timer = loop.call_at(deadline or self._deadline(), _give_up, waiter)
         try:
             await waiter
         finally:
@@ -152,10 +154,12 @@ class Client(asyncio.Protocol):
 
     async def receive(self) -> Event:
         """The next message, pong or close frame. Raises Gone, Impatient."""
+        deadline = 0.0
         while not self.events:
             if self.ended:
                 raise Gone(self.broken or "the connection has ended")
-            await self.wait()
+            deadline = deadline or self._deadline()
+            await self.wait(deadline)
         return self.events.popleft()
 
     async def until_ended(self) -> list[Event]:
@@ -330,6 +334,3 @@ def fragments(
 def _give_up(waiter: asyncio.Future[None]) -> None:
     if not waiter.done():
         waiter.set_exception(Impatient("nothing came"))
-
-
-__all__ = ["PATIENCE", "Client", "Closed", "Gone", "Impatient", "Refused", "Response"]

@@ -43,6 +43,7 @@ class Plan:
     seed: int
     lifetime: float
     think: float
+    patience: float
     topics: int
     ramp: float
     accounts: str
@@ -55,7 +56,7 @@ class Load:
     def __init__(self, plan: Plan, accounts: TextIO) -> None:
         self.plan = plan
         self.life = Life()
-        self.pace = Pace(plan.lifetime, plan.think, plan.topics)
+        self.pace = Pace(plan.lifetime, plan.think, plan.patience, plan.topics)
         self.counts: Counter[str] = Counter()
         self.random = random.Random(plan.seed * 1000 + plan.number)
         self.direct = Route("direct", HOST, plan.port)

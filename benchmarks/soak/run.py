@@ -79,6 +79,11 @@ class Settings:
         """Seconds between two bursts of one client: the load is bounded, however many there are."""
         return max(0.1, min(self.connections / 500, self.lifetime / 3))
 
+    @property
+    def patience(self) -> float:
+        """Seconds that a client waits for what it must get; longer than any timeout of the server's."""
+        return 60 + self.lifetime
+
     def command(self, port: int) -> list[str]:
         """The server's command line."""
         own = {
@@ -327,8 +332,8 @@ async def _phases(soaked: _Soak) -> tuple[Rest, Rest]:
     async def phases() -> tuple[Rest, Rest]:
         soaked.fresh = await watch.at_rest(soaked.server.pid, HOST, soaked.port)
         before = await soaked.load("warm-up", settings.warm_up)
-        if soaked.findings:
-            return before, before  # what does not come to rest once, does not later either
+        if soaked.findings or soaked.counts()["problems"]:
+            return before, before  # it has failed already, and soon is better than late
         return before, await soaked.load("soak", settings.minutes * 60)
 
     running = asyncio.ensure_future(phases())
@@ -353,8 +358,9 @@ def _plan(settings: Settings, number: int, port: int, accounts: Path) -> Plan:
         seed=settings.seed,
         lifetime=settings.lifetime,
         think=settings.think,
+        patience=settings.patience,
         topics=max(2, settings.connections // 100),
-        ramp=min(settings.warm_up / 2, max(1.0, settings.connections / 300)),
+        ramp=min(settings.warm_up / 2, max(1.0, settings.connections / 80)),
         accounts=str(accounts.absolute()),
         only=settings.only,
     )
