@@ -42,7 +42,7 @@ def trickle(scene: Scene, raws: list[Raw], data: bytes, rhythm: float = 0.1) -> 
 
 def test_silent_connections(abuse: Abuse) -> None:
     """Clients connect and send nothing"""
-    with abuse("--timeout-request-head", "1") as scene:
+    with abuse("--timeout-request-head", "2") as scene:
         raws = scene.raws_of(MANY)
         scene.victim.served()
         assert ended(raws) == [b""] * MANY
@@ -50,7 +50,7 @@ def test_silent_connections(abuse: Abuse) -> None:
 
 def test_slow_heads(abuse: Abuse) -> None:
     """Request heads that come an octet at a time and never end (slowloris)"""
-    with abuse("--timeout-request-head", "1") as scene:
+    with abuse("--timeout-request-head", "2") as scene:
         raws = scene.raws_of(50)
         for raw in raws:
             raw.send(b"GET /tasks HTTP/1.1\r\nHost: a\r\n")
@@ -60,7 +60,7 @@ def test_slow_heads(abuse: Abuse) -> None:
 
 def test_unfinished_heads(abuse: Abuse) -> None:
     """Half a request head, and then nothing"""
-    with abuse("--timeout-request-head", "1") as scene:
+    with abuse("--timeout-request-head", "2") as scene:
         raws = scene.raws_of(MANY)
         for raw in raws:
             raw.send(b"GET /tasks HTTP/1.1\r\nHost: a\r\n")
@@ -70,7 +70,7 @@ def test_unfinished_heads(abuse: Abuse) -> None:
 
 def test_half_a_handshake(abuse: Abuse) -> None:
     """WebSocket handshakes of which half comes, and then nothing"""
-    with abuse("--timeout-request-head", "1") as scene:
+    with abuse("--timeout-request-head", "2") as scene:
         raws = scene.raws_of(MANY)
         for raw in raws:
             raw.send(handshake("/echo")[:-10])
@@ -99,7 +99,7 @@ def test_stalled_bodies(abuse: Abuse) -> None:
 def test_slow_applications(abuse: Abuse) -> None:
     """Clients that wait for a slow application are none of these, and are served"""
     options = ["--timeout-request-head", "--timeout-request-body", "--timeout-keep-alive"]
-    with abuse(*(part for option in options for part in (option, "0.5"))) as scene:
+    with abuse(*(part for option in options for part in (option, "1"))) as scene:
         raws = scene.raws_of(20)
         for number, raw in enumerate(raws):
             if number % 2:
@@ -107,7 +107,7 @@ def test_slow_applications(abuse: Abuse) -> None:
             else:
                 raw.send(post("/unread", "Content-Length: 4") + b"body")
         started = time.monotonic()
-        while time.monotonic() < started + 2:
+        while time.monotonic() < started + 3:
             scene.victim.served(1)
         assert scene.raw().request(get("/release")).status == 200
         assert [raw.response().body for raw in raws] == [b"unread"] * 20
@@ -145,7 +145,7 @@ def test_unanswered_close(abuse: Abuse) -> None:
 
 def test_no_pong(abuse: Abuse) -> None:
     """WebSocket clients that answer no ping"""
-    with abuse("--ws-ping-interval", "0.5", "--ws-ping-timeout", "0.5") as scene:
+    with abuse("--ws-ping-interval", "0.5", "--ws-ping-timeout", "2") as scene:
         raws = [scene.opened("/echo") for _ in range(MANY)]
         scene.victim.served()
         for answer in ended(raws):
@@ -156,7 +156,7 @@ def test_no_pong(abuse: Abuse) -> None:
 
 def test_idle_websockets(abuse: Abuse) -> None:
     """WebSockets on which nothing is said, or not a whole message"""
-    with abuse("--ws-idle-timeout", "1") as scene:
+    with abuse("--ws-idle-timeout", "1", reopens=True) as scene:
         raws = [scene.opened("/echo") for _ in range(MANY)]
         for raw in raws[: MANY // 2]:
             raw.send_frame(TEXT, b"half", fin=False)
