@@ -20,6 +20,7 @@ cdef class Outlet:
     cdef public bint secure
     cdef public bint write_paused
 
+    cpdef object tls(self)
     cpdef object write(self, bytes data)
     cpdef object writelines(self, list chunks)
     cpdef object watch_sending(self, double timeout)

@@ -11,7 +11,7 @@ Rules of this file:
 from __future__ import annotations
 
 import asyncio
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from asgiws.asgi.types import Address
 
@@ -80,6 +80,11 @@ class Outlet:
     secure: bool
     #: True while more is waiting to be sent than the high-water mark: `drain()` would wait.
     write_paused: bool
+
+    def tls(self) -> dict[str, Any] | None:
+        """What the `tls` extension says of the connection (ASGI TLS Extension 0.2), as a dict of the caller's
+        own; None where this server does no TLS on it."""
+        raise NotImplementedError
 
     def write(self, data: bytes) -> None:
         """Send `data` as soon as possible, after all that was written before. Never blocks, never raises:

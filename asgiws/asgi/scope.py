@@ -38,6 +38,8 @@ def http_scope(runtime: Runtime, head: RequestHead, outlet: Outlet) -> Scope:
         }
     else:
         scope["extensions"] = {"http.response.pathsend": {}}
+    if outlet.secure:
+        _add_tls(scope, outlet)
     return scope
 
 
@@ -50,7 +52,15 @@ def websocket_scope(
     scope["scheme"] = "wss" if outlet.secure else "ws"
     scope["subprotocols"] = subprotocols
     scope["extensions"] = {"websocket.http.response": {}}
+    if outlet.secure:
+        _add_tls(scope, outlet)
     return scope
+
+
+def _add_tls(scope: dict[str, Any], outlet: Outlet) -> None:
+    content = outlet.tls()
+    if content is not None:
+        scope["extensions"]["tls"] = content
 
 
 def _common(runtime: Runtime, head: RequestHead, outlet: Outlet) -> dict[str, Any]:

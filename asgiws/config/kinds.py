@@ -90,10 +90,23 @@ class Choice(Kind):
         self.allowed = "one of " + ", ".join(words)
 
     def convert(self, value: Any) -> str:
-        word = value.lower() if isinstance(value, str) else value
-        if word not in self.words:
-            raise ValueError(self.allowed)
-        return str(word)
+        for word in self.words:
+            if isinstance(value, str) and word.lower() == value.lower():
+                return word
+        raise ValueError(self.allowed)
+
+
+class VerifyMode(Choice):
+    """`none`, `optional` or `required`; also 0, 1 or 2, as Python's `ssl.VerifyMode` has them."""
+
+    def __init__(self) -> None:
+        super().__init__("none", "optional", "required")
+
+    def convert(self, value: Any) -> str:
+        if isinstance(value, int) and not isinstance(value, bool):
+            value = str(int(value))
+        words = {"0": "none", "1": "optional", "2": "required"}
+        return super().convert(words.get(value, value) if isinstance(value, str) else value)
 
 
 class Integer(Kind):
@@ -146,7 +159,7 @@ class Flag(Boolean):
 class Duration(Kind):
     """Seconds as a float, also written `500ms`, `30s`, `1.5m`, `2h`.
 
-    With `can_disable`, 0, `none` and None mean "off" and become 0.0.
+    With `can_disable`, 0, `none` and None mean "off" and become 0.0. With `positive`, 0 is refused.
     """
 
     noun = "DURATION"
@@ -155,9 +168,12 @@ class Duration(Kind):
     #: No deadline is further away than this: a year, which `loop.call_at` can still represent.
     MOST = 365 * 24 * 3600.0
 
-    def __init__(self, *, can_disable: bool = False) -> None:
+    def __init__(self, *, can_disable: bool = False, positive: bool = False) -> None:
         self.can_disable = can_disable
-        self.allowed = f"{self.FORM}; at most a year" + (", or none" if can_disable else "")
+        self.positive = positive
+        self.allowed = f"{self.FORM}; {'more than 0 and ' if positive else ''}at most a year" + (
+            ", or none" if can_disable else ""
+        )
 
     def convert(self, value: Any) -> float:
         if self.can_disable and (
@@ -173,7 +189,7 @@ class Duration(Kind):
             value = float(match[1]) * self.UNITS[match[2]]
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise ValueError(self.allowed)
-        if not math.isfinite(value) or not 0 <= value <= self.MOST:
+        if not math.isfinite(value) or not 0 <= value <= self.MOST or (self.positive and not value):
             raise ValueError(self.allowed)
         return float(value)
 

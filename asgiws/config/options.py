@@ -33,6 +33,7 @@ from asgiws.config.kinds import (
     RootPath,
     Size,
     Text,
+    VerifyMode,
 )
 from asgiws.config.option import Option, option
 
@@ -396,7 +397,34 @@ class Config:
         "The certificate's private key as PEM; by default it is looked for in the certificate's file.",
     )
     ssl_keyfile_password: str | None = option(
-        None, Optional(Text()), TLS, "The password of the private key."
+        None, Optional(Text()), TLS, "The password of the private key; best set in the environment."
+    )
+    ssl_ca_certs: str | None = option(
+        None,
+        Optional(Text("FILE")),
+        TLS,
+        "The authorities that clients' certificates must come from, as PEM.",
+    )
+    ssl_cert_reqs: str = option(
+        "none",
+        VerifyMode(),
+        TLS,
+        "Ask clients for a certificate: none, optional (one that is sent must be good), required.",
+    )
+    ssl_minimum_version: str = option(
+        "TLSv1.2", Choice("TLSv1.2", "TLSv1.3"), TLS, "The oldest version of TLS that is spoken."
+    )
+    ssl_ciphers: str | None = option(
+        None,
+        Optional(Text("CIPHERS")),
+        TLS,
+        "The ciphers of TLS 1.2 in OpenSSL's notation; by default those that Python holds for safe.",
+    )
+    ssl_handshake_timeout: float = option(
+        10.0,
+        Duration(positive=True),
+        TLS,
+        "How long a client has for its TLS handshake.",
     )
 
     log_level: str = option(
@@ -421,11 +449,27 @@ class Config:
         if self.ws_queue_low > self.ws_queue_high:
             raise ConfigError("ws_queue_low is above ws_queue_high: reading would never pause")
         if self.ssl_certfile is None:
-            for name in ("ssl_keyfile", "ssl_keyfile_password"):
-                if getattr(self, name) is not None:
+            for item in OPTIONS:
+                if item.group == TLS and getattr(self, item.name) != item.default:
                     raise ConfigError(
-                        f"{name} needs ssl_certfile: without a certificate there is no TLS"
+                        f"{item.name} needs ssl_certfile: without a certificate there is no TLS"
                     )
+        if (self.ssl_ca_certs is None) != (self.ssl_cert_reqs == "none"):
+            raise ConfigError(
+                "ssl_ca_certs and ssl_cert_reqs need each other: the one says whom to trust, the other "
+                "to ask for certificates"
+            )
+        if self.ssl_ciphers is not None and self.ssl_minimum_version == "TLSv1.3":
+            raise ConfigError("ssl_ciphers has no effect when nothing older than TLSv1.3 is spoken")
+
+    def __repr__(self) -> str:
+        """What differs from the defaults, without secrets."""
+        values = {
+            item.name: "***" if item.is_secret else getattr(self, item.name)
+            for item in OPTIONS
+            if getattr(self, item.name) != item.default
+        }
+        return f"Config({', '.join(f'{name}={value!r}' for name, value in values.items())})"
 
 
 def _options() -> tuple[Option, ...]:

@@ -1,6 +1,7 @@
 """Accepting: from a listening socket to a connection for each client.
 
 Rules of this file:
+- Each TLS handshake is under the context that is in use when it begins.
 - A client is counted from the moment it is accepted, in its TLS handshake too: until its connection is made,
   a task in `pending` stands for it.
 - To run out of file descriptors is no fault of the program's. One line tells of it and one that it is over;
@@ -20,11 +21,11 @@ import socket
 import sys
 from collections.abc import Callable
 from functools import partial
-from ssl import SSLContext
-from typing import Any
+from ssl import SSLContext, SSLEOFError
+from typing import Any, Protocol
 
 from asgiws.asgi.runtime import peer_name
-from asgiws.server import descriptors
+from asgiws.server import descriptors, handshakes
 
 logger = logging.getLogger("asgiws.error")
 
@@ -44,10 +45,23 @@ WARNED = 60.0
 Make = Callable[[], asyncio.BaseProtocol]
 
 
+class Certificates(Protocol):
+    """What is needed for TLS: the context for who connects now, and the seconds that a handshake may take.
+
+    On Windows, where the loop accepts by itself, the context is the one that was there at first.
+    """
+
+    @property
+    def context(self) -> SSLContext: ...
+
+    @property
+    def handshake_timeout(self) -> float: ...
+
+
 class Acceptor:
     """Accepts on one socket, whose connections `make` makes, until `close`.
 
-    `context` is for TLS, or None. `pending` gets a task for each client that is not a connection yet.
+    `certificates` are for TLS, or None. `pending` gets a task for each client that is not a connection yet.
     """
 
     def __init__(
@@ -55,13 +69,14 @@ class Acceptor:
         loop: asyncio.AbstractEventLoop,
         sock: socket.socket,
         make: Make,
-        context: SSLContext | None,
+        certificates: Certificates | None,
         pending: set[Any],
     ) -> None:
         self._loop = loop
         self._sock = sock
         self._make = make
-        self._context = context
+        self._certificates = certificates
+        self._failures = handshakes.Failures(loop)
         self._pending = pending
         self._refused = False
         self._retry: asyncio.TimerHandle | None = None
@@ -93,7 +108,9 @@ class Acceptor:
                 return
             sock.setblocking(False)
             task = self._loop.create_task(
-                self._loop.connect_accepted_socket(self._make, sock, ssl=self._context)
+                self._loop.connect_accepted_socket(
+                    self._make, sock, **_tls_arguments(self._certificates)
+                )
             )
             self._pending.add(task)
             task.add_done_callback(partial(self._connected, sock, address))
@@ -128,7 +145,10 @@ class Acceptor:
             return
         sock.close()
         client = peer_name(address[:2])
-        if isinstance(error, ConnectionError):
+        certificates = self._certificates
+        if certificates is not None and handshakes.is_failure(error):
+            self._failures.tell(client, handshakes.reason(error, certificates.handshake_timeout))
+        elif isinstance(error, (ConnectionError, SSLEOFError)):
             logger.debug("%s - gone before the connection was made", client)
         elif isinstance(error, OSError):
             logger.info("%s - connection not made: %s", client, error)
@@ -140,7 +160,7 @@ async def accept(
     loop: asyncio.AbstractEventLoop,
     sock: socket.socket,
     make: Make,
-    context: SSLContext | None,
+    certificates: Certificates | None,
     pending: set[Any],
     backlog: int,
 ) -> Acceptor | asyncio.AbstractServer:
@@ -149,12 +169,12 @@ async def accept(
     The arguments are those of an Acceptor; `backlog` is how many may wait in the kernel's queue.
     """
     sock.listen(backlog)  # here, since uvloop does not tell when that fails
-    if not _loop_is_better(loop, context):
-        acceptor = Acceptor(loop, sock, make, context, pending)
+    if not _loop_is_better(loop, certificates):
+        acceptor = Acceptor(loop, sock, make, certificates, pending)
         acceptor.start()
         return acceptor
     create: Callable[..., Any] = loop.create_server
-    more: dict[str, Any] = {}
+    more = _tls_arguments(certificates)
     if sock.family == getattr(socket, "AF_UNIX", None):
         create = loop.create_unix_server
         if sys.version_info >= (3, 13):
@@ -162,17 +182,22 @@ async def accept(
             more["cleanup_socket"] = False
     if sys.platform != "win32":
         make = _warning(loop, sock, make)
-    server: asyncio.AbstractServer = await create(
-        make, sock=sock, ssl=context, backlog=backlog, **more
-    )
+    server: asyncio.AbstractServer = await create(make, sock=sock, backlog=backlog, **more)
     return server
 
 
-def _loop_is_better(loop: asyncio.AbstractEventLoop, context: SSLContext | None) -> bool:
+def _tls_arguments(certificates: Certificates | None) -> dict[str, Any]:
+    if certificates is None:
+        return {}
+    timeout = certificates.handshake_timeout
+    return {"ssl": certificates.context, "ssl_handshake_timeout": timeout}
+
+
+def _loop_is_better(loop: asyncio.AbstractEventLoop, certificates: Certificates | None) -> bool:
     if sys.platform == "win32":
         return True
     uvloop = sys.modules.get("uvloop")
-    return context is None and uvloop is not None and isinstance(loop, uvloop.Loop)
+    return certificates is None and uvloop is not None and isinstance(loop, uvloop.Loop)
 
 
 def _warning(loop: asyncio.AbstractEventLoop, sock: socket.socket, make: Make) -> Make:

@@ -20,7 +20,6 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from ssl import SSLContext
 from typing import Any
 
 from asgiws import importer, logs
@@ -29,11 +28,12 @@ from asgiws.asgi.lifespan import Lifespan
 from asgiws.asgi.runtime import Runtime, compression
 from asgiws.asgi.types import ASGIApp
 from asgiws.config import Config, StartError, load
-from asgiws.server import descriptors, hangups, loops, sockets, tls
+from asgiws.server import certificates, descriptors, hangups, loops, sockets
 from asgiws.server.acceptor import GRACE, Acceptor, accept
+from asgiws.server.certificates import Certificates
 from asgiws.server.connection import Connection, CountedConnection
 from asgiws.server.registry import Registry
-from asgiws.server.signals import SignalWatch
+from asgiws.server.signals import HangupWatch, SignalWatch
 from asgiws.server.sockets import BindError, Listener
 from asgiws.server.ticker import Ticker
 
@@ -72,6 +72,7 @@ class Server:
         self._listeners: list[Listener] = []
         self._acceptors: list[Acceptor | asyncio.AbstractServer] = []
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._certificates: Certificates | None = None
         self._change = asyncio.Event()
 
     @property
@@ -116,6 +117,15 @@ class Server:
         if self.stopped_by is not None and callable(signal.getsignal(self.stopped_by)):
             signal.raise_signal(self.stopped_by)
 
+    def reload_certificates(self) -> None:
+        """Load certificate, key and authorities anew, as SIGHUP does; from any thread.
+
+        Who connects afterwards meets the new ones. Files that cannot be used are a line in the log, and what
+        is in use stays. Nothing happens without TLS, or while the server does not run.
+        """
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._reload)
+
     async def serve_process(self) -> None:
         """As `serve`, for a process that ends with the server and needs its signals no more."""
         await self._run(None, True)
@@ -127,18 +137,20 @@ class Server:
         config = self.config
         app = adapt(importer.load(config), _called(config.app))
         logs.configure(config)
-        context = tls.make_context(config)
+        self._certificates = certificates.load(config)
         _check_parser(config.http)
         compression(config)  # what it needs is there, or the start ends here
         self._listeners = sockets.bind(config) if given is None else sockets.wrap(given)
         watch = SignalWatch(loop, self._signalled, self._signalled_again)
         try:
             with watch if take_signals else nullcontext():
-                await self._live(app, context)
+                is_taken = take_signals and self._certificates is not None
+                with HangupWatch(loop, self._reload) if is_taken else nullcontext():
+                    await self._live(app)
         finally:
             self._close_listeners()
 
-    async def _live(self, app: ASGIApp, context: SSLContext | None) -> None:
+    async def _live(self, app: ASGIApp) -> None:
         assert self._loop is not None
         config = self.config
         lifespan = Lifespan(app, config.lifespan)
@@ -153,7 +165,7 @@ class Server:
         try:
             try:
                 if not self._should_exit:
-                    await self._accept(runtime, ticker, context, pending)
+                    await self._accept(runtime, ticker, pending)
                     await self._until(lambda: self._should_exit)
             except BindError:
                 self._begin_stop()
@@ -188,9 +200,7 @@ class Server:
         startup.result()
         return True
 
-    async def _accept(
-        self, runtime: Runtime, ticker: Ticker, context: SSLContext | None, pending: Registry
-    ) -> None:
+    async def _accept(self, runtime: Runtime, ticker: Ticker, pending: Registry) -> None:
         """Accept connections on all sockets. Raises BindError."""
 
         counts = runtime.admission.counts_connections
@@ -199,19 +209,22 @@ class Server:
         def make() -> Connection | CountedConnection:
             return kind(runtime, ticker)
 
+        tls = self._certificates
         make()  # what is loaded for the first is loaded now: later there may be no descriptor for it
         for listener in self._listeners:
             try:
                 acceptor = await accept(
-                    runtime.loop, listener.sock, make, context, pending, self.config.backlog
+                    runtime.loop, listener.sock, make, tls, pending, self.config.backlog
                 )
             except OSError as error:
-                raise sockets.failure(listener.url(context is not None), error) from None
+                raise sockets.failure(listener.url(tls is not None), error) from None
             self._acceptors.append(acceptor)
+        if tls is not None:
+            ticker.schedule(tls, runtime.loop.time() + certificates.LOOK)
         self.addresses = [listener.address for listener in self._listeners]
         self.started = True
         for listener in self._listeners:
-            url = listener.url(context is not None)
+            url = listener.url(tls is not None)
             logger.info("asgiws running on %s (Press CTRL+C to quit)", url)
 
     async def _stop(
@@ -300,6 +313,10 @@ class Server:
         """Something that `_until` waits for may have changed; from any thread."""
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._change.set)
+
+    def _reload(self) -> None:
+        if self._certificates is not None:
+            self._certificates.reload()
 
     def _signalled(self, number: int) -> None:
         self.stopped_by = number

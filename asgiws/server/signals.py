@@ -1,4 +1,4 @@
-"""The signals that end a server.
+"""The signals that end a server, and the one that has it load its certificates anew.
 
 Rules of this file:
 - They are taken in the main thread only, and given back as they were found.
@@ -28,6 +28,31 @@ class Forced(ProcessEnds):
     def __init__(self, number: int) -> None:
         super().__init__(128 + number)
         self.number = number
+
+
+class HangupWatch:
+    """While it is entered, SIGHUP calls `caught` in a callback of the loop, instead of ending the process."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, caught: Callable[[], object]) -> None:
+        self._loop = loop
+        self._caught = caught
+        self._number: int | None = getattr(signal, "SIGHUP", None)  # Windows has none
+        self._previous: Any = None
+
+    def __enter__(self) -> HangupWatch:
+        if self._number is not None and threading.current_thread() is threading.main_thread():
+            self._previous = signal.getsignal(self._number)
+            if self._previous is not None:
+                signal.signal(self._number, self._handle)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._number is not None and self._previous is not None:
+            signal.signal(self._number, self._previous)
+            self._previous = None
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        self._loop.call_soon_threadsafe(self._caught)
 
 
 class SignalWatch:

@@ -27,6 +27,7 @@ cdef class Stream(Outlet):
     cdef double _send_timeout
     cdef double _stall_at
     cdef object _ticker
+    cdef dict _tls
     cdef object _transport
     cdef long long _unsent
     cdef bint _via_transport

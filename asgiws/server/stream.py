@@ -21,13 +21,13 @@ import os
 import socket
 import struct
 from collections import deque
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 from asgiws.asgi.outlet import Driver, Outlet
 from asgiws.asgi.runtime import Runtime
 from asgiws.asgi.types import Address
 from asgiws.asgi.wakeup import Waiter
-from asgiws.server import hangups, syscalls
+from asgiws.server import hangups, syscalls, tls_info
 from asgiws.server.progress import in_kernel
 from asgiws.server.ticker import Ticker
 
@@ -85,6 +85,7 @@ class Stream(Outlet):
         "_send_timeout",
         "_stall_at",
         "_ticker",
+        "_tls",
         "_transport",
         "_unsent",
         "_via_transport",
@@ -130,6 +131,7 @@ class Stream(Outlet):
         self._closing = False
         self._lost = False
         self._drains: deque[Waiter] | None = None
+        self._tls: dict[str, Any] | None = None
 
     # From the transport.
 
@@ -254,6 +256,13 @@ class Stream(Outlet):
             driver.shutdown()
 
     # The outlet.
+
+    def tls(self) -> dict[str, Any] | None:
+        if not self.secure:
+            return None
+        if self._tls is None:
+            self._tls = tls_info.describe(self._transport.get_extra_info("ssl_object"))
+        return self._tls.copy()
 
     def write(self, data: bytes) -> None:
         if self._closing:

@@ -1,30 +1,69 @@
 """The TLS context, made from the options.
 
-Rules of this file: each way in which certificate and key can be wrong is a CertificateError of one
+Rules of this file: each way in which certificate, key and the rest can be wrong is a CertificateError of one
 line that names the file and what to do; OpenSSL's own words stand in it only where nothing better
 is known.
 """
 
 from __future__ import annotations
 
+import re
 import ssl
 
 from asgiws.config import Config, StartError
 
+VERSIONS = {"TLSv1.2": ssl.TLSVersion.TLSv1_2, "TLSv1.3": ssl.TLSVersion.TLSv1_3}
+CLIENT_CERTIFICATES = {
+    "none": ssl.CERT_NONE,
+    "optional": ssl.CERT_OPTIONAL,
+    "required": ssl.CERT_REQUIRED,
+}
+_BEGIN = b"-----BEGIN CERTIFICATE-----"
+_CERTIFICATE = re.compile(_BEGIN + rb".*?-----END CERTIFICATE-----", re.DOTALL)
+
 
 class CertificateError(StartError):
-    """The certificate or its key cannot be used."""
+    """The certificate or its key cannot be used, or what goes with them."""
 
 
-def make_context(config: Config) -> ssl.SSLContext | None:
+class ServerContext(ssl.SSLContext):
+    """A context that knows what OpenSSL does not tell again.
+
+    `certificate` is the server's own, as PEM; `suites` has the number of each cipher suite, by OpenSSL's name.
+    """
+
+    certificate: str
+    suites: dict[str, int]
+
+
+def make_context(config: Config) -> ServerContext | None:
     """The context, or None where no certificate is given. Raises CertificateError."""
     if config.ssl_certfile is None:
         return None
-    certfile = config.ssl_certfile
-    keyfile = config.ssl_keyfile or certfile
-    _check(certfile, b"-----BEGIN CERTIFICATE-----", "certificate")
-    _check(keyfile, b"PRIVATE KEY-----", "private key")
+    context = ServerContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = VERSIONS[config.ssl_minimum_version]
+    context.options |= ssl.OP_NO_RENEGOTIATION
+    context.set_alpn_protocols(["http/1.1"])
+    _load_certificate(context, config, config.ssl_certfile)
+    if config.ssl_ca_certs is not None:
+        _load_authorities(context, config.ssl_ca_certs)
+    context.verify_mode = CLIENT_CERTIFICATES[config.ssl_cert_reqs]
+    if config.ssl_ciphers is not None:
+        try:
+            context.set_ciphers(config.ssl_ciphers)
+        except ssl.SSLError:
+            raise CertificateError(
+                f"--ssl-ciphers: OpenSSL knows no cipher in {config.ssl_ciphers!r}"
+            ) from None
+    # The suite's own number is the lower half of the one that OpenSSL has for it.
+    context.suites = {item["name"]: item["id"] & 0xFFFF for item in context.get_ciphers()}
+    return context
 
+
+def _load_certificate(context: ServerContext, config: Config, certfile: str) -> None:
+    keyfile = config.ssl_keyfile or certfile
+    content = _read(certfile, _BEGIN, "certificate")
+    _read(keyfile, b"PRIVATE KEY-----", "private key")
     asked = False
 
     def password() -> str:
@@ -33,14 +72,22 @@ def make_context(config: Config) -> ssl.SSLContext | None:
         asked = True
         return config.ssl_keyfile_password or ""
 
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(["http/1.1"])
     try:
         context.load_cert_chain(certfile, config.ssl_keyfile, password)
+        # OpenSSL takes the first one as the server's own, too.
+        block = _CERTIFICATE.search(content)
+        der = ssl.PEM_cert_to_DER_cert(block[0].decode("ascii")) if block else b""
     except (ssl.SSLError, ValueError, OSError) as error:
         raise CertificateError(_explain(config, keyfile, error, asked)) from None
-    return context
+    context.certificate = ssl.DER_cert_to_PEM_cert(der)
+
+
+def _load_authorities(context: ssl.SSLContext, path: str) -> None:
+    _read(path, _BEGIN, "CA certificate")
+    try:
+        context.load_verify_locations(path)
+    except (ssl.SSLError, OSError) as error:
+        raise CertificateError(f"cannot use the CA certificates in {path!r}: {error}") from None
 
 
 def _explain(config: Config, keyfile: str, error: Exception, asked: bool) -> str:
@@ -55,8 +102,8 @@ def _explain(config: Config, keyfile: str, error: Exception, asked: bool) -> str
     )
 
 
-def _check(path: str, marker: bytes, what: str) -> None:
-    """Raise CertificateError unless the file can be read and looks like what it should hold."""
+def _read(path: str, marker: bytes, what: str) -> bytes:
+    """The file's content. Raises CertificateError unless it looks like what it should hold."""
     try:
         with open(path, "rb") as file:
             content = file.read()
@@ -65,3 +112,4 @@ def _check(path: str, marker: bytes, what: str) -> None:
         raise CertificateError(f"cannot read the {what} {path!r}: {reason.lower()}") from None
     if marker not in content:
         raise CertificateError(f"there is no {what} in PEM form in {path!r}")
+    return content

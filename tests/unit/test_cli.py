@@ -105,9 +105,23 @@ VALUES: dict[str, tuple[str | None, Any]] = {
     "ssl_certfile": ("c", "c"),
     "ssl_keyfile": ("k", "k"),
     "ssl_keyfile_password": ("p", "p"),
+    "ssl_ca_certs": ("a", "a"),
+    "ssl_cert_reqs": ("1", "optional"),
+    "ssl_minimum_version": ("tlsv1.3", "TLSv1.3"),
+    "ssl_ciphers": ("HIGH", "HIGH"),
+    "ssl_handshake_timeout": ("9s", 9.0),
     "log_level": ("trace", "trace"),
     "access_log": (None, False),
     "use_colors": (None, False),
+}
+
+
+#: What an option needs beside it.
+COMPANIONS = {
+    **{item.name: ("ssl_certfile",) for item in OPTIONS if item.group == TLS},
+    "ssl_certfile": (),
+    "ssl_ca_certs": ("ssl_certfile", "ssl_cert_reqs"),
+    "ssl_cert_reqs": ("ssl_certfile", "ssl_ca_certs"),
 }
 
 
@@ -115,12 +129,13 @@ VALUES: dict[str, tuple[str | None, Any]] = {
 def test_every_option_arrives(served: list[Config], option: Option) -> None:
     text, value = VALUES[option.name]
     arguments = [option.flags[-1], *([] if text is None else [text])]
-    if option.group == TLS and option.name != "ssl_certfile":
-        arguments += ["--ssl-certfile", "c"]
+    companions = COMPANIONS.get(option.name, ())
+    for name in companions:
+        arguments += ["--" + name.replace("_", "-"), str(VALUES[name][0])]
     assert call("main:app", *arguments) == 0
     assert getattr(served[0], option.name) == value
     assert value != option.default
-    others = [other for other in OPTIONS[1:] if other.name not in (option.name, "ssl_certfile")]
+    others = [other for other in OPTIONS[1:] if other.name not in (option.name, *companions)]
     assert all(getattr(served[0], other.name) == other.default for other in others)
 
 

@@ -25,11 +25,13 @@ class MemoryOutlet(Outlet):
         client: tuple[str, int] | None = ("192.0.2.1", 4321),
         server: tuple[str, int | None] | None = ("192.0.2.2", 80),
         secure: bool = False,
+        tls: dict[str, Any] | None = None,
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.client = client
         self.server = server
         self.secure = secure
+        self.tls_info = tls
         self.write_paused = False
         self.send_timeout = 0.0
         #: What `unsent` says.
@@ -139,6 +141,9 @@ class MemoryOutlet(Outlet):
                 drain.set_result(None)
 
     # The outlet
+
+    def tls(self) -> dict[str, Any] | None:
+        return None if self.tls_info is None else self.tls_info.copy()
 
     def write(self, data: bytes) -> None:
         assert isinstance(data, bytes)

@@ -98,6 +98,20 @@ async def test_schemes_under_tls() -> None:
     assert websocket_scope(runtime, head, secure, [])["scheme"] == "wss"
 
 
+@pytest.mark.parametrize("content", [{"tls_version": 0x0304}, None])
+async def test_what_the_server_knows_of_tls(content: Any) -> None:
+    head = parse(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+    runtime = make_runtime()
+    secure = outlet(secure=True, tls=content)
+    scopes = [http_scope(runtime, head, secure), websocket_scope(runtime, head, secure, [])]
+    for scope in scopes:
+        assert ("tls" in scope["extensions"]) is (content is not None)
+        assert scope["extensions"].get("tls") == content
+    if content is not None:
+        scopes[0]["extensions"]["tls"]["mine"] = 1
+        assert scopes[1]["extensions"]["tls"] == content
+
+
 async def test_a_unix_socket() -> None:
     head = parse(b"GET / HTTP/1.1\r\nHost:\r\n\r\n")
     scope = http_scope(make_runtime(), head, outlet(client=None, server=("/run/a.sock", None)))

@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+import ssl
+
 import pytest
 
-from asgiws.config.kinds import Boolean, Duration, HeaderList, HostList, OriginList, RootPath, Size
+from asgiws.config.kinds import (
+    Boolean,
+    Choice,
+    Duration,
+    HeaderList,
+    HostList,
+    OriginList,
+    RootPath,
+    Size,
+    VerifyMode,
+)
 
 
 @pytest.mark.parametrize(
@@ -144,3 +156,33 @@ def test_origins_have_no_port_that_is_the_schemes_own(given: object, result: obj
 def test_what_is_no_origin_is_refused(given: object) -> None:
     with pytest.raises(ValueError, match="scheme://host"):
         OriginList().convert(given)
+
+
+@pytest.mark.parametrize("given", ["TLSv1.2", "tlsv1.2", "TLSV1.2"])
+def test_a_choice_is_written_as_it_is_declared(given: str) -> None:
+    assert Choice("TLSv1.2", "TLSv1.3").convert(given) == "TLSv1.2"
+
+
+@pytest.mark.parametrize("given", [0, "0s", "0", 0.0, "0ms"])
+def test_a_duration_that_must_be_some_time_is_not_0(given: object) -> None:
+    assert Duration().convert(given) == 0.0
+    with pytest.raises(ValueError, match="more than 0 and at most a year"):
+        Duration(positive=True).convert(given)
+    assert Duration(positive=True).convert("1ms") == 0.001
+
+
+@pytest.mark.parametrize(
+    ("given", "word"),
+    [
+        *(("required", "required"), ("NONE", "none"), ("1", "optional"), (2, "required")),
+        *((ssl.CERT_NONE, "none"), (ssl.CERT_REQUIRED, "required")),
+    ],
+)
+def test_whether_clients_are_asked_for_certificates(given: object, word: str) -> None:
+    assert VerifyMode().convert(given) == word
+
+
+@pytest.mark.parametrize("given", [None, True, False, 3, -1, "", "yes", 1.0, [], b"none"])
+def test_what_says_nothing_of_certificates_is_refused(given: object) -> None:
+    with pytest.raises(ValueError, match="one of none, optional, required"):
+        VerifyMode().convert(given)

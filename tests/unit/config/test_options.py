@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pickle
+from typing import Any
 
 import pytest
 
@@ -40,6 +41,7 @@ AS_UVICORN = {
     "ssl_keyfile": None,
     "ssl_certfile": None,
     "ssl_keyfile_password": None,
+    "ssl_ca_certs": None,
 }
 
 
@@ -105,3 +107,38 @@ def test_a_configuration_is_checked_once_and_for_all() -> None:
         config.port = 0  # type: ignore[misc]
     assert dataclasses.replace(config, host="::1").port == 80
     assert pickle.loads(pickle.dumps(config)) == config
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"ssl_keyfile": "k"}, "ssl_keyfile needs ssl_certfile: "),
+        ({"ssl_cert_reqs": "optional"}, "ssl_cert_reqs needs ssl_certfile: "),
+        ({"ssl_handshake_timeout": 5}, "ssl_handshake_timeout needs ssl_certfile: "),
+        (
+            {"ssl_certfile": "c", "ssl_cert_reqs": "required"},
+            "ssl_ca_certs and ssl_cert_reqs need each other: ",
+        ),
+        (
+            {"ssl_certfile": "c", "ssl_ca_certs": "a"},
+            "ssl_ca_certs and ssl_cert_reqs need each other: ",
+        ),
+        (
+            {"ssl_certfile": "c", "ssl_ciphers": "HIGH", "ssl_minimum_version": "TLSv1.3"},
+            "ssl_ciphers has no effect ",
+        ),
+    ],
+)
+def test_an_option_of_tls_without_what_it_needs_is_refused(
+    options: dict[str, Any], text: str
+) -> None:
+    with pytest.raises(ConfigError, match=f"^{text}"):
+        Config("main:app", **options)
+
+
+def test_a_configuration_is_shown_without_its_secrets() -> None:
+    assert repr(Config("main:app")) == "Config(app='main:app')"
+    config = Config("main:app", port=81, ssl_certfile="c", ssl_keyfile_password="geheim")
+    assert repr(config) == (
+        "Config(app='main:app', port=81, ssl_certfile='c', ssl_keyfile_password='***')"
+    )

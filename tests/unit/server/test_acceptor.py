@@ -33,6 +33,14 @@ class Protocol(asyncio.Protocol):
         self.events.put_nowait("lost")
 
 
+class Tls:
+    """What `Certificates` is for the acceptor."""
+
+    def __init__(self, context: ssl.SSLContext, handshake_timeout: float = 60.0) -> None:
+        self.context = context
+        self.handshake_timeout = handshake_timeout
+
+
 class Bench:
     """A listening socket, and what the connections on it tell."""
 
@@ -52,16 +60,16 @@ class Bench:
         for one in (*self.closes, *self.clients, self.sock):
             one.close()
 
-    async def accept(self, context: ssl.SSLContext | None = None) -> Any:
+    async def accept(self, tls: Tls | None = None) -> Any:
         loop = asyncio.get_running_loop()
         make = lambda: Protocol(self.events)  # noqa: E731
-        self.closes.append(await accept(loop, self.sock, make, context, self.pending, 100))
+        self.closes.append(await accept(loop, self.sock, make, tls, self.pending, 100))
         return self.closes[-1]
 
-    def own(self, context: ssl.SSLContext | None = None) -> Acceptor:
+    def own(self, tls: Tls | None = None) -> Acceptor:
         """The package's own acceptor, also where uvloop would accept by itself."""
         loop = asyncio.get_running_loop()
-        own = Acceptor(loop, self.sock, lambda: Protocol(self.events), context, self.pending)
+        own = Acceptor(loop, self.sock, lambda: Protocol(self.events), tls, self.pending)
         self.sock.listen(100)
         own.start()
         self.closes.append(own)
@@ -127,7 +135,7 @@ async def test_a_handshake_is_pending_until_it_is_done(
 ) -> None:
     server, client = contexts
     with Bench() as bench:
-        await bench.accept(server)
+        await bench.accept(Tls(server))
         sock = bench.connect()
         await until(lambda: bench.pending)
         assert bench.events.empty()
@@ -145,7 +153,7 @@ async def test_a_handshake_that_is_cancelled_ends_its_connection(
     contexts: tuple[ssl.SSLContext, ssl.SSLContext],
 ) -> None:
     with Bench() as bench:
-        await bench.accept(contexts[0])
+        await bench.accept(Tls(contexts[0]))
         client = bench.connect()
         await until(lambda: bench.pending)
         for task in bench.pending:
@@ -162,15 +170,15 @@ async def test_what_is_no_tls_is_one_line_and_the_end_of_that_client_alone(
     caplog.set_level(logging.INFO, "asgiws.error")
     server, client = contexts
     with Bench() as bench:
-        await bench.accept(server)
+        await bench.accept(Tls(server))
         wrong = bench.connect()
         wrong.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
         await asyncio.wait_for(end_of(wrong), 30)
         await until(lambda: not bench.pending)
         address = "{}:{}".format(*wrong.getsockname())
         (record,) = caplog.records
-        assert record.getMessage().startswith(
-            f"{address} - connection not made: [SSL: HTTP_REQUEST]"
+        assert record.getMessage() == (
+            f"{address} - TLS handshake failed: it speaks HTTP without TLS"
         )
         assert record.exc_info is None
         _, writer = await asyncio.open_connection(
@@ -187,12 +195,56 @@ async def test_who_leaves_in_the_handshake_is_no_news(
 ) -> None:
     caplog.set_level(logging.INFO, "asgiws.error")
     with Bench() as bench:
-        await bench.accept(contexts[0])
+        await bench.accept(Tls(contexts[0]))
         client = bench.connect()
         await until(lambda: bench.pending)
         client.close()
         await until(lambda: not bench.pending)
         assert not caplog.records
+
+
+@on_each_loop
+async def test_who_does_not_finish_the_handshake_in_time_is_dropped_and_told(
+    contexts: tuple[ssl.SSLContext, ssl.SSLContext], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "asgiws.error")
+    with Bench() as bench:
+        await bench.accept(Tls(contexts[0], 0.05))
+        client = bench.connect()
+        assert await asyncio.wait_for(end_of(client), 30) == b""
+        await until(lambda: not bench.pending)
+        (record,) = caplog.records
+        address = "{}:{}".format(*client.getsockname())
+        assert record.getMessage() == (
+            f"{address} - TLS handshake failed: it took longer than 0.05 seconds"
+        )
+
+
+@on_each_loop
+async def test_each_handshake_is_under_the_context_of_its_time(
+    contexts: tuple[ssl.SSLContext, ssl.SSLContext], tmp_path: Path
+) -> None:
+    server, client = contexts
+    authority = trustme.CA()
+    fresh = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(fresh)
+    trusting = ssl.create_default_context()
+    authority.configure_trust(trusting)
+    tls = Tls(server)
+    writers = []
+    with Bench() as bench:
+        await bench.accept(tls)
+        for context, trust in ((server, client), (fresh, trusting)):
+            tls.context = context
+            _, writer = await asyncio.open_connection(
+                sock=bench.connect(), ssl=trust, server_hostname="localhost"
+            )
+            assert await bench.told() == "made"
+            writers.append(writer)
+        # The first one is still open.
+        for writer in writers:
+            writer.close()
+            assert await bench.told() == "lost"
 
 
 @on_each_loop

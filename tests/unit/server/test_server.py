@@ -7,22 +7,22 @@ import contextlib
 import logging
 import signal
 import socket
-import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import trustme
 
 from asgiws.asgi.lifespan import StartupFailed
 from asgiws.config import Config, ConfigError, StartError
+from asgiws.server import certificates
 from asgiws.server import server as server_module
-from asgiws.server import tls
 from asgiws.server.server import Server, run, run_server
 from asgiws.server.sockets import BindError
 from tests.unit.asgi.loops import on_each_loop
+from tests.unit.server.pki import Authority
 
 
 @pytest.fixture(autouse=True)
@@ -82,8 +82,8 @@ def config(app: Any, **options: Any) -> Config:
 
 
 @contextlib.asynccontextmanager
-async def serving(server: Server) -> AsyncIterator[asyncio.Task[None]]:
-    task = asyncio.create_task(server.serve(install_signal_handlers=False))
+async def serving(server: Server, *, signals: bool = False) -> AsyncIterator[asyncio.Task[None]]:
+    task = asyncio.create_task(server.serve(install_signal_handlers=signals))
     try:
         while not server.started and not task.done():
             await asyncio.sleep(0.005)
@@ -181,15 +181,12 @@ async def test_a_shutdown_of_the_application_that_hangs_ends_in_time() -> None:
 
 
 @on_each_loop
-async def test_a_client_in_its_handshake_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_client_in_its_handshake_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr(server_module, "GRACE", 3600.0)
-    authority = trustme.CA()
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("localhost").configure_cert(context)
-    monkeypatch.setattr(tls, "make_context", lambda config: context)
-    trust = ssl.create_default_context()
-    authority.configure_trust(trust)
-    server = Server(config(App(), timeout_graceful_shutdown=3600))
+    authority = Authority(tmp_path)
+    server = Server(config(App(), timeout_graceful_shutdown=3600, **authority.options))
     async with serving(server) as task:
         client = socket.create_connection(server.addresses[0])  # type: ignore[arg-type]
         client.setblocking(False)
@@ -199,11 +196,58 @@ async def test_a_client_in_its_handshake_is_waited_for(monkeypatch: pytest.Monke
         await asyncio.sleep(0.3)
         assert not task.done()
         reader, writer = await asyncio.open_connection(
-            sock=client, ssl=trust, server_hostname="localhost"
+            sock=client, ssl=authority.client(), server_hostname="localhost"
         )
         assert await reader.read() == b""
         await end(writer)
         await asyncio.wait_for(task, 30)
+
+
+async def shown(server: Server, authority: Authority) -> str:
+    """The serial number of the certificate that a new client meets."""
+    address = server.addresses[0]
+    assert not isinstance(address, str)
+    _, writer = await asyncio.open_connection(
+        *address, ssl=authority.client(), server_hostname="localhost"
+    )
+    certificate = writer.get_extra_info("peercert")
+    await end(writer)
+    return str(certificate["serialNumber"])
+
+
+@pytest.mark.parametrize("how", ["signal", "method", "files"])
+@on_each_loop
+async def test_a_new_certificate_is_taken_while_it_runs(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, how: str
+) -> None:
+    monkeypatch.setattr(certificates, "LOOK", 0.05 if how == "files" else 3600.0)
+    authority = Authority(tmp_path)
+    server = Server(config(App(), **authority.options))
+    server.reload_certificates()  # it does not run yet: nothing happens
+    async with serving(server, signals=True):
+        first = await shown(server, authority)
+        authority.renew()
+        if how == "signal":
+            signal.raise_signal(signal.SIGHUP)
+        elif how == "method":
+            await asyncio.to_thread(server.reload_certificates)
+
+        async def until_another() -> None:
+            while await shown(server, authority) == first:
+                await asyncio.sleep(0.02)
+
+        await asyncio.wait_for(until_another(), 30)
+        server.should_exit = True
+
+
+@on_each_loop
+async def test_without_tls_a_hangup_is_not_taken() -> None:
+    before = signal.getsignal(signal.SIGHUP)
+    server = Server(config(App()))
+    async with serving(server, signals=True):
+        assert signal.getsignal(signal.SIGHUP) is before
+        server.reload_certificates()
+        server.should_exit = True
 
 
 @on_each_loop

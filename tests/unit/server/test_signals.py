@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from asgiws.server.signals import Forced, SignalWatch
+from asgiws.server.signals import Forced, HangupWatch, SignalWatch
 
 
 @pytest.fixture
@@ -117,3 +117,39 @@ def test_in_another_thread_nothing_is_touched(loop: asyncio.AbstractEventLoop) -
     thread.start()
     thread.join()
     assert seen == [before]
+
+
+def test_a_hangup_is_a_call_in_the_loop(loop: asyncio.AbstractEventLoop) -> None:
+    calls: list[str] = []
+    before = signal.getsignal(signal.SIGHUP)
+    with HangupWatch(loop, lambda: calls.append("reload")):
+        for number in (1, 2):
+            signal.raise_signal(signal.SIGHUP)
+            assert len(calls) == number - 1
+            turn(loop)
+            assert len(calls) == number
+    assert signal.getsignal(signal.SIGHUP) is before
+
+
+def test_a_hangup_elsewhere_than_in_the_main_thread_is_not_taken(
+    loop: asyncio.AbstractEventLoop,
+) -> None:
+    before = signal.getsignal(signal.SIGHUP)
+    seen = []
+
+    def enter() -> None:
+        with HangupWatch(loop, lambda: None):
+            seen.append(signal.getsignal(signal.SIGHUP))
+
+    thread = threading.Thread(target=enter)
+    thread.start()
+    thread.join()
+    assert seen == [before]
+
+
+def test_where_there_is_no_such_signal_nothing_happens(
+    loop: asyncio.AbstractEventLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(signal, "SIGHUP")
+    with HangupWatch(loop, lambda: None):
+        pass

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import ssl
 import struct
 import sys
 from pathlib import Path
@@ -19,7 +20,9 @@ from asgiws.server import hangups
 from asgiws.server import stream as stream_module
 from asgiws.server.stream import Stream
 from asgiws.server.ticker import Ticker
+from asgiws.server.tls import make_context
 from tests.unit.asgi.loops import on_each_loop, settle
+from tests.unit.server.pki import Authority
 
 
 class Recorder(Driver):
@@ -86,7 +89,8 @@ class ProtocolStream(Stream, asyncio.BufferedProtocol):
 class Pair:
     """A stream with its recorder, and the peer's end as a socket."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        self.tls = tls
         self.driver = Recorder()
         self.loop = asyncio.get_running_loop()
         self.runtime = Runtime(cast(Any, None), Config("main:app"), self.loop, None)
@@ -103,7 +107,7 @@ class Pair:
         self.peer.setblocking(False)
         accepted.setblocking(False)
         self.transport, self.stream = await self.loop.connect_accepted_socket(
-            lambda: ProtocolStream(self.runtime, self.ticker, self.driver), accepted
+            lambda: ProtocolStream(self.runtime, self.ticker, self.driver), accepted, ssl=self.tls
         )
         return self
 
@@ -612,3 +616,36 @@ async def test_what_the_peer_has_taken() -> None:
     pair.stream.abort()
     await pair.driver.until("lost")
     pair.peer.close()
+
+
+@on_each_loop
+async def test_without_tls_there_is_nothing_to_tell_of_it() -> None:
+    pair = await Pair().open()
+    assert pair.stream.tls() is None
+    pair.stream.abort()
+    await pair.driver.until("lost")
+    pair.peer.close()
+
+
+@on_each_loop
+async def test_what_is_told_of_tls_is_found_once_and_is_the_callers_own(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    context = make_context(authority.config(ssl_ca_certs=authority.roots, ssl_cert_reqs="required"))
+    certificate = authority.issue(common_name="device 7")
+    pair = Pair(context)
+    opening = asyncio.ensure_future(pair.open())
+    await settle()
+    _, writer = await asyncio.open_connection(
+        sock=pair.peer, ssl=authority.client(certificate), server_hostname="localhost"
+    )
+    await opening
+    outlet = pair.driver.outlet  # uvloop has its own protocol in front of the stream
+    first = outlet.tls()
+    second = outlet.tls()
+    assert first is not None
+    assert first == second
+    assert first is not second
+    assert first["client_cert_name"].startswith("CN=device 7,")
+    assert first["client_cert_chain"] is second["client_cert_chain"]
+    writer.close()
+    await pair.driver.until("lost")

@@ -1,0 +1,158 @@
+"""What is read from a certificate (RFC 5280, 4.1): its subject and how long it is valid.
+
+Rules of this file:
+- Only what OpenSSL has taken is read, so the DER is well formed; what is not is a ValueError all the same.
+- Python's own `getpeercert()` gives no types of the attributes but OpenSSL's words for them, and nothing at
+  all of the server's own certificate; so the few octets of interest are found here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timezone
+from typing import NamedTuple
+
+#: The short names that every reader of RFC 4514 knows (its section 3); other types are written as numbers.
+SHORT_NAMES = {
+    "2.5.4.3": "CN",
+    "2.5.4.7": "L",
+    "2.5.4.8": "ST",
+    "2.5.4.10": "O",
+    "2.5.4.11": "OU",
+    "2.5.4.6": "C",
+    "2.5.4.9": "STREET",
+    "0.9.2342.19200300.100.1.25": "DC",
+    "0.9.2342.19200300.100.1.1": "UID",
+}
+
+#: The tags of the text types and how they are encoded (X.690, 8.23); T61String as OpenSSL has it.
+ENCODINGS = {
+    0x0C: "utf-8",
+    0x12: "ascii",  # NumericString
+    0x13: "ascii",  # PrintableString
+    0x14: "latin-1",  # T61String
+    0x16: "ascii",  # IA5String
+    0x1A: "ascii",  # VisibleString
+    0x1C: "utf-32-be",  # UniversalString
+    0x1E: "utf-16-be",  # BMPString
+}
+INTEGER, OBJECT_IDENTIFIER, UTC_TIME, GENERALIZED_TIME = 0x02, 0x06, 0x17, 0x18
+SEQUENCE, SET, VERSION = 0x30, 0x31, 0xA0
+
+
+class Facts(NamedTuple):
+    """What a certificate says: the subject as RFC 4514 writes it, and the time that it is valid, in UTC."""
+
+    subject: str
+    not_before: datetime
+    not_after: datetime
+
+
+class _Element(NamedTuple):
+    tag: int
+    #: All of it, and its content.
+    whole: bytes
+    content: bytes
+
+
+def read(der: bytes) -> Facts:
+    """The facts of a certificate in DER. Raises ValueError."""
+    (certificate,) = _elements(der)
+    signed = next(_elements(_content(certificate, SEQUENCE)))
+    fields = [item for item in _elements(_content(signed, SEQUENCE)) if item.tag != VERSION]
+    if len(fields) < 5 or fields[0].tag != INTEGER:
+        raise ValueError("this is no certificate")
+    _, _, _, validity, subject = fields[
+        :5
+    ]  # behind the serial number, the algorithm and the issuer
+    not_before, not_after = map(_moment, _elements(_content(validity, SEQUENCE)))
+    return Facts(_name(_content(subject, SEQUENCE)), not_before, not_after)
+
+
+def _elements(data: bytes) -> Iterator[_Element]:
+    """The elements that `data` consists of (X.690, 8.1): tags of one octet, lengths that are given."""
+    position = 0
+    while position < len(data):
+        start = position
+        if len(data) < position + 2:
+            raise ValueError("an element is cut short")
+        tag, length = data[position], data[position + 1]
+        position += 2
+        if length & 0x80:
+            count = length & 0x7F
+            if not 1 <= count <= 4:
+                raise ValueError("an element has no length that can be")
+            length = int.from_bytes(data[position : position + count], "big")
+            position += count
+        content = data[position : position + length]
+        position += length
+        if position > len(data):
+            raise ValueError("an element is cut short")
+        yield _Element(tag, data[start:position], content)
+
+
+def _content(element: _Element, tag: int) -> bytes:
+    if element.tag != tag:
+        raise ValueError(f"an element has the tag {element.tag:#04x} instead of {tag:#04x}")
+    return element.content
+
+
+def _moment(element: _Element) -> datetime:
+    """RFC 5280, 4.1.2.5: a UTCTime is of the years 1950 to 2049."""
+    text = element.content.decode("ascii")
+    if element.tag == UTC_TIME:
+        text = ("19" if text[:2] >= "50" else "20") + text
+    elif element.tag != GENERALIZED_TIME:
+        raise ValueError("this is no time")
+    return datetime.strptime(text, "%Y%m%d%H%M%SZ").replace(tzinfo=timezone.utc)
+
+
+def _name(content: bytes) -> str:
+    """RFC 4514, 2.1 and 2.2: the last relative name comes first, and a + joins what one consists of."""
+    names = [
+        "+".join(_attribute(item) for item in _elements(_content(element, SET)))
+        for element in _elements(content)
+    ]
+    return ",".join(reversed(names))
+
+
+def _attribute(element: _Element) -> str:
+    """RFC 4514, 2.3 and 2.4."""
+    kind, value = _elements(_content(element, SEQUENCE))
+    number = _number(_content(kind, OBJECT_IDENTIFIER))
+    try:
+        text = _escape(value.content.decode(ENCODINGS[value.tag]))
+    except (KeyError, UnicodeDecodeError):
+        text = "#" + value.whole.hex()
+    return f"{SHORT_NAMES.get(number, number)}={text}"
+
+
+def _number(content: bytes) -> str:
+    """An object identifier, dotted (X.690, 8.19)."""
+    parts: list[int] = []
+    part = 0
+    for octet in content:
+        part = part << 7 | octet & 0x7F
+        if not octet & 0x80:
+            parts.append(part)
+            part = 0
+    if not content or content[-1] & 0x80:
+        raise ValueError("an object identifier is cut short")
+    first = min(parts[0] // 40, 2)
+    return ".".join(map(str, (first, parts[0] - first * 40, *parts[1:])))
+
+
+def _escape(text: str) -> str:
+    """RFC 4514, 2.4. Control characters, which may be escaped, are: a name may come into a log."""
+    result = []
+    for position, character in enumerate(text):
+        if character in '\\"+,;<>' or (
+            (character == " " and position in (0, len(text) - 1))
+            or (character == "#" and position == 0)
+        ):
+            result.append("\\" + character)
+        elif character < " " or "\x7f" <= character < "\xa0" or character in "\u2028\u2029":
+            result.append("".join(f"\\{octet:02X}" for octet in character.encode()))
+        else:
+            result.append(character)
+    return "".join(result)
