@@ -18,11 +18,13 @@ ROOT = Path(__file__).resolve().parents[2]
 BEHAVIOUR = ROOT / "docs" / "behaviour.md"
 COMPRESSION = ROOT / "docs" / "compression.md"
 SECURITY = ROOT / "docs" / "security.md"
+TLS = ROOT / "docs" / "tls.md"
 #: Where the tests are that a page names without a folder.
 FOLDERS = {
     BEHAVIOUR: "tests/integration",
     COMPRESSION: "tests/integration",
     SECURITY: "tests/abuse",
+    TLS: "tests/integration",
 }
 REFERENCE = re.compile(r"`([\w/]+\.py)::(\w+)`")
 BLOCK = re.compile(r"(<!-- states: .*? -->\n).*?(<!-- end of states -->)", re.DOTALL)
@@ -109,6 +111,15 @@ def test_the_page_on_compression_has_every_option_and_its_default() -> None:
     page = COMPRESSION.read_text("utf-8")
     for option in OPTIONS:
         if option.name.startswith("ws_deflate_"):
+            shown = option.kind.show(option.default)
+            default = f"`{shown}`" if isinstance(option.kind, Choice) else shown
+            assert f"| `{option.flags[0]}` | {default} |" in page
+
+
+def test_the_page_on_tls_has_every_option_and_its_default() -> None:
+    page = TLS.read_text("utf-8")
+    for option in OPTIONS:
+        if option.group == "TLS":
             shown = option.kind.show(option.default)
             default = f"`{shown}`" if isinstance(option.kind, Choice) else shown
             assert f"| `{option.flags[0]}` | {default} |" in page

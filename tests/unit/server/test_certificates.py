@@ -12,7 +12,7 @@ import pytest
 from asgiws.config import Config
 from asgiws.server.certificates import LOOK, Certificates, load
 from asgiws.server.tls import CertificateError
-from tests.unit.server.pki import Authority, connect, replace
+from tests.pki import Authority, connect, replace
 
 
 @pytest.fixture

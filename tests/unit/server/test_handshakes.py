@@ -11,7 +11,7 @@ import pytest
 
 from asgiws.server import handshakes
 from asgiws.server.handshakes import Failures, is_failure, reason
-from tests.unit.server.pki import Authority, connect
+from tests.pki import Authority, connect
 
 
 def failure(server: ssl.SSLContext, client: ssl.SSLContext, says: bytes = b"") -> OSError:

@@ -21,8 +21,8 @@ from asgiws.server import certificates
 from asgiws.server import server as server_module
 from asgiws.server.server import Server, run, run_server
 from asgiws.server.sockets import BindError
+from tests.pki import Authority
 from tests.unit.asgi.loops import on_each_loop
-from tests.unit.server.pki import Authority
 
 
 @pytest.fixture(autouse=True)

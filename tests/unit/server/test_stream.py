@@ -21,8 +21,8 @@ from asgiws.server import stream as stream_module
 from asgiws.server.stream import Stream
 from asgiws.server.ticker import Ticker
 from asgiws.server.tls import make_context
+from tests.pki import Authority
 from tests.unit.asgi.loops import on_each_loop, settle
-from tests.unit.server.pki import Authority
 
 
 class Recorder(Driver):

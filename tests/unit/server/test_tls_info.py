@@ -11,7 +11,7 @@ import trustme
 
 from asgiws.server.tls import make_context
 from asgiws.server.tls_info import describe
-from tests.unit.server.pki import Authority, connect
+from tests.pki import Authority, connect
 
 
 @pytest.fixture

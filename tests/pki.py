@@ -39,6 +39,11 @@ class Authority:
     def config(self, **options: Any) -> Config:
         return Config("main:app", **self.options, **options)
 
+    @staticmethod
+    def stranger() -> trustme.LeafCert:
+        """A certificate of an authority that nobody knows."""
+        return trustme.CA().issue_cert("localhost")
+
     def client(self, certificate: trustme.LeafCert | None = None) -> ssl.SSLContext:
         """The context of a client that trusts the authority, and has that certificate."""
         context = ssl.create_default_context()
