@@ -78,20 +78,19 @@ class Certificates:
         """A context from the files as they are, and how long its certificate is valid."""
         context = make_context(self._config)
         assert context is not None
-        facts = x509.read(ssl.PEM_cert_to_DER_cert(context.certificate))
-        now = datetime.now(timezone.utc)
         path = self._config.ssl_certfile
-        if now > facts.not_after:
+        try:
+            first, last = x509.validity(ssl.PEM_cert_to_DER_cert(context.certificate))
+        except ValueError as error:
+            raise CertificateError(f"cannot read when {path!r} is valid: {error}") from None
+        now = datetime.now(timezone.utc)
+        if now > last:
             logger.warning(
-                "The certificate %r has expired: it was valid until %s",
-                path,
-                _shown(facts.not_after),
+                "The certificate %r has expired: it was valid until %s", path, _shown(last)
             )
-        elif now < facts.not_before:
-            logger.warning(
-                "The certificate %r is not valid before %s", path, _shown(facts.not_before)
-            )
-        return context, facts.not_after
+        elif now < first:
+            logger.warning("The certificate %r is not valid before %s", path, _shown(first))
+        return context, last
 
 
 def load(config: Config) -> Certificates | None:
@@ -108,4 +107,4 @@ def _mark(path: str) -> Mark:
 
 
 def _shown(moment: datetime) -> str:
-    return moment.strftime("%Y-%m-%d %H:%M:%S UTC")
+    return moment.astimezone(timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")

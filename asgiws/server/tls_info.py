@@ -33,7 +33,7 @@ def describe(connection: ssl.SSLObject) -> dict[str, Any]:
     return {
         "server_cert": own.certificate if own else None,
         "client_cert_chain": tuple(map(ssl.DER_cert_to_PEM_cert, chain)),
-        "client_cert_name": x509.read(chain[0]).subject if chain else None,
+        "client_cert_name": x509.subject(chain[0]) if chain else None,
         "client_cert_error": None,
         "tls_version": _version(connection.version()),
         "cipher_suite": own.suites.get(cipher[0]) if own and cipher else None,

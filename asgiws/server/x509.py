@@ -8,8 +8,9 @@ Rules of this file:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
-from datetime import datetime, timezone
+from datetime import datetime
 from typing import NamedTuple
 
 #: The short names that every reader of RFC 4514 knows (its section 3); other types are written as numbers.
@@ -40,12 +41,8 @@ INTEGER, OBJECT_IDENTIFIER, UTC_TIME, GENERALIZED_TIME = 0x02, 0x06, 0x17, 0x18
 SEQUENCE, SET, VERSION = 0x30, 0x31, 0xA0
 
 
-class Facts(NamedTuple):
-    """What a certificate says: the subject as RFC 4514 writes it, and the time that it is valid, in UTC."""
-
-    subject: str
-    not_before: datetime
-    not_after: datetime
+#: A time with its century. RFC 5280 wants seconds and a Z; OpenSSL takes it without.
+_TIME = re.compile(r"(\d{12})(\d\d)?(Z|[+-]\d{4})")
 
 
 class _Element(NamedTuple):
@@ -55,29 +52,42 @@ class _Element(NamedTuple):
     content: bytes
 
 
-def read(der: bytes) -> Facts:
-    """The facts of a certificate in DER. Raises ValueError."""
+def subject(der: bytes) -> str:
+    """The subject of a certificate in DER, as RFC 4514 writes it. Raises ValueError."""
+    return _name(_content(_fields(der)[4], SEQUENCE))
+
+
+def validity(der: bytes) -> tuple[datetime, datetime]:
+    """From when and until when a certificate in DER is valid. Raises ValueError."""
+    not_before, not_after = map(_moment, _elements(_content(_fields(der)[3], SEQUENCE)))
+    return not_before, not_after
+
+
+def _fields(der: bytes) -> list[_Element]:
+    """Serial number, algorithm, issuer, validity, subject and what follows."""
     (certificate,) = _elements(der)
-    signed = next(_elements(_content(certificate, SEQUENCE)))
+    signed, *_ = _elements(_content(certificate, SEQUENCE))
     fields = [item for item in _elements(_content(signed, SEQUENCE)) if item.tag != VERSION]
     if len(fields) < 5 or fields[0].tag != INTEGER:
         raise ValueError("this is no certificate")
-    _, _, _, validity, subject = fields[
-        :5
-    ]  # behind the serial number, the algorithm and the issuer
-    not_before, not_after = map(_moment, _elements(_content(validity, SEQUENCE)))
-    return Facts(_name(_content(subject, SEQUENCE)), not_before, not_after)
+    return fields
 
 
 def _elements(data: bytes) -> Iterator[_Element]:
-    """The elements that `data` consists of (X.690, 8.1): tags of one octet, lengths that are given."""
+    """The elements that `data` consists of (X.690, 8.1). Their lengths are given: this is DER."""
     position = 0
     while position < len(data):
         start = position
-        if len(data) < position + 2:
+        tag = data[position]
+        position += 1
+        if tag & 0x1F == 0x1F:  # a tag of several octets; none of these is looked for
+            while position < len(data) and data[position] & 0x80:
+                position += 1
+            position += 1
+        if position >= len(data):
             raise ValueError("an element is cut short")
-        tag, length = data[position], data[position + 1]
-        position += 2
+        length = data[position]
+        position += 1
         if length & 0x80:
             count = length & 0x7F
             if not 1 <= count <= 4:
@@ -104,7 +114,10 @@ def _moment(element: _Element) -> datetime:
         text = ("19" if text[:2] >= "50" else "20") + text
     elif element.tag != GENERALIZED_TIME:
         raise ValueError("this is no time")
-    return datetime.strptime(text, "%Y%m%d%H%M%SZ").replace(tzinfo=timezone.utc)
+    match = _TIME.fullmatch(text)
+    if match is None:
+        raise ValueError(f"{text!r} is no time")
+    return datetime.strptime(match[1] + (match[2] or "00") + match[3], "%Y%m%d%H%M%S%z")
 
 
 def _name(content: bytes) -> str:

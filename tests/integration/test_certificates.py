@@ -56,6 +56,8 @@ def shown(server: RunningServer, authority: Authority) -> str:
     """The certificate that a new client is shown, as PEM."""
     with secured(server, authority.client()) as raw:
         der = raw.sock.getpeercert(True)  # type: ignore[attr-defined]
+        raw.send(b"GET /hello?x HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        assert raw.read_all().endswith(b"hello")
         return ssl.DER_cert_to_PEM_cert(der)
 
 
@@ -150,7 +152,7 @@ def test_an_old_client_is_refused(authority: Authority) -> None:
         with Raw.connect(server) as raw, pytest.raises(ssl.SSLError):
             old.wrap_socket(raw.sock, server_hostname="localhost")
         server.wait_for_log("TLS handshake failed: it offers no TLS version that is allowed\n")
-        secured(server, authority.client()).close()
+        shown(server, authority)
 
 
 # New certificates

@@ -90,7 +90,7 @@ LONG = "x" * 64
 def test_a_subject_is_written_as_rfc_4514_has_it(given: reference.Name, text: str) -> None:
     der = make(given)
     expected = reference.load_der_x509_certificate(der).subject.rfc4514_string()
-    assert x509.read(der).subject == text == expected
+    assert x509.subject(der) == text == expected
 
 
 @pytest.mark.parametrize(
@@ -110,14 +110,14 @@ def test_every_type_of_text_is_read(kind: _ASN1Type, value: str) -> None:
     filler = b"\x0c" + data[1:2] + b"z" * (len(data) - 2)
     der = make(name((NameOID.COMMON_NAME, "z" * (len(data) - 2))))
     assert der.count(filler) == 1
-    assert x509.read(der.replace(filler, data)).subject == f"CN={value}"
+    assert x509.subject(der.replace(filler, data)) == f"CN={value}"
 
 
 def test_a_value_that_is_no_text_is_written_as_its_octets() -> None:
     # The example of RFC 4514, 4, with the octets that it has for an OCTET STRING of `Hi`.
     der = make(name((NameOID.COMMON_NAME, "zz")))
-    assert x509.read(der.replace(b"\x0c\x02zz", b"\x04\x02Hi")).subject == "CN=#04024869"
-    assert x509.read(der.replace(b"\x0c\x02zz", b"\x0c\x02\xff\xff")).subject == "CN=#0c02ffff"
+    assert x509.subject(der.replace(b"\x0c\x02zz", b"\x04\x02Hi")) == "CN=#04024869"
+    assert x509.subject(der.replace(b"\x0c\x02zz", b"\x0c\x02\xff\xff")) == "CN=#0c02ffff"
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_a_value_that_is_no_text_is_written_as_its_octets() -> None:
     [("a\nb", r"CN=a\0Ab"), ("\0", r"CN=\00"), ("\x7f", r"CN=\7F"), ("\x85", r"CN=\C2\85")],
 )
 def test_control_characters_are_escaped(given: str, text: str) -> None:
-    assert x509.read(make(name((NameOID.COMMON_NAME, given)))).subject == text
+    assert x509.subject(make(name((NameOID.COMMON_NAME, given)))) == text
 
 
 @pytest.mark.parametrize(
@@ -138,21 +138,81 @@ def test_control_characters_are_escaped(given: str, text: str) -> None:
     ],
 )
 def test_when_it_is_valid(start: datetime, end: datetime) -> None:
-    facts = x509.read(make(name((NameOID.COMMON_NAME, "x")), start, end))
-    assert facts.not_before == start
-    assert facts.not_after == end
+    assert x509.validity(make(name((NameOID.COMMON_NAME, "x")), start, end)) == (start, end)
+
+
+def element(tag: int, *contents: bytes) -> bytes:
+    content = b"".join(contents)
+    assert len(content) < 128
+    return bytes([tag, len(content)]) + content
+
+
+def by_hand(not_before: bytes, name: bytes = b"") -> bytes:
+    """A certificate as far as it is read."""
+    nothing = element(x509.SEQUENCE)
+    validity = element(x509.SEQUENCE, not_before, element(x509.UTC_TIME, b"200102030405Z"))
+    fields = (element(x509.INTEGER, b"1"), nothing, nothing, validity)
+    subject = element(x509.SEQUENCE, name)
+    return element(x509.SEQUENCE, element(x509.SEQUENCE, *fields, subject))
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        (b"200102030405Z", utc(2020, 1, 2, 3, 4, 5)),
+        (b"2001020304Z", utc(2020, 1, 2, 3, 4)),
+        (b"200102030405+0130", utc(2020, 1, 2, 1, 34, 5)),
+        (b"2001020304-0100", utc(2020, 1, 2, 4, 4)),
+    ],
+)
+def test_times_that_only_openssl_takes_are_read_too(text: bytes, moment: datetime) -> None:
+    assert x509.validity(by_hand(element(x509.UTC_TIME, text)))[0] == moment
+
+
+@pytest.mark.parametrize(
+    ("tag", "text"),
+    [
+        (x509.UTC_TIME, b"20010203Z"),
+        (x509.UTC_TIME, b"200102030405"),
+        (x509.UTC_TIME, b"201302030405Z"),
+        (x509.GENERALIZED_TIME, b"20200102030405.5Z"),
+        (x509.INTEGER, b"200102030405Z"),
+    ],
+)
+def test_what_is_no_time_is_an_error(tag: int, text: bytes) -> None:
+    with pytest.raises(ValueError):
+        x509.validity(by_hand(element(tag, text)))
+
+
+def test_an_attribute_of_a_type_with_a_long_tag() -> None:
+    value = b"\x5f\x81\x01\x02Hi"
+    common_name = element(x509.OBJECT_IDENTIFIER, b"\x55\x04\x03")
+    attribute = element(x509.SEQUENCE, common_name, value)
+    der = by_hand(element(x509.UTC_TIME, b"200102030405Z"), element(x509.SET, attribute))
+    assert x509.subject(der) == "CN=#" + value.hex()
+
+
+def test_nothing_in_it_is_an_error_too() -> None:
+    for der in (b"", b"\x30\x00", b"\x30\x02\x30\x00"):
+        with pytest.raises(ValueError):
+            x509.subject(der)
+
+
+def both(der: bytes) -> None:
+    x509.subject(der)
+    x509.validity(der)
 
 
 def test_what_is_no_certificate_is_an_error_and_never_another() -> None:
     der = make(name((NameOID.COMMON_NAME, "x")))
-    x509.read(der)
+    both(der)
     for size in range(0, len(der), 7):
         with pytest.raises(ValueError):
-            x509.read(der[:size])
+            both(der[:size])
     for position in range(min(200, len(der))):
         for octet in (0x00, 0x30, 0x80, 0x84, 0xFF):
             broken = der[:position] + bytes([octet]) + der[position + 1 :]
             try:
-                x509.read(broken)
+                both(broken)
             except ValueError:
                 pass
