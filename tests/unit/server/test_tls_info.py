@@ -77,16 +77,18 @@ def test_a_client_certificate(authority: Authority, asking: str) -> None:
     assert content["client_cert_error"] is None
 
 
-def test_the_chain_is_what_was_sent_and_has_signed(authority: Authority) -> None:
-    between = authority.ca.create_child_ca()
-    issued = between.issue_cert("me@example.org")
-    assert len(issued.cert_chain_pems) == 2
-    # Sent too, but neither has signed anything here nor needs to be believed.
-    stranger = trustme.CA().cert_pem
-    issued.cert_chain_pems.append(stranger)
-    here, _ = connect(server(authority, "required"), authority.client(issued))
-    chain = [pem(blob) for blob in issued.cert_chain_pems[:2]]
-    assert list(describe(here)["client_cert_chain"]) == chain
+def test_the_chain_is_what_was_sent_and_has_signed(authority: Authority, tmp_path: Path) -> None:
+    issued = authority.ca.create_child_ca().issue_cert("me@example.org")
+    own, between = issued.cert_chain_pems
+    # The last one has signed nothing here, and need not be believed.
+    sent = tmp_path / "sent.pem"
+    for blob in (own, between, trustme.CA().cert_pem):
+        blob.write_to_path(sent, append=True)
+    issued.private_key_pem.write_to_path(tmp_path / "own.key")
+    client = authority.client()
+    client.load_cert_chain(sent, tmp_path / "own.key")
+    here, _ = connect(server(authority, "required"), client)
+    assert describe(here)["client_cert_chain"] == (pem(own), pem(between))
 
 
 def test_a_resumed_session_has_the_clients_own_certificate(authority: Authority) -> None:
