@@ -16,9 +16,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from asgiws.config.endpoints import Endpoint
 from asgiws.config.errors import ConfigError
 from asgiws.config.kinds import (
     Application,
+    BindAddress,
     Boolean,
     Choice,
     Directory,
@@ -31,6 +33,7 @@ from asgiws.config.kinds import (
     Optional,
     OriginList,
     RootPath,
+    Several,
     Size,
     Text,
 )
@@ -119,6 +122,13 @@ class Config:
         Optional(Integer(0, 2**20)),
         SOCKET,
         "Listen on the socket inherited as this file descriptor instead.",
+    )
+    bind: list[Endpoint] = option(  # noqa: RUF009
+        [],
+        Several(BindAddress()),
+        SOCKET,
+        "Listen here instead; may be repeated. HOST:PORT, [::]:PORT (all of IPv6), *:PORT (both), "
+        "unix:PATH?mode=660&user=NAME&group=NAME, fd://NUMBER, systemd: (what systemd has passed).",
     )
     backlog: int = option(
         2048,
@@ -420,6 +430,9 @@ class Config:
             raise ConfigError("uds and fd exclude each other: a server listens on one of them")
         if self.ws_queue_low > self.ws_queue_high:
             raise ConfigError("ws_queue_low is above ws_queue_high: reading would never pause")
+        for name in ("uds", "fd"):
+            if self.bind and getattr(self, name) is not None:
+                raise ConfigError(f"bind and {name} exclude each other: give them all to bind")
         if self.ssl_certfile is None:
             for name in ("ssl_keyfile", "ssl_keyfile_password"):
                 if getattr(self, name) is not None:

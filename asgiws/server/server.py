@@ -29,7 +29,7 @@ from asgiws.asgi.lifespan import Lifespan
 from asgiws.asgi.runtime import Runtime, compression
 from asgiws.asgi.types import ASGIApp
 from asgiws.config import Config, StartError, load
-from asgiws.server import descriptors, hangups, loops, sockets, tls
+from asgiws.server import descriptors, hangups, loops, sockets, systemd, tls
 from asgiws.server.acceptor import GRACE, Acceptor, accept
 from asgiws.server.connection import Connection, CountedConnection
 from asgiws.server.registry import Registry
@@ -73,6 +73,7 @@ class Server:
         self._acceptors: list[Acceptor | asyncio.AbstractServer] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._change = asyncio.Event()
+        self._notifier = systemd.Notifier(None)
 
     @property
     def should_exit(self) -> bool:
@@ -118,7 +119,8 @@ class Server:
 
     async def serve_process(self) -> None:
         """As `serve`, for a process that ends with the server and needs its signals no more."""
-        await self._run(None, True)
+        with systemd.Notifier.take() as self._notifier:
+            await self._run(None, True)
 
     # From start to stop.
 
@@ -150,6 +152,7 @@ class Server:
         runtime.tasks = Registry(self._loop, self._change.set)
         pending = Registry(self._loop, self._change.set)
         ticker = Ticker(self._loop)
+        watchdog = systemd.Watchdog(self._loop, self._notifier)
         try:
             try:
                 if not self._should_exit:
@@ -166,6 +169,7 @@ class Server:
             lifespan.cancel()
             ticker.close()
             hangups.of(self._loop).close()
+            watchdog.close()
 
     async def _start(self, lifespan: Lifespan) -> bool:
         """Run the application's startup; False when the server was stopped before it had ended."""
@@ -210,9 +214,10 @@ class Server:
             self._acceptors.append(acceptor)
         self.addresses = [listener.address for listener in self._listeners]
         self.started = True
-        for listener in self._listeners:
-            url = listener.url(context is not None)
+        urls = [listener.url(context is not None) for listener in self._listeners]
+        for url in urls:
             logger.info("asgiws running on %s (Press CTRL+C to quit)", url)
+        self._notifier.ready("Running on " + ", ".join(urls))
 
     async def _stop(
         self, runtime: Runtime, connections: Registry, pending: Registry, lifespan: Lifespan
@@ -263,6 +268,7 @@ class Server:
         assert self._loop is not None
         if self.end_by is None:
             self.end_by = time.monotonic() + self.config.timeout_graceful_shutdown
+            self._notifier.stopping()
         return self._loop.time() + self.end_by - time.monotonic()
 
     def _close_listeners(self) -> None:

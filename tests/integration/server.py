@@ -133,7 +133,7 @@ class RunningServer:
 def command(app: str, *options: str) -> list[str]:
     """The command line that serves `app`."""
     variant = shlex.split(os.environ.get("ASGIWS_TEST_OPTIONS", ""))
-    elsewhere = "--uds" in options or "--fd" in options
+    elsewhere = not {"--uds", "--fd", "--bind"}.isdisjoint(options)
     where = [] if elsewhere else ["--port", "0"]
     return [sys.executable, "-m", "asgiws", app, *where, *variant, *options]
 

@@ -13,6 +13,7 @@ import pytest
 
 from asgiws import cli
 from asgiws.config import GROUPS, OPTIONS, Config, Option, StartError
+from asgiws.config.endpoints import TCPEndpoint, UnixEndpoint
 from asgiws.config.options import TLS
 from asgiws.server.server import Server
 
@@ -56,6 +57,7 @@ VALUES: dict[str, tuple[str | None, Any]] = {
     "port": ("0", 0),
     "uds": ("/run/x", "/run/x"),
     "fd": ("3", 3),
+    "bind": ("[::]:80, unix:/x", [TCPEndpoint("::", 80), UnixEndpoint("/x")]),
     "backlog": ("7", 7),
     "http": ("h11", "h11"),
     "headers": ("X-A: b", [(b"x-a", b"b")]),
@@ -137,6 +139,11 @@ def test_a_flag_can_be_switched_on_against_the_environment(
 def test_headers_are_gathered(served: list[Config]) -> None:
     call("main:app", "--header", "X-A: b", "--header", "X-C:d")
     assert served[0].headers == [(b"x-a", b"b"), (b"x-c", b"d")]
+
+
+def test_several_places_to_listen_on_are_gathered(served: list[Config]) -> None:
+    call("main:app", "--bind", "*:80", "--bind", "a:81,unix:/x")
+    assert served[0].bind == [TCPEndpoint("", 80), TCPEndpoint("a", 81), UnixEndpoint("/x")]
 
 
 def test_the_environment_gives_what_the_command_line_leaves_open(

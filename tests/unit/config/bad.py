@@ -14,6 +14,7 @@ BAD = {
     "port": "65536",
     "uds": "",
     "fd": "-1",
+    "bind": "nowhere",
     "backlog": "0",
     "http": "http2",
     "headers": "x",

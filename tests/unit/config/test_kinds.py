@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import pytest
 
-from asgiws.config.kinds import Boolean, Duration, HeaderList, HostList, OriginList, RootPath, Size
+from asgiws.config.endpoints import TCPEndpoint
+from asgiws.config.kinds import (
+    BindAddress,
+    Boolean,
+    Duration,
+    HeaderList,
+    HostList,
+    Integer,
+    OriginList,
+    RootPath,
+    Several,
+    Size,
+)
 
 
 @pytest.mark.parametrize(
@@ -144,3 +156,31 @@ def test_origins_have_no_port_that_is_the_schemes_own(given: object, result: obj
 def test_what_is_no_origin_is_refused(given: object) -> None:
     with pytest.raises(ValueError, match="scheme://host"):
         OriginList().convert(given)
+
+
+@pytest.mark.parametrize(
+    ("given", "result"),
+    [("1", [1]), ("1, 2,3", [1, 2, 3]), ([1, "2"], [1, 2]), ((3,), [3]), ([], [])],
+)
+def test_several_are_a_list(given: object, result: list[int]) -> None:
+    kind = Several(Integer(0, 9))
+    assert kind.convert(given) == result
+    assert kind.convert(result) == result
+    if result:
+        assert kind.convert(kind.show(result)) == result
+
+
+@pytest.mark.parametrize("given", ["", "1,", "1,x", [1, ["2"]], 1, None])
+def test_what_is_no_list_of_them_is_refused(given: object) -> None:
+    with pytest.raises(ValueError, match=r"a whole number .*; several are separated by commas"):
+        Several(Integer(0, 9)).convert(given)
+
+
+def test_an_address_to_listen_on_is_an_endpoint() -> None:
+    endpoint = TCPEndpoint("a", 1)
+    assert BindAddress().convert("a:1") == endpoint
+    assert BindAddress().convert(endpoint) is endpoint
+    assert BindAddress().show(endpoint) == "a:1"
+    for given in ("a", 1, None, ""):
+        with pytest.raises(ValueError, match="HOST:PORT"):
+            BindAddress().convert(given)
