@@ -50,6 +50,19 @@ class Optional(Kind):
         return "" if value is None else self.kind.show(value)
 
 
+class HealthPath(Kind):
+    """A path as requests have it."""
+
+    noun = "PATH"
+    allowed = "a path that begins with /, in visible ASCII without ? and #"
+
+    def convert(self, value: Any) -> str:
+        text: str = super().convert(value)
+        if re.fullmatch("/[!-~]*", text) is None or "?" in text or "#" in text:
+            raise ValueError(self.allowed)
+        return text
+
+
 class ListKind(Kind):
     """Several values; on the command line the option may be repeated."""
 

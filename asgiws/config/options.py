@@ -27,6 +27,7 @@ from asgiws.config.kinds import (
     Duration,
     Flag,
     HeaderList,
+    HealthPath,
     HostList,
     Integer,
     Kind,
@@ -155,6 +156,12 @@ class Config:
         HostList(),
         HTTP,
         "Serve requests for these hosts alone, as example.com or *.example.com; others get 403.",
+    )
+    health_path: str | None = option(
+        None,
+        Optional(HealthPath()),
+        HTTP,
+        "Answer health probes at this path (alive), and below it at /ready, without the application.",
     )
     server_header: bool = option(True, Flag(), HTTP, "Send a Server header.")
     date_header: bool = option(True, Flag(), HTTP, "Send a Date header.")

@@ -203,6 +203,7 @@ class Server:
         def make() -> Connection | CountedConnection:
             return kind(runtime, ticker)
 
+        runtime.ready = True
         make()  # what is loaded for the first is loaded now: later there may be no descriptor for it
         for listener in self._listeners:
             try:
@@ -225,6 +226,7 @@ class Server:
         """The graceful stop."""
         loop = runtime.loop
         end = self._begin_stop()
+        runtime.ready = False
         reserve = max(min(RESERVE, self.config.timeout_graceful_shutdown / 10), LEAST_MOMENT)
         self._close_listeners()
 

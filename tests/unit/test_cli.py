@@ -61,6 +61,7 @@ VALUES: dict[str, tuple[str | None, Any]] = {
     "backlog": ("7", 7),
     "http": ("h11", "h11"),
     "headers": ("X-A: b", [(b"x-a", b"b")]),
+    "health_path": ("/healthz", "/healthz"),
     "server_header": (None, False),
     "date_header": (None, False),
     "ws_max_size": ("1KiB", 1024),

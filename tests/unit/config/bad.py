@@ -18,6 +18,7 @@ BAD = {
     "backlog": "0",
     "http": "http2",
     "headers": "x",
+    "health_path": "healthz",
     "server_header": "x",
     "date_header": "x",
     "ws_max_size": "0",

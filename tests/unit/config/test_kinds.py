@@ -10,6 +10,7 @@ from asgiws.config.kinds import (
     Boolean,
     Duration,
     HeaderList,
+    HealthPath,
     HostList,
     Integer,
     OriginList,
@@ -184,3 +185,10 @@ def test_an_address_to_listen_on_is_an_endpoint() -> None:
     for given in ("a", 1, None, ""):
         with pytest.raises(ValueError, match="HOST:PORT"):
             BindAddress().convert(given)
+
+
+@pytest.mark.parametrize("given", ["", "x", "/a b", "/\xe9", "/a?b", "/a#b", "/a\n", None, 1])
+def test_what_no_request_has_as_its_path_is_refused(given: object) -> None:
+    assert HealthPath().convert("/a/-%20~") == "/a/-%20~"
+    with pytest.raises(ValueError, match="begins with /"):
+        HealthPath().convert(given)
