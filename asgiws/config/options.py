@@ -49,7 +49,11 @@ TLS = "TLS"
 COMPRESSION = "WebSocket compression"
 TIMEOUTS = "Timeouts"
 LIMITS = "Limits"
-GROUPS = (APPLICATION, SOCKET, HTTP, WEBSOCKET, COMPRESSION, TIMEOUTS, LIMITS, TLS, LOGGING)
+DEVELOPMENT = "Development"
+GROUPS = (
+    *(APPLICATION, SOCKET, HTTP, WEBSOCKET, COMPRESSION, TIMEOUTS, LIMITS, TLS, LOGGING),
+    DEVELOPMENT,
+)
 
 #: More of anything than a server will ever count.
 MANY = 10**9
@@ -430,6 +434,40 @@ class Config:
         "Colour the log; by default on a terminal, unless NO_COLOR is set.",
     )
 
+    reload: bool = option(
+        False,
+        Flag(negative=False),
+        DEVELOPMENT,
+        "Start the application anew when its files change (needs asgiws[reload]).",
+    )
+    reload_dirs: list[str] = option(  # noqa: RUF009
+        [],
+        Several(Directory()),
+        DEVELOPMENT,
+        "Watch this directory; may be repeated. By default the one that the module is looked for in.",
+        spelling="reload-dir",
+    )
+    reload_includes: list[str] = option(  # noqa: RUF009
+        [],
+        Several(Text("PATTERN")),
+        DEVELOPMENT,
+        "Watch files like this, too; may be repeated. Files like *.py always are.",
+        spelling="reload-include",
+    )
+    reload_excludes: list[str] = option(  # noqa: RUF009
+        [],
+        Several(Text("PATTERN")),
+        DEVELOPMENT,
+        "Watch no files or directories like this; may be repeated. Hidden ones never are.",
+        spelling="reload-exclude",
+    )
+    reload_delay: float = option(
+        0.25,
+        Duration(),
+        DEVELOPMENT,
+        "How long nothing may have changed before the application is started anew.",
+    )
+
     def __post_init__(self) -> None:
         for item in OPTIONS:
             object.__setattr__(self, item.name, item.convert(getattr(self, item.name)))
@@ -440,12 +478,23 @@ class Config:
         for name in ("uds", "fd"):
             if self.bind and getattr(self, name) is not None:
                 raise ConfigError(f"bind and {name} exclude each other: give them all to bind")
+        self._check_reload()
         if self.ssl_certfile is None:
             for name in ("ssl_keyfile", "ssl_keyfile_password"):
                 if getattr(self, name) is not None:
                     raise ConfigError(
                         f"{name} needs ssl_certfile: without a certificate there is no TLS"
                     )
+
+    def _check_reload(self) -> None:
+        if self.reload and not isinstance(self.app, str):
+            raise ConfigError(
+                "reload needs the application as module:attribute, to import it anew each time"
+            )
+        given = [item.name for item in OPTIONS if getattr(self, item.name) != item.default]
+        for name in given:
+            if name.startswith("reload_") and not self.reload:
+                raise ConfigError(f"{name} needs reload: nothing is watched without it")
 
 
 def _options() -> tuple[Option, ...]:

@@ -18,7 +18,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import nullcontext
 from ssl import SSLContext
 from typing import Any
@@ -28,7 +28,7 @@ from asgiws.asgi.interface import adapt
 from asgiws.asgi.lifespan import Lifespan
 from asgiws.asgi.runtime import Runtime, compression
 from asgiws.asgi.types import ASGIApp
-from asgiws.config import Config, StartError, load
+from asgiws.config import Config, ConfigError, StartError, load
 from asgiws.server import descriptors, hangups, loops, sockets, systemd, tls
 from asgiws.server.acceptor import GRACE, Acceptor, accept
 from asgiws.server.connection import Connection, CountedConnection
@@ -55,9 +55,13 @@ class Server:
 
     `started` is true once connections are accepted. Setting `should_exit` stops the server as
     SIGTERM does, setting `force_exit` as well ends it at once; both may be set from any thread.
+
+    Raises ConfigError for reload: `asgiws.run` and the command start a server after each change.
     """
 
     def __init__(self, config: Config) -> None:
+        if config.reload:
+            raise ConfigError("reload needs asgiws.run or the command: a Server is one process")
         self.config = config
         self.started = False
         #: The addresses listened on: (host, port), or the path of a Unix socket. Empty before.
@@ -318,14 +322,15 @@ class Server:
         self.force_exit = True
 
 
-def run_server(server: Server) -> int:
+def run_server(server: Server, serve: Callable[[], Coroutine[Any, Any, None]] | None = None) -> int:
     """Serve in a loop of its own until the server is stopped; the exit code for the process.
 
-    What keeps it from starting goes to stderr, in one line.
+    `serve` has the server serve; its `serve_process` by default. What keeps it from starting goes to
+    stderr, in one line.
     """
     descriptors.raise_limit()
     try:
-        loops.run(server.serve_process, server.config.loop)
+        loops.run(serve or server.serve_process, server.config.loop)
     except importer.AppRaised as error:
         print(f"{error.report()}\nError: {error}", file=sys.stderr)
         return error.exit_code
@@ -342,7 +347,13 @@ def run(app: str | Callable[..., Any], **options: Any) -> None:
     command line. Returns after a graceful stop. Raises ConfigError for a bad option, and SystemExit
     with the exit code when the server cannot start, after a line on stderr, or was ended at once.
     """
-    code = run_server(Server(load({"app": app, **options})))
+    config = load({"app": app, **options})
+    if config.reload:
+        from asgiws.server.reload import run_reloading
+
+        code = run_reloading(config)
+    else:
+        code = run_server(Server(config))
     if code:
         raise SystemExit(code)
 

@@ -14,7 +14,7 @@ import pytest
 from asgiws import cli
 from asgiws.config import GROUPS, OPTIONS, Config, Option, StartError
 from asgiws.config.endpoints import TCPEndpoint, UnixEndpoint
-from asgiws.config.options import TLS
+from asgiws.config.options import DEVELOPMENT, TLS
 from asgiws.server.server import Server
 
 
@@ -34,7 +34,12 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[Config]:
         result.append(server.config)
         return 0
 
+    def run_reloading(config: Config) -> int:
+        result.append(config)
+        return 0
+
     monkeypatch.setattr(cli, "run_server", run_server)
+    monkeypatch.setattr(cli, "run_reloading", run_reloading)
     return result
 
 
@@ -111,6 +116,11 @@ VALUES: dict[str, tuple[str | None, Any]] = {
     "log_level": ("trace", "trace"),
     "access_log": (None, False),
     "use_colors": (None, False),
+    "reload": (None, True),
+    "reload_dirs": ("/", ["/"]),
+    "reload_includes": ("*.html,*.css", ["*.html", "*.css"]),
+    "reload_excludes": ("tests", ["tests"]),
+    "reload_delay": ("1s", 1.0),
 }
 
 
@@ -120,10 +130,13 @@ def test_every_option_arrives(served: list[Config], option: Option) -> None:
     arguments = [option.flags[-1], *([] if text is None else [text])]
     if option.group == TLS and option.name != "ssl_certfile":
         arguments += ["--ssl-certfile", "c"]
+    if option.group == DEVELOPMENT and option.name != "reload":
+        arguments += ["--reload"]
     assert call("main:app", *arguments) == 0
     assert getattr(served[0], option.name) == value
     assert value != option.default
-    others = [other for other in OPTIONS[1:] if other.name not in (option.name, "ssl_certfile")]
+    needed = (option.name, "ssl_certfile", "reload")
+    others = [other for other in OPTIONS[1:] if other.name not in needed]
     assert all(getattr(served[0], other.name) == other.default for other in others)
 
 

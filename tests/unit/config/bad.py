@@ -68,4 +68,9 @@ BAD = {
     "log_level": "loud",
     "access_log": "x",
     "use_colors": "x",
+    "reload": "x",
+    "reload_dirs": "/nowhere/at/all",
+    "reload_includes": "",
+    "reload_excludes": "",
+    "reload_delay": "-1",
 }

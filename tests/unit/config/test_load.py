@@ -33,6 +33,9 @@ def test_an_unknown_name_is_refused() -> None:
         ({"bind": ["a:1"], "port": 80}, "bind and port exclude each other"),
         ({"bind": ["a:1"], "host": "::"}, "bind and host exclude each other"),
         ({"bind": ["a:1"], "uds": "x"}, "bind and uds exclude each other"),
+        ({"reload_delay": 1}, "reload_delay needs reload"),
+        ({"reload_dirs": "."}, "reload_dirs needs reload"),
+        ({"reload": True, "app": print}, "reload needs the application as module:attribute"),
         ({"bind": ["a:1"], "fd": 3}, "bind and fd exclude each other"),
     ],
 )
