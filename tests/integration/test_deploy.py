@@ -222,6 +222,7 @@ def test_of_its_sockets_those_of_one_name_can_be_taken(tmp_path: Path) -> None:
     ) as server:
         server.wait_for_log("Listening on")
         assert scope_of(other) == [str(other), None]
+        server.wait_for_log("asgiws running on ")
         running = re.findall(r"asgiws running on (\S+) ", server.stderr())
         assert running == [f"unix:{other}"]
         assert server.stop() == 0
