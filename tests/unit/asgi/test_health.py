@@ -95,5 +95,10 @@ class TestInTheDriver:
         assert await served.exchange(request("/h")) == response("200 OK", "alive")
         assert (await served.exchange(request("/"))).startswith(b"HTTP/1.1 503 ")
 
+    async def test_its_host_does_not_matter(self) -> None:
+        served = Served(never, health_path="/h", allowed_hosts=["example.com"])
+        assert await served.exchange(request("/h")) == response("200 OK", "alive")
+        assert (await served.exchange(request("/"))).startswith(b"HTTP/1.1 403 ")
+
     async def test_without_the_option_the_application_is_asked(self) -> None:
         assert await Served(ok).exchange(request("/h")) == OK
