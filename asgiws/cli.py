@@ -26,6 +26,7 @@ from asgiws._version import __version__
 from asgiws.config import GROUPS, OPTIONS, Config, Option, StartError, load
 from asgiws.http.parser import make_parser
 from asgiws.server import loops
+from asgiws.server.reload import run_reloading
 from asgiws.server.server import Server, run_server
 from asgiws.websocket import zlib_backend
 
@@ -149,7 +150,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     end_by = None
     try:
         result = command.main(arguments, prog_name="asgiws", standalone_mode=False)
-        if isinstance(result, Config):
+        if isinstance(result, Config) and result.reload:
+            code = run_reloading(result)
+        elif isinstance(result, Config):
             server = Server(result)
             code = run_server(server)
             end_by = server.end_by

@@ -45,6 +45,7 @@ from asgiws.asgi.errors import (
     ClientDisconnected,
     comes_from_disconnect,
 )
+from asgiws.asgi.health import Health
 from asgiws.asgi.outlet import Driver, Outlet
 from asgiws.asgi.runtime import Runtime, access_logger, logger, peer_name
 from asgiws.asgi.scope import http_scope
@@ -106,6 +107,7 @@ class _Shared:
     __slots__ = (
         "access_log",
         "defaults",
+        "health",
         "hosts",
         "limit_concurrency",
         "limit_pipelined",
@@ -131,6 +133,7 @@ class _Shared:
             config.headers, b"asgiws" if config.server_header else b"", config.date_header
         )
         self.access_log = config.access_log
+        self.health = None if config.health_path is None else Health(config.health_path)
         self.timeout_head = config.timeout_request_head
         self.timeout_upload = config.timeout_request_body
         self.timeout_keep_alive = config.timeout_keep_alive
@@ -341,6 +344,12 @@ class HTTPDriver(Driver):
         self._deadline = 0.0
         self._budget -= 1
         self._head = head
+        if self._shared.health is not None:
+            answer = self._shared.health.answer(head, self.runtime.ready)
+            if answer is not None:
+                self._head = None  # for no line in the access log
+                self.respond(*answer)
+                return True
         hosts = self._shared.hosts
         if hosts is not None and not hosts.allows(head.get(b"host")):
             self.reject(Forbidden("this host is not served here", "allowed_hosts"))
@@ -488,9 +497,8 @@ class HTTPDriver(Driver):
 
     def _log_access(self) -> None:
         head = self._head
-        assert head is not None
         self._head = None
-        if not self._shared.access_log:
+        if head is None or not self._shared.access_log:
             return
         access_logger.info(
             '%s - "%s %s HTTP/%s" %d',

@@ -45,8 +45,9 @@ class Runtime:
 
     `state` is the lifespan state: each scope gets a shallow copy of it (ASGI lifespan 2.0, "Lifespan
     State"). `tasks` holds every running application task, so that none is collected early and that a
-    shutdown can wait for, and in the end cancel, them. `cutting_off` is set before it does. `compression` is
-    what the WebSockets share of permessage-deflate, None where it is not wanted.
+    shutdown can wait for, and in the end cancel, them. `cutting_off` is set before it does. `ready` is true
+    while the worker takes new work: from when it accepts until its drain begins. `compression` is what the
+    WebSockets share of permessage-deflate, None where it is not wanted.
 
     Raises CompressionMissing.
     """
@@ -65,6 +66,7 @@ class Runtime:
         self.tasks: set[asyncio.Task[None]] = set()
         self.connections: set[Any] = set()
         self.cutting_off = False
+        self.ready = False
         #: What the HTTP drivers have in common; theirs to fill.
         self.http: Any = None
         self.compression = compression(config)

@@ -14,6 +14,7 @@ import re
 from typing import Any, ClassVar
 
 from asgiws import fields
+from asgiws.config import endpoints
 
 
 class Kind:
@@ -47,6 +48,45 @@ class Optional(Kind):
 
     def show(self, value: Any) -> str:
         return "" if value is None else self.kind.show(value)
+
+
+class HealthPath(Kind):
+    """A path as requests have it."""
+
+    noun = "PATH"
+    allowed = "a path that begins with /, in visible ASCII without ? and #"
+
+    def convert(self, value: Any) -> str:
+        text: str = super().convert(value)
+        if re.fullmatch("/[!-~]*", text) is None or "?" in text or "#" in text:
+            raise ValueError(self.allowed)
+        return text
+
+
+class ListKind(Kind):
+    """Several values; on the command line the option may be repeated."""
+
+
+class Several(ListKind):
+    """A list whose members are of another kind: a sequence, or a text with commas between them."""
+
+    def __init__(self, kind: Kind) -> None:
+        self.kind = kind
+        self.noun = kind.noun
+        self.allowed = f"{kind.allowed}; several are separated by commas"
+
+    def convert(self, value: Any) -> list[Any]:
+        if isinstance(value, str):
+            value = [part.strip() for part in value.split(",")]
+        if not isinstance(value, (list, tuple)):
+            raise ValueError(self.allowed)
+        try:
+            return [self.kind.convert(item) for item in value]
+        except ValueError:
+            raise ValueError(self.allowed) from None
+
+    def show(self, value: Any) -> str:
+        return ",".join(self.kind.show(item) for item in value)
 
 
 class Text(Kind):
@@ -256,8 +296,22 @@ class RootPath(Kind):
         return text.rstrip("/")
 
 
-class ListKind(Kind):
-    """Several values; on the command line the option may be repeated."""
+class BindAddress(Kind):
+    """Where to listen, as an `Endpoint`."""
+
+    noun = "ADDRESS"
+    allowed = (
+        "HOST:PORT, [IPV6]:PORT, *:PORT, unix:PATH, unix:PATH?mode=660&user=NAME&group=NAME, "
+        "fd://NUMBER, systemd: or systemd:NAME"
+    )
+
+    def convert(self, value: Any) -> endpoints.Endpoint:
+        if isinstance(value, endpoints.Endpoint):
+            return value
+        try:
+            return endpoints.parse(super().convert(value))
+        except ValueError:
+            raise ValueError(self.allowed) from None
 
 
 class HeaderList(ListKind):

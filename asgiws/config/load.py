@@ -15,7 +15,7 @@ from asgiws.config.kinds import Application
 from asgiws.config.options import OPTIONS, Config
 
 #: Options that say where to listen, of which the first two go with each other only.
-_WHERE = ("host", "port", "uds", "fd")
+_WHERE = ("host", "port", "uds", "fd", "bind")
 
 
 def load(options: Mapping[str, Any], environ: Mapping[str, str] | None = None) -> Config:
@@ -23,17 +23,19 @@ def load(options: Mapping[str, Any], environ: Mapping[str, str] | None = None) -
 
     `options` holds what was given on the command line or to `asgiws.run`, by field name; `environ`
     is `os.environ` by default. Variables of the option `env_file` count as well, below the
-    environment's own. Raises ConfigError for a bad value and for a name that is no option.
+    environment's own. Where nothing says where to listen and systemd has passed sockets to this
+    process, it listens on those. Raises ConfigError for a bad value and for a name that is no option.
     """
     environ = os.environ if environ is None else environ
     known = {item.name: item for item in OPTIONS}
     for name in options:
         if name not in known:
             raise ConfigError(f"there is no option {name!r}{close_to(name, known)}")
-    for name in ("uds", "fd"):
+    for name in ("uds", "fd", "bind"):
         for other in ("host", "port"):
-            if options.get(name) is not None and other in options:
+            if options.get(name) not in (None, []) and other in options:
                 raise ConfigError(f"{name} and {other} exclude each other: give one of them")
+    activated = environ.get("LISTEN_PID") == str(os.getpid())  # sd_listen_fds(3)
     env_file = options.get("env_file") or environ.get(known["env_file"].env)
     if env_file:
         environ = {**read_env_file(env_file), **environ}
@@ -44,8 +46,11 @@ def load(options: Mapping[str, Any], environ: Mapping[str, str] | None = None) -
     for item in OPTIONS:
         text = environ.get(item.env)
         # An explicit place to listen on is not mixed with one from the environment.
-        if text and item.name not in options and not (placed and item.name in ("uds", "fd")):
+        is_elsewhere = placed and item.name in ("uds", "fd", "bind")
+        if text and item.name not in options and not is_elsewhere:
             values[item.name] = item.convert(text, item.env)
+    if activated and all(values.get(name) in (None, []) for name in _WHERE):
+        values["bind"] = "systemd:"
     return Config(**values)
 
 

@@ -16,21 +16,25 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from asgiws.config.endpoints import Endpoint
 from asgiws.config.errors import ConfigError
 from asgiws.config.kinds import (
     Application,
+    BindAddress,
     Boolean,
     Choice,
     Directory,
     Duration,
     Flag,
     HeaderList,
+    HealthPath,
     HostList,
     Integer,
     Kind,
     Optional,
     OriginList,
     RootPath,
+    Several,
     Size,
     Text,
     VerifyMode,
@@ -46,7 +50,11 @@ TLS = "TLS"
 COMPRESSION = "WebSocket compression"
 TIMEOUTS = "Timeouts"
 LIMITS = "Limits"
-GROUPS = (APPLICATION, SOCKET, HTTP, WEBSOCKET, COMPRESSION, TIMEOUTS, LIMITS, TLS, LOGGING)
+DEVELOPMENT = "Development"
+GROUPS = (
+    *(APPLICATION, SOCKET, HTTP, WEBSOCKET, COMPRESSION, TIMEOUTS, LIMITS, TLS, LOGGING),
+    DEVELOPMENT,
+)
 
 #: More of anything than a server will ever count.
 MANY = 10**9
@@ -121,6 +129,13 @@ class Config:
         SOCKET,
         "Listen on the socket inherited as this file descriptor instead.",
     )
+    bind: list[Endpoint] = option(  # noqa: RUF009
+        [],
+        Several(BindAddress()),
+        SOCKET,
+        "Listen here instead; may be repeated. HOST:PORT, [::]:PORT (all of IPv6), *:PORT (both), "
+        "unix:PATH?mode=660&user=NAME&group=NAME, fd://NUMBER, systemd: (what systemd has passed).",
+    )
     backlog: int = option(
         2048,
         Integer(1, 65535),
@@ -146,6 +161,12 @@ class Config:
         HostList(),
         HTTP,
         "Serve requests for these hosts alone, as example.com or *.example.com; others get 403.",
+    )
+    health_path: str | None = option(
+        None,
+        Optional(HealthPath()),
+        HTTP,
+        "Answer health probes at this path (alive), and below it at /ready, without the application.",
     )
     server_header: bool = option(True, Flag(), HTTP, "Send a Server header.")
     date_header: bool = option(True, Flag(), HTTP, "Send a Date header.")
@@ -441,6 +462,40 @@ class Config:
         "Colour the log; by default on a terminal, unless NO_COLOR is set.",
     )
 
+    reload: bool = option(
+        False,
+        Flag(negative=False),
+        DEVELOPMENT,
+        "Start the application anew when its files change (needs asgiws[reload]).",
+    )
+    reload_dirs: list[str] = option(  # noqa: RUF009
+        [],
+        Several(Directory()),
+        DEVELOPMENT,
+        "Watch this directory; may be repeated. By default the one that the module is looked for in.",
+        spelling="reload-dir",
+    )
+    reload_includes: list[str] = option(  # noqa: RUF009
+        [],
+        Several(Text("PATTERN")),
+        DEVELOPMENT,
+        "Watch files like this, too; may be repeated. Files like *.py always are.",
+        spelling="reload-include",
+    )
+    reload_excludes: list[str] = option(  # noqa: RUF009
+        [],
+        Several(Text("PATTERN")),
+        DEVELOPMENT,
+        "Watch no files or directories like this; may be repeated. Hidden ones never are.",
+        spelling="reload-exclude",
+    )
+    reload_delay: float = option(
+        0.25,
+        Duration(),
+        DEVELOPMENT,
+        "How long nothing may have changed before the application is started anew.",
+    )
+
     def __post_init__(self) -> None:
         for item in OPTIONS:
             object.__setattr__(self, item.name, item.convert(getattr(self, item.name)))
@@ -448,6 +503,10 @@ class Config:
             raise ConfigError("uds and fd exclude each other: a server listens on one of them")
         if self.ws_queue_low > self.ws_queue_high:
             raise ConfigError("ws_queue_low is above ws_queue_high: reading would never pause")
+        for name in ("uds", "fd"):
+            if self.bind and getattr(self, name) is not None:
+                raise ConfigError(f"bind and {name} exclude each other: give them all to bind")
+        self._check_reload()
         if self.ssl_certfile is None:
             for item in OPTIONS:
                 if item.group == TLS and getattr(self, item.name) != item.default:
@@ -470,6 +529,16 @@ class Config:
             if getattr(self, item.name) != item.default
         }
         return f"Config({', '.join(f'{name}={value!r}' for name, value in values.items())})"
+
+    def _check_reload(self) -> None:
+        if self.reload and not isinstance(self.app, str):
+            raise ConfigError(
+                "reload needs the application as module:attribute, to import it anew each time"
+            )
+        given = [item.name for item in OPTIONS if getattr(self, item.name) != item.default]
+        for name in given:
+            if name.startswith("reload_") and not self.reload:
+                raise ConfigError(f"{name} needs reload: nothing is watched without it")
 
 
 def _options() -> tuple[Option, ...]:

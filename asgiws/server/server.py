@@ -18,7 +18,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -27,8 +27,8 @@ from asgiws.asgi.interface import adapt
 from asgiws.asgi.lifespan import Lifespan
 from asgiws.asgi.runtime import Runtime, compression
 from asgiws.asgi.types import ASGIApp
-from asgiws.config import Config, StartError, load
-from asgiws.server import certificates, descriptors, hangups, loops, sockets
+from asgiws.config import Config, ConfigError, StartError, load
+from asgiws.server import certificates, descriptors, hangups, loops, sockets, systemd
 from asgiws.server.acceptor import GRACE, Acceptor, accept
 from asgiws.server.certificates import Certificates
 from asgiws.server.connection import Connection, CountedConnection
@@ -55,9 +55,13 @@ class Server:
 
     `started` is true once connections are accepted. Setting `should_exit` stops the server as
     SIGTERM does, setting `force_exit` as well ends it at once; both may be set from any thread.
+
+    Raises ConfigError for reload: `asgiws.run` and the command start a server after each change.
     """
 
     def __init__(self, config: Config) -> None:
+        if config.reload:
+            raise ConfigError("reload needs asgiws.run or the command: a Server is one process")
         self.config = config
         self.started = False
         #: The addresses listened on: (host, port), or the path of a Unix socket. Empty before.
@@ -74,6 +78,7 @@ class Server:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._certificates: Certificates | None = None
         self._change = asyncio.Event()
+        self._notifier = systemd.Notifier(None)
 
     @property
     def should_exit(self) -> bool:
@@ -128,7 +133,8 @@ class Server:
 
     async def serve_process(self) -> None:
         """As `serve`, for a process that ends with the server and needs its signals no more."""
-        await self._run(None, True)
+        with systemd.Notifier.take() as self._notifier:
+            await self._run(None, True)
 
     # From start to stop.
 
@@ -162,6 +168,7 @@ class Server:
         runtime.tasks = Registry(self._loop, self._change.set)
         pending = Registry(self._loop, self._change.set)
         ticker = Ticker(self._loop)
+        watchdog = systemd.Watchdog(self._loop, self._notifier)
         try:
             try:
                 if not self._should_exit:
@@ -178,6 +185,7 @@ class Server:
             lifespan.cancel()
             ticker.close()
             hangups.of(self._loop).close()
+            watchdog.close()
 
     async def _start(self, lifespan: Lifespan) -> bool:
         """Run the application's startup; False when the server was stopped before it had ended."""
@@ -210,6 +218,7 @@ class Server:
             return kind(runtime, ticker)
 
         tls = self._certificates
+        runtime.ready = True
         make()  # what is loaded for the first is loaded now: later there may be no descriptor for it
         for listener in self._listeners:
             try:
@@ -223,9 +232,10 @@ class Server:
             ticker.schedule(tls, runtime.loop.time() + certificates.LOOK)
         self.addresses = [listener.address for listener in self._listeners]
         self.started = True
-        for listener in self._listeners:
-            url = listener.url(tls is not None)
+        urls = [listener.url(tls is not None) for listener in self._listeners]
+        for url in urls:
             logger.info("asgiws running on %s (Press CTRL+C to quit)", url)
+        self._notifier.ready("Running on " + ", ".join(urls))
 
     async def _stop(
         self, runtime: Runtime, connections: Registry, pending: Registry, lifespan: Lifespan
@@ -233,6 +243,7 @@ class Server:
         """The graceful stop."""
         loop = runtime.loop
         end = self._begin_stop()
+        runtime.ready = False
         reserve = max(min(RESERVE, self.config.timeout_graceful_shutdown / 10), LEAST_MOMENT)
         self._close_listeners()
 
@@ -276,6 +287,7 @@ class Server:
         assert self._loop is not None
         if self.end_by is None:
             self.end_by = time.monotonic() + self.config.timeout_graceful_shutdown
+            self._notifier.stopping()
         return self._loop.time() + self.end_by - time.monotonic()
 
     def _close_listeners(self) -> None:
@@ -327,14 +339,15 @@ class Server:
         self.force_exit = True
 
 
-def run_server(server: Server) -> int:
+def run_server(server: Server, serve: Callable[[], Coroutine[Any, Any, None]] | None = None) -> int:
     """Serve in a loop of its own until the server is stopped; the exit code for the process.
 
-    What keeps it from starting goes to stderr, in one line.
+    `serve` has the server serve; its `serve_process` by default. What keeps it from starting goes to
+    stderr, in one line.
     """
     descriptors.raise_limit()
     try:
-        loops.run(server.serve_process, server.config.loop)
+        loops.run(serve or server.serve_process, server.config.loop)
     except importer.AppRaised as error:
         print(f"{error.report()}\nError: {error}", file=sys.stderr)
         return error.exit_code
@@ -351,7 +364,13 @@ def run(app: str | Callable[..., Any], **options: Any) -> None:
     command line. Returns after a graceful stop. Raises ConfigError for a bad option, and SystemExit
     with the exit code when the server cannot start, after a line on stderr, or was ended at once.
     """
-    code = run_server(Server(load({"app": app, **options})))
+    config = load({"app": app, **options})
+    if config.reload:
+        from asgiws.server.reload import run_reloading
+
+        code = run_reloading(config)
+    else:
+        code = run_server(Server(config))
     if code:
         raise SystemExit(code)
 

@@ -5,6 +5,7 @@ Rules of this file:
   the application starts. All that can go wrong is a BindError with one line that names the address.
 - What it has made it also ends: `close` removes the file of a Unix socket that it made, and no
   other.
+- The file of a Unix socket has its mode and its owner before anybody can connect.
 """
 
 from __future__ import annotations
@@ -17,6 +18,14 @@ import sys
 from collections.abc import Sequence
 
 from asgiws.config import Config, StartError
+from asgiws.config.endpoints import (
+    Endpoint,
+    FDEndpoint,
+    SystemdEndpoint,
+    TCPEndpoint,
+    UnixEndpoint,
+)
+from asgiws.server import systemd
 
 #: As uvicorn: everybody may connect; the directory decides who gets that far.
 UDS_MODE = 0o666
@@ -81,10 +90,41 @@ class Listener:
 def bind(config: Config) -> list[Listener]:
     """The sockets that the options ask for. Raises BindError."""
     if config.fd is not None:
-        return [_from_fd(config.fd)]
-    if config.uds is not None:
-        return [_bind_unix(config.uds)]
-    return _bind_tcp(config.host, config.port)
+        endpoints: list[Endpoint] = [FDEndpoint(config.fd)]
+    elif config.uds is not None:
+        endpoints = [UnixEndpoint(config.uds)]
+    else:
+        endpoints = config.bind or [TCPEndpoint(config.host, config.port)]
+    passed: list[systemd.Passed] = []
+    if any(isinstance(endpoint, SystemdEndpoint) for endpoint in endpoints):
+        try:
+            passed = systemd.take_sockets()
+        except OSError as error:
+            raise failure("the sockets of systemd", error) from None
+    listeners: list[Listener] = []
+    try:
+        for endpoint in endpoints:
+            listeners += _bind(endpoint, passed)
+    except BindError:
+        for listener in listeners:
+            listener.close()
+        raise
+    return listeners
+
+
+def _bind(endpoint: Endpoint, passed: list[systemd.Passed]) -> list[Listener]:
+    if isinstance(endpoint, TCPEndpoint):
+        return _bind_tcp(endpoint.host, endpoint.port)
+    if isinstance(endpoint, UnixEndpoint):
+        return [_bind_unix(endpoint)]
+    if isinstance(endpoint, FDEndpoint):
+        return [_from_fd(endpoint.fd)]
+    chosen = [one for one in passed if endpoint.name in ("", one.name)]
+    if not chosen:
+        called = ", ".join(repr(one.name) for one in passed)
+        why = f"it has passed {called} alone" if passed else "it has passed none to this process"
+        raise BindError(f"cannot listen on {endpoint}, a socket of systemd: {why}")
+    return [_from_fd(one.fd) for one in chosen]
 
 
 def wrap(sockets: Sequence[socket.socket]) -> list[Listener]:
@@ -151,20 +191,45 @@ def _shown(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _bind_unix(path: str) -> Listener:
+def _bind_unix(endpoint: UnixEndpoint) -> Listener:
+    path = endpoint.path
     if _UNIX is None:
         raise BindError("cannot listen on a Unix socket: this system has none")
+    owner = _owner(endpoint)
     _remove_stale(path)
     sock = socket.socket(_UNIX, socket.SOCK_STREAM)
     listener = Listener(sock)
     try:
         sock.bind(path)
         listener.owns_file(path)
-        os.chmod(path, UDS_MODE)
+        if owner != (-1, -1):
+            os.chown(path, *owner)
+        os.chmod(path, UDS_MODE if endpoint.mode is None else endpoint.mode)
     except OSError as error:
         listener.close()
         raise failure(f"unix:{path}", error) from None
     return listener
+
+
+def _owner(endpoint: UnixEndpoint) -> tuple[int, int]:
+    """The numbers of the user and the group that the file is to have; -1 leaves what it has."""
+    if endpoint.user is None and endpoint.group is None:
+        return -1, -1
+    if sys.platform == "win32":
+        raise BindError(f"cannot listen on {endpoint}: this system has no owners of files")
+    import grp
+    import pwd
+
+    user, group = endpoint.user, endpoint.group
+    try:
+        uid = -1 if user is None else int(user) if user.isdigit() else pwd.getpwnam(user).pw_uid
+    except KeyError:
+        raise BindError(f"cannot listen on {endpoint}: there is no user {user!r}") from None
+    try:
+        gid = -1 if group is None else int(group) if group.isdigit() else grp.getgrnam(group).gr_gid
+    except KeyError:
+        raise BindError(f"cannot listen on {endpoint}: there is no group {group!r}") from None
+    return uid, gid
 
 
 def _remove_stale(path: str) -> None:

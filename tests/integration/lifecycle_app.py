@@ -73,6 +73,8 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
             state["own"] = True
     elif path == "/scope":
         await answer(send, {key: scope[key] for key in ("client", "server", "scheme", "root_path")})
+    elif path == "/environ":
+        await answer(send, sorted(os.environ))
     elif path == "/loop":
         await answer(send, type(asyncio.get_running_loop()).__module__.partition(".")[0])
     elif path == "/body":

@@ -133,7 +133,7 @@ class RunningServer:
 def command(app: str, *options: str) -> list[str]:
     """The command line that serves `app`."""
     variant = shlex.split(os.environ.get("ASGIWS_TEST_OPTIONS", ""))
-    elsewhere = "--uds" in options or "--fd" in options
+    elsewhere = not {"--uds", "--fd", "--bind"}.isdisjoint(options)
     where = [] if elsewhere else ["--port", "0"]
     return [sys.executable, "-m", "asgiws", app, *where, *variant, *options]
 
@@ -155,6 +155,7 @@ def start(
     env: Mapping[str, str] | None = None,
     cwd: str | os.PathLike[str] | None = None,
     pass_fds: Sequence[int] = (),
+    start_new_session: bool = False,
 ) -> RunningServer:
     """Start a server and return at once, for tests of the start itself. The caller closes it."""
     return RunningServer(
@@ -168,6 +169,7 @@ def start(
             env=environment(env),
             cwd=cwd or HERE,
             pass_fds=pass_fds,
+            start_new_session=start_new_session,
         )
     )
 

@@ -13,7 +13,8 @@ import pytest
 
 from asgiws import cli
 from asgiws.config import GROUPS, OPTIONS, Config, Option, StartError
-from asgiws.config.options import TLS
+from asgiws.config.endpoints import TCPEndpoint, UnixEndpoint
+from asgiws.config.options import DEVELOPMENT, TLS
 from asgiws.server.server import Server
 
 
@@ -33,7 +34,12 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[Config]:
         result.append(server.config)
         return 0
 
+    def run_reloading(config: Config) -> int:
+        result.append(config)
+        return 0
+
     monkeypatch.setattr(cli, "run_server", run_server)
+    monkeypatch.setattr(cli, "run_reloading", run_reloading)
     return result
 
 
@@ -56,9 +62,11 @@ VALUES: dict[str, tuple[str | None, Any]] = {
     "port": ("0", 0),
     "uds": ("/run/x", "/run/x"),
     "fd": ("3", 3),
+    "bind": ("[::]:80, unix:/x", [TCPEndpoint("::", 80), UnixEndpoint("/x")]),
     "backlog": ("7", 7),
     "http": ("h11", "h11"),
     "headers": ("X-A: b", [(b"x-a", b"b")]),
+    "health_path": ("/healthz", "/healthz"),
     "server_header": (None, False),
     "date_header": (None, False),
     "ws_max_size": ("1KiB", 1024),
@@ -113,13 +121,20 @@ VALUES: dict[str, tuple[str | None, Any]] = {
     "log_level": ("trace", "trace"),
     "access_log": (None, False),
     "use_colors": (None, False),
+    "reload": (None, True),
+    "reload_dirs": ("/", ["/"]),
+    "reload_includes": ("*.html,*.css", ["*.html", "*.css"]),
+    "reload_excludes": ("tests", ["tests"]),
+    "reload_delay": ("1s", 1.0),
 }
 
 
 #: What an option needs beside it.
 COMPANIONS = {
     **{item.name: ("ssl_certfile",) for item in OPTIONS if item.group == TLS},
+    **{item.name: ("reload",) for item in OPTIONS if item.group == DEVELOPMENT},
     "ssl_certfile": (),
+    "reload": (),
     "ssl_ca_certs": ("ssl_certfile", "ssl_cert_reqs"),
     "ssl_cert_reqs": ("ssl_certfile", "ssl_ca_certs"),
 }
@@ -131,7 +146,8 @@ def test_every_option_arrives(served: list[Config], option: Option) -> None:
     arguments = [option.flags[-1], *([] if text is None else [text])]
     companions = COMPANIONS.get(option.name, ())
     for name in companions:
-        arguments += ["--" + name.replace("_", "-"), str(VALUES[name][0])]
+        given = VALUES[name][0]
+        arguments += ["--" + name.replace("_", "-"), *([] if given is None else [given])]
     assert call("main:app", *arguments) == 0
     assert getattr(served[0], option.name) == value
     assert value != option.default
@@ -152,6 +168,11 @@ def test_a_flag_can_be_switched_on_against_the_environment(
 def test_headers_are_gathered(served: list[Config]) -> None:
     call("main:app", "--header", "X-A: b", "--header", "X-C:d")
     assert served[0].headers == [(b"x-a", b"b"), (b"x-c", b"d")]
+
+
+def test_several_places_to_listen_on_are_gathered(served: list[Config]) -> None:
+    call("main:app", "--bind", "*:80", "--bind", "a:81,unix:/x")
+    assert served[0].bind == [TCPEndpoint("", 80), TCPEndpoint("a", 81), UnixEndpoint("/x")]
 
 
 def test_the_environment_gives_what_the_command_line_leaves_open(

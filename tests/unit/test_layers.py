@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).resolve().parents[2] / "asgiws"
 FILES = sorted(path for path in PACKAGE.rglob("*.py"))
 
 #: What stands above all layers and starts them.
-TOP = ("asgiws.cli", "asgiws.importer", "asgiws.logs", "asgiws.__main__")
+TOP = ("asgiws.cli", "asgiws.importer", "asgiws.logs", "asgiws.workers", "asgiws.__main__")
 EVENT_LOOPS = ("asyncio", "uvloop", "anyio", "trio", "selectors")
 PROCESSES = ("socket", "ssl", "signal", "multiprocessing", "subprocess")
 

@@ -6,14 +6,19 @@ import ssl
 
 import pytest
 
+from asgiws.config.endpoints import TCPEndpoint
 from asgiws.config.kinds import (
+    BindAddress,
     Boolean,
     Choice,
     Duration,
     HeaderList,
+    HealthPath,
     HostList,
+    Integer,
     OriginList,
     RootPath,
+    Several,
     Size,
     VerifyMode,
 )
@@ -186,3 +191,38 @@ def test_whether_clients_are_asked_for_certificates(given: object, word: str) ->
 def test_what_says_nothing_of_certificates_is_refused(given: object) -> None:
     with pytest.raises(ValueError, match="one of none, optional, required"):
         VerifyMode().convert(given)
+
+
+@pytest.mark.parametrize(
+    ("given", "result"),
+    [("1", [1]), ("1, 2,3", [1, 2, 3]), ([1, "2"], [1, 2]), ((3,), [3]), ([], [])],
+)
+def test_several_are_a_list(given: object, result: list[int]) -> None:
+    kind = Several(Integer(0, 9))
+    assert kind.convert(given) == result
+    assert kind.convert(result) == result
+    if result:
+        assert kind.convert(kind.show(result)) == result
+
+
+@pytest.mark.parametrize("given", ["", "1,", "1,x", [1, ["2"]], 1, None])
+def test_what_is_no_list_of_them_is_refused(given: object) -> None:
+    with pytest.raises(ValueError, match=r"a whole number .*; several are separated by commas"):
+        Several(Integer(0, 9)).convert(given)
+
+
+def test_an_address_to_listen_on_is_an_endpoint() -> None:
+    endpoint = TCPEndpoint("a", 1)
+    assert BindAddress().convert("a:1") == endpoint
+    assert BindAddress().convert(endpoint) is endpoint
+    assert BindAddress().show(endpoint) == "a:1"
+    for given in ("a", 1, None, ""):
+        with pytest.raises(ValueError, match="HOST:PORT"):
+            BindAddress().convert(given)
+
+
+@pytest.mark.parametrize("given", ["", "x", "/a b", "/\xe9", "/a?b", "/a#b", "/a\n", None, 1])
+def test_what_no_request_has_as_its_path_is_refused(given: object) -> None:
+    assert HealthPath().convert("/a/-%20~") == "/a/-%20~"
+    with pytest.raises(ValueError, match="begins with /"):
+        HealthPath().convert(given)

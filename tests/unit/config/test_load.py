@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
 import pytest
 
 from asgiws.config import OPTIONS, Config, ConfigError
+from asgiws.config.endpoints import SystemdEndpoint, TCPEndpoint
 from asgiws.config.load import load
 from tests.unit.config.bad import BAD
 
@@ -28,6 +30,13 @@ def test_an_unknown_name_is_refused() -> None:
         ({"ssl_keyfile_password": "x"}, "ssl_keyfile_password needs ssl_certfile"),
         ({"uds": "x", "port": 80}, "uds and port exclude each other"),
         ({"fd": 3, "host": "::"}, "fd and host exclude each other"),
+        ({"bind": ["a:1"], "port": 80}, "bind and port exclude each other"),
+        ({"bind": ["a:1"], "host": "::"}, "bind and host exclude each other"),
+        ({"bind": ["a:1"], "uds": "x"}, "bind and uds exclude each other"),
+        ({"reload_delay": 1}, "reload_delay needs reload"),
+        ({"reload_dirs": "."}, "reload_dirs needs reload"),
+        ({"reload": True, "app": print}, "reload needs the application as module:attribute"),
+        ({"bind": ["a:1"], "fd": 3}, "bind and fd exclude each other"),
     ],
 )
 def test_options_that_contradict_each_other_are_refused(
@@ -73,6 +82,23 @@ def test_where_to_listen_is_not_mixed_of_two_sources() -> None:
     assert (config.uds, config.host, config.port) == (None, "::1", 0)
     config = load({"app": "main:app", "uds": "x"}, {"ASGIWS_FD": "3"})
     assert (config.uds, config.fd) == ("x", None)
+    config = load({"app": "main:app", "bind": ["a:1"]}, {"ASGIWS_FD": "3", "ASGIWS_PORT": "5"})
+    assert (config.bind, config.fd) == ([TCPEndpoint("a", 1)], None)
+    config = load({"app": "main:app", "port": 80}, {"ASGIWS_BIND": "a:1"})
+    assert (config.bind, config.port) == ([], 80)
+
+
+def test_sockets_of_systemd_are_taken_where_nothing_else_is_given() -> None:
+    passed = {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1"}
+    app = {"app": "main:app"}
+    assert load(app, passed).bind == [SystemdEndpoint()]
+    assert load(app, {**passed, "LISTEN_PID": "1"}).bind == []
+    assert load(app, {}).bind == []
+    for name, value in {"port": 80, "host": "::", "uds": "x", "fd": 3}.items():
+        assert load({**app, name: value}, passed).bind == []
+        assert load(app, {**passed, f"ASGIWS_{name.upper()}": str(value)}).bind == []
+    assert load({**app, "bind": "a:1"}, passed).bind == [TCPEndpoint("a", 1)]
+    assert Config("main:app").bind == []
 
 
 def test_the_process_environment_is_read_by_load_and_not_by_config(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import grp
 import os
+import pwd
 import socket
 import stat
 from collections.abc import Iterator
@@ -13,8 +15,9 @@ from typing import Any
 import pytest
 
 from asgiws.config import Config
-from asgiws.server import sockets
+from asgiws.server import sockets, systemd
 from asgiws.server.sockets import BindError, Listener, bind, failure, wrap
+from asgiws.server.systemd import Passed
 
 
 @pytest.fixture
@@ -299,3 +302,110 @@ def test_a_failure_that_comes_late_is_told_alike() -> None:
     text = str(failure("http://h:1", OSError(errno.EADDRINUSE, "Address already in use")))
     assert text == "cannot listen on http://h:1: address already in use"
     assert str(failure("x", OSError("Odd"))) == "cannot listen on x: odd"
+
+
+# Several, by --bind.
+
+
+@needs_ipv6
+def test_several_are_listened_on_in_their_order(listen: Any, tmp_path: Path) -> None:
+    tcp, ipv6, unix, *both = listen(bind=["127.0.0.1:0", "[::]:0", f"unix:{tmp_path / 's'}", "*:0"])
+    assert tcp.address[0] == "127.0.0.1"
+    assert ipv6.address[0] == "::"
+    assert unix.address == str(tmp_path / "s")
+    assert {listener.address[0] for listener in both} == {"0.0.0.0", "::"}
+    assert len({listener.address[1] for listener in both}) == 1
+
+
+@needs_ipv6
+@pytest.mark.parametrize(("which", "other"), [("[::]", "0.0.0.0"), ("0.0.0.0", "[::]")])
+def test_all_of_one_family_is_not_all_of_the_other(listen: Any, which: str, other: str) -> None:
+    for left in reversed(range(20)):
+        port = listen(bind=f"{which}:0")[-1].address[1]
+        try:
+            # The port is free for the other family, unless a stranger happens to have it there.
+            listen(bind=f"{other}:{port}")
+        except BindError:
+            assert left, "the port is taken in both families"
+        else:
+            break
+
+
+def test_where_one_cannot_be_listened_on_the_others_are_let_go(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        path = tmp_path / "s"
+        with pytest.raises(BindError, match=f"cannot listen on 127.0.0.1:{port}: address already"):
+            bind(Config("main:app", bind=[f"unix:{path}", f"127.0.0.1:{port}"]))  # type: ignore[list-item]
+    assert not path.exists()
+
+
+def test_a_unix_socket_has_the_mode_and_the_owner_that_it_is_given(
+    listen: Any, tmp_path: Path
+) -> None:
+    path = tmp_path / "s"
+    user, group = os.getuid(), os.getgid()
+    if user == 0:
+        user, group = 65534, 65533
+    listen(bind=f"unix:{path}?mode=640&user={user}&group={group}")
+    status = path.stat()
+    assert (stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid) == (0o640, user, group)
+
+
+def test_names_of_owners_are_looked_up(listen: Any, tmp_path: Path) -> None:
+    user, group = pwd.getpwuid(os.getuid()), grp.getgrgid(os.getgid())
+    path = tmp_path / "s"
+    listen(bind=f"unix:{path}?user={user.pw_name}&group={group.gr_name}")
+    assert (path.stat().st_uid, path.stat().st_gid) == (user.pw_uid, group.gr_gid)
+
+
+@pytest.mark.parametrize("option", ["user", "group"])
+def test_an_owner_that_there_is_not_is_told(tmp_path: Path, option: str) -> None:
+    path = tmp_path / "s"
+    with pytest.raises(BindError) as caught:
+        bind(Config("main:app", bind=f"unix:{path}?{option}=no-such-one"))  # type: ignore[arg-type]
+    text = f"cannot listen on unix:{path}?{option}=no-such-one: there is no {option} 'no-such-one'"
+    assert str(caught.value) == text
+    assert not path.exists()
+
+
+def test_an_owner_that_may_not_be_given_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def chown(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "chown", chown)
+    path = tmp_path / "s"
+    with pytest.raises(BindError, match=r"unix:.*: operation not permitted"):
+        bind(Config("main:app", bind=f"unix:{path}?user=0"))  # type: ignore[arg-type]
+    assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "passed", "text"),
+    [
+        ("", [], "systemd:, a socket of systemd: it has passed none to this process"),
+        ("web", [("a", 0), ("b", 1)], "systemd:web, a socket of .*: it has passed 'a', 'b' alone"),
+    ],
+)
+def test_a_socket_that_systemd_has_not_passed_is_told(
+    monkeypatch: pytest.MonkeyPatch, name: str, passed: list[tuple[str, int]], text: str
+) -> None:
+    monkeypatch.setattr(systemd, "take_sockets", lambda: [Passed(fd, one) for one, fd in passed])
+    with pytest.raises(BindError, match=f"cannot listen on {text}"):
+        bind(Config("main:app", bind=f"systemd:{name}"))  # type: ignore[arg-type]
+
+
+def test_sockets_of_systemd_are_chosen_by_name(
+    listen: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = [socket.create_server(("127.0.0.1", 0)) for _ in range(3)]
+    addresses = [sock.getsockname() for sock in given]
+    passed = [
+        Passed(sock.detach(), name) for sock, name in zip(given, ["a", "b", "a"], strict=True)
+    ]
+    monkeypatch.setattr(systemd, "take_sockets", lambda: passed)
+    chosen = listen(bind="systemd:a,127.0.0.1:0,systemd:b")
+    order = [addresses[0], addresses[2], addresses[1]]
+    assert [listener.address for listener in chosen if listener is not chosen[2]] == order

@@ -1,0 +1,34 @@
+"""The answers to health probes (`--health-path`), which the application has no part in.
+
+Rules of this file: a probe says how the worker is, not what it serves. Alive is who answers; ready is
+who takes new work, which ends when a drain begins. Nobody may keep an answer for later.
+"""
+
+from __future__ import annotations
+
+from asgiws.asgi.types import Headers
+from asgiws.http.head import RequestHead
+
+_TEXT: Headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"cache-control", b"no-store")]
+_NOT_ALLOWED: Headers = [*_TEXT, (b"allow", b"GET, HEAD")]  # RFC 9110 15.5.6
+
+Answer = tuple[int, Headers, bytes]
+
+
+class Health:
+    """Answers to probes of `path`, and of `path` with `/ready` behind it."""
+
+    def __init__(self, path: str) -> None:
+        self.alive = path.encode("ascii")
+        self.ready = path.rstrip("/").encode("ascii") + b"/ready"
+
+    def answer(self, head: RequestHead, is_ready: bool) -> Answer | None:
+        """Status, headers and body for a probe; None for every other request."""
+        path = head.raw_path
+        if path not in (self.alive, self.ready):
+            return None
+        if head.method not in ("GET", "HEAD"):
+            return 405, _NOT_ALLOWED, b"Method Not Allowed"
+        if path == self.alive:
+            return 200, _TEXT, b"alive"
+        return (200, _TEXT, b"ready") if is_ready else (503, _TEXT, b"not ready")

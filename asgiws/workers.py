@@ -1,0 +1,138 @@
+"""A worker class for gunicorn: `gunicorn -k asgiws.workers.Worker module:app`.
+
+Rules of this file:
+- It is imported by gunicorn, and nothing else of the package imports it.
+- gunicorn's settings count where they mean the same as an option, unless the environment has that option
+  (`ASGIWS_...`), which is also the way to all others.
+- gunicorn decides about the worker's life: signals, the heartbeat, a changed parent and `max_requests`
+  end in `should_exit` or `force_exit` of the one server.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from types import FrameType
+from typing import Any
+
+from gunicorn.arbiter import Arbiter
+from gunicorn.workers.base import Worker as BaseWorker
+
+from asgiws.asgi.interface import adapt
+from asgiws.asgi.types import ASGIApp
+from asgiws.config import OPTIONS, Config, StartError, load
+from asgiws.server import loops
+from asgiws.server.server import Server
+
+#: Seconds between two signs of life, at most.
+HEARTBEAT = 1.0
+
+#: Seconds of gunicorn's graceful timeout that are left for the process's own end, before it is killed.
+RESERVE = 1.0
+
+
+class Worker(BaseWorker):
+    """Serves the application of one gunicorn worker process."""
+
+    _server: Server | None = None
+    _timer: asyncio.TimerHandle | None = None
+
+    def init_signals(self) -> None:
+        super().init_signals()
+        # The event loop has its own way to be woken, and nobody reads from gunicorn's.
+        signal.set_wakeup_fd(-1)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """SIGTERM: the graceful stop, of a reload and of gunicorn's own end."""
+        self.alive = False
+        if self._server is not None:
+            self._server.should_exit = True
+
+    def handle_quit(self, sig: int, frame: FrameType | None) -> None:
+        """SIGQUIT and SIGINT: the end at once."""
+        if self._server is None:
+            super().handle_quit(sig, frame)
+        else:
+            self.alive = False
+            self.cfg.worker_int(self)
+            self._server.should_exit = self._server.force_exit = True
+
+    def handle_abort(self, sig: int, frame: FrameType | None) -> None:
+        """SIGABRT: the heartbeat was missed. What blocks the loop would also catch an exception."""
+        self.alive = False
+        self.cfg.worker_abort(self)
+        logging.shutdown()
+        os._exit(1)
+
+    def run(self) -> None:
+        """Serve until gunicorn, `max_requests` or the application ends it."""
+        try:
+            config = self._config()
+            self._server = Server(config)
+            loops.run(self._serve, config.loop)
+        except StartError as error:
+            self.log.error("%s", error)
+            # Of this code gunicorn makes its own end: starting the worker again would not help.
+            sys.exit(Arbiter.WORKER_BOOT_ERROR)
+
+    async def _serve(self) -> None:
+        assert self._server is not None
+        self._beat()
+        try:
+            await self._server.serve(
+                [listener.sock for listener in self.sockets], install_signal_handlers=False
+            )
+        finally:
+            if self._timer is not None:
+                self._timer.cancel()
+
+    def _beat(self) -> None:
+        """Give a sign of life, and see whether there is still somebody who wants one."""
+        assert self._server is not None
+        self.notify()
+        if not self.alive or self.ppid != os.getppid():
+            self._server.should_exit = True
+        pause = min(HEARTBEAT, self.timeout) if self.timeout else HEARTBEAT
+        self._timer = asyncio.get_running_loop().call_later(pause, self._beat)
+
+    def _config(self) -> Config:
+        """The options. Raises ConfigError."""
+        cfg = self.cfg
+        for name, log in (("error", self.log.error_log), ("access", self.log.access_log)):
+            logger = logging.getLogger(f"asgiws.{name}")
+            logger.handlers[:] = log.handlers
+            logger.propagate = False
+        settings = {
+            "backlog": cfg.backlog,
+            "timeout_keep_alive": cfg.keepalive,
+            "timeout_graceful_shutdown": max(cfg.graceful_timeout - RESERVE, RESERVE),
+            "log_level": cfg.loglevel,
+            "access_log": bool(self.log.access_log.handlers),
+            "ssl_certfile": cfg.certfile,
+            "ssl_keyfile": cfg.keyfile,
+        }
+        known = {option.name: option for option in OPTIONS}
+        options = {
+            name: value
+            for name, value in settings.items()
+            if value is not None and not os.environ.get(known[name].env)
+        }
+        return load({**options, "app": self._counted(adapt(self.wsgi, "the application"))})
+
+    def _counted(self, app: ASGIApp) -> ASGIApp:
+        """`app`, whose calls count against `max_requests`."""
+        if self.max_requests == sys.maxsize:
+            return app
+
+        async def counted(scope: Any, receive: Any, send: Any) -> None:
+            if scope["type"] != "lifespan":
+                self.nr += 1
+                if self.nr == self.max_requests:
+                    self.log.info("Stopping: the worker has served %d requests", self.nr)
+                    self.handle_exit(signal.SIGTERM, None)
+            await app(scope, receive, send)
+
+        return counted

@@ -1,0 +1,280 @@
+"""`--reload`: what a change leads to, and that nothing holds it up."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+import websockets
+from websockets.asyncio.client import connect
+
+from tests.integration.server import RunningServer, environment, start
+from tests.integration.test_cli import get
+
+APP = """
+import asyncio, json, os, time
+
+ANSWER = "first"
+
+
+async def app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        print("app: stopped", flush=True)
+        await send({"type": "lifespan.shutdown.complete"})
+        return
+    if scope["type"] == "websocket":
+        await receive()
+        await send({"type": "websocket.accept"})
+        while (await receive())["type"] != "websocket.disconnect":
+            pass
+        return
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    if scope["path"] == "/stream":
+        while True:
+            await send({"type": "http.response.body", "body": b"tick\\n", "more_body": True})
+            await asyncio.sleep(0.01)
+    if scope["path"] == "/block":
+        time.sleep(1000)
+    answer = os.getpid() if scope["path"] == "/pid" else ANSWER
+    await send({"type": "http.response.body", "body": json.dumps(answer).encode()})
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    directory = tmp_path / "project"
+    directory.mkdir()
+    (directory / "dev_app.py").write_text(APP)
+    return directory
+
+
+def launch(project: Path, *options: str) -> RunningServer:
+    options = ("--reload", "--reload-delay", "50ms", *options)
+    # A session of its own, as a shell gives a job a process group of its own.
+    server = start("dev_app:app", *options, cwd=project, start_new_session=True)
+    server.wait_until_running()
+    return server
+
+
+@pytest.fixture
+def server(project: Path) -> Iterator[RunningServer]:
+    with closing(launch(project)) as server:
+        yield server
+        server.stop()
+
+
+def answer_of(server: RunningServer) -> str:
+    return str(get(server.url("/")))
+
+
+def change(project: Path, old: str, new: str) -> None:
+    path = project / "dev_app.py"
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+def wait_for_starts(server: RunningServer, count: int) -> None:
+    server.wait_for_log(r"(?s)" + "asgiws running on .*" * count)
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    # A zombie that nobody waits for yet has ended, too.
+    status = Path(f"/proc/{pid}/stat")
+    return not status.exists() or status.read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+def wait_for_end(pid: int) -> None:
+    deadline = time.monotonic() + 30
+    while is_alive(pid):
+        assert time.monotonic() < deadline, "it still runs"
+        time.sleep(0.02)
+
+
+def test_a_change_is_served(project: Path, server: RunningServer) -> None:
+    assert answer_of(server) == "first"
+    first = get(server.url("/pid"))
+    change(project, '"first"', '"another"')
+    # Whoever comes meanwhile waits for the new process, in the queue of the same socket.
+    server.wait_for_log(r"Reloading: dev_app\.py has changed")
+    wait_for_starts(server, 2)
+    assert answer_of(server) == "another"
+    assert not is_alive(first)
+
+
+def test_nobody_is_refused_during_a_reload(project: Path, server: RunningServer) -> None:
+    for number in range(3):
+        change(project, "ANSWER = ", f"X{number} = {number}\nANSWER = ")
+        seen = server.stderr().count("asgiws running on")
+        while server.stderr().count("asgiws running on") == seen:
+            socket.create_connection((server.host, server.port), timeout=30).close()
+            time.sleep(0.01)
+
+
+def test_other_files_start_nothing(project: Path) -> None:
+    (project / "skipped").mkdir()
+    options = ("--reload-include", "*.html", "--reload-exclude", "skipped")
+    with closing(launch(project, *options)) as server:
+        first = get(server.url("/pid"))
+        for name in ("notes.txt", ".hidden.py", "skipped/x.py", "skipped/x.html"):
+            (project / name).write_text("x")
+        (project / "page.html").write_text("x")
+        server.wait_for_log(r"Reloading: page\.html has changed\n")
+        wait_for_starts(server, 2)
+        assert get(server.url("/pid")) != first
+        server.stop()
+
+
+def test_other_directories_can_be_watched(project: Path, tmp_path: Path) -> None:
+    (tmp_path / "library").mkdir()
+    with closing(launch(project, "--reload-dir", str(tmp_path / "library"))) as server:
+        (tmp_path / "library" / "x.py").write_text("x")
+        server.wait_for_log(r"Reloading: \.\./library/x\.py has changed")
+        wait_for_starts(server, 2)
+        server.stop()
+
+
+async def test_an_open_websocket_is_closed_with_1012_and_holds_up_nobody(
+    project: Path, server: RunningServer
+) -> None:
+    async with connect(server.ws_url("/")) as peer:
+        change(project, '"first"', '"another"')
+        with pytest.raises(websockets.ConnectionClosed) as caught:
+            await asyncio.wait_for(peer.recv(), 30)
+        assert caught.value.rcvd is not None
+        assert caught.value.rcvd.code == 1012
+    await asyncio.to_thread(wait_for_starts, server, 2)
+    assert await asyncio.to_thread(answer_of, server) == "another"
+    # It came to its proper end.
+    assert "killed" not in server.stderr()
+    assert "Cut off" not in server.stderr()
+
+
+@pytest.mark.parametrize("path", ["/stream", "/block"])
+def test_a_stream_and_a_blocked_loop_hold_up_nobody_for_long(
+    project: Path, server: RunningServer, path: str
+) -> None:
+    first = get(server.url("/pid"))
+    with socket.create_connection((server.host, server.port), timeout=30) as peer:
+        peer.sendall(f"GET {path} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+        assert path == "/block" or peer.recv(4096)
+        change(project, '"first"', '"another"')
+        wait_for_starts(server, 2)
+    assert answer_of(server) == "another"
+    assert not is_alive(first)
+    assert ("is killed" in server.stderr()) == (path == "/block")
+
+
+def test_a_syntax_error_is_shown_and_the_next_save_recovers(
+    project: Path, server: RunningServer
+) -> None:
+    change(project, 'ANSWER = "first"', "ANSWER = (")
+    server.wait_for_log("SyntaxError: '\\(' was never closed")
+    server.wait_for_log("The application has ended; the next change starts it again")
+    change(project, "ANSWER = (", 'ANSWER = "recovered"')
+    wait_for_starts(server, 2)
+    assert answer_of(server) == "recovered"
+
+
+def test_a_syntax_error_at_the_start_is_shown_and_the_next_save_recovers(project: Path) -> None:
+    change(project, 'ANSWER = "first"', "ANSWER = (")
+    server = start("dev_app:app", "--reload", "--reload-delay", "50ms", cwd=project)
+    with closing(server):
+        server.wait_for_log("the next change starts it again")
+        change(project, "ANSWER = (", 'ANSWER = "recovered"')
+        server.wait_until_running()
+        assert answer_of(server) == "recovered"
+        assert server.stop() == 0
+
+
+@pytest.mark.parametrize("whom", ["group", "parent"])
+@pytest.mark.parametrize("path", ["/pid", "/stream", "/block"])
+def test_ctrl_c_ends_both_processes(
+    project: Path, server: RunningServer, whom: str, path: str
+) -> None:
+    child = get(server.url("/pid"))
+    with socket.create_connection((server.host, server.port), timeout=30) as peer:
+        peer.sendall(f"GET {path} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+        if path != "/block":
+            peer.recv(4096)
+        if whom == "group":
+            os.killpg(server.process.pid, signal.SIGINT)  # as a terminal does
+        else:
+            server.send_signal(signal.SIGTERM)
+        assert server.wait() == 0
+    assert not is_alive(child)
+    assert "Traceback" not in server.stderr()
+    assert "KeyboardInterrupt" not in server.stderr()
+
+
+def test_ctrl_c_during_a_start_ends_both_processes_without_a_traceback(project: Path) -> None:
+    change(project, "ANSWER = ", "time.sleep(1000)\nANSWER = ")
+    server = start("dev_app:app", "--reload", cwd=project, start_new_session=True)
+    with closing(server):
+        server.wait_for_log("Watching ")
+        os.killpg(server.process.pid, signal.SIGINT)
+        assert server.wait() == 0
+        assert "Traceback" not in server.stderr()
+
+
+def test_a_child_does_not_outlive_a_parent_that_was_killed(server: RunningServer) -> None:
+    child = get(server.url("/pid"))
+    server.stop(signal.SIGKILL)
+    wait_for_end(child)
+
+
+def test_a_child_that_was_killed_is_started_by_the_next_change(
+    project: Path, server: RunningServer
+) -> None:
+    os.kill(get(server.url("/pid")), signal.SIGKILL)
+    server.wait_for_log("The application has ended; the next change starts it again")
+    change(project, '"first"', '"another"')
+    wait_for_starts(server, 2)
+    assert answer_of(server) == "another"
+
+
+def test_a_port_in_use_is_one_line_and_the_end(project: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with closing(start("dev_app:app", "--reload", "--port", str(port), cwd=project)) as server:
+            assert server.wait() == 1
+            expected = f"Error: cannot listen on 127.0.0.1:{port}: address already in use\n"
+            assert server.stderr() == expected
+
+
+def test_a_program_reloads_its_application(project: Path) -> None:
+    (project / "main.py").write_text(
+        "import asgiws\nasgiws.run('dev_app:app', port=0, reload=True, reload_delay=0.05)\n"
+    )
+    server = RunningServer(
+        subprocess.Popen(
+            [sys.executable, "main.py"],
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=project,
+            env=environment(),
+        )
+    )
+    with closing(server):
+        server.wait_until_running()
+        change(project, '"first"', '"another"')
+        wait_for_starts(server, 2)
+        assert answer_of(server) == "another"
+        assert server.stop() == 0
