@@ -45,6 +45,7 @@ from asgiws.asgi.errors import (
     ClientDisconnected,
     comes_from_disconnect,
 )
+from asgiws.asgi.forwarding import forwarding
 from asgiws.asgi.outlet import Driver, Outlet
 from asgiws.asgi.runtime import Runtime, access_logger, logger, peer_name
 from asgiws.asgi.scope import http_scope
@@ -106,6 +107,7 @@ class _Shared:
     __slots__ = (
         "access_log",
         "defaults",
+        "forwarding",
         "hosts",
         "limit_concurrency",
         "limit_pipelined",
@@ -131,6 +133,7 @@ class _Shared:
             config.headers, b"asgiws" if config.server_header else b"", config.date_header
         )
         self.access_log = config.access_log
+        self.forwarding = forwarding(config, runtime.trusted)
         self.timeout_head = config.timeout_request_head
         self.timeout_upload = config.timeout_request_body
         self.timeout_keep_alive = config.timeout_keep_alive
@@ -341,6 +344,8 @@ class HTTPDriver(Driver):
         self._deadline = 0.0
         self._budget -= 1
         self._head = head
+        if head.has_forwarded and self._shared.forwarding is not None:
+            self._shared.forwarding.apply(head, self.outlet)
         hosts = self._shared.hosts
         if hosts is not None and not hosts.allows(head.get(b"host")):
             self.reject(Forbidden("this host is not served here", "allowed_hosts"))
@@ -489,20 +494,24 @@ class HTTPDriver(Driver):
     def _log_access(self) -> None:
         head = self._head
         assert head is not None
+        if self._shared.access_log:
+            origin = head.origin
+            root_path = self.runtime.config.root_path if origin is None else origin.root_path
+            access_logger.info(
+                '%s - "%s %s HTTP/%s" %d',
+                self.client(),
+                head.method,
+                root_path + head.target.decode("ascii"),
+                head.http_version,
+                self.http.status(),
+            )
         self._head = None
-        if not self._shared.access_log:
-            return
-        access_logger.info(
-            '%s - "%s %s HTTP/%s" %d',
-            self.client(),
-            head.method,
-            self.runtime.config.root_path + head.target.decode("ascii"),
-            head.http_version,
-            self.http.status(),
-        )
 
     def client(self) -> str:
-        """The peer's name for a log line."""
+        """The client's name for a log line: of the request in progress, or else of the connection."""
+        head = self._head
+        if head is not None and head.origin is not None:
+            return peer_name(head.origin.client)
         if self._client is None:
             self._client = peer_name(self.outlet.client)
         return self._client
