@@ -24,6 +24,7 @@ cdef class _Shared:
     cdef bint access_log
     cdef object defaults
     cdef object health
+    cdef object forwarding
     cdef object hosts
     cdef bint limit_concurrency
     cdef Py_ssize_t limit_pipelined
