@@ -2,8 +2,8 @@
 
 Rules of this file:
 - The verdict is drawn here and nowhere else, from the outcome alone: `verdict` names everything that is wrong.
-- Descriptors, tasks and calls must be exactly as before. Memory and objects may differ by what the tolerances
-  say, since an allocator keeps pages and a library keeps caches.
+- Sockets, tasks and calls must be as many as at the start, descriptors as before. Memory and objects may differ
+  by what the tolerances say, since an allocator keeps pages and a library keeps caches.
 """
 
 from __future__ import annotations
@@ -51,7 +51,8 @@ def _resources(outcome: Outcome) -> list[tuple[str, int, int, int, int]]:
 
     memory = MEMORY + round(MEMORY_SHARE * before.pss)
     rows = [
-        ("descriptors", fresh.descriptors, after.descriptors, 0, peak("descriptors")),
+        ("sockets", fresh.sockets, after.sockets, 0, 0),
+        ("descriptors", before.descriptors, after.descriptors, 0, peak("descriptors")),
         ("tasks", fresh.tasks, after.tasks, 0, peak("tasks")),
         ("calls of the application", fresh.running, after.running, 0, peak("running")),
         ("PSS", before.pss, after.pss, memory, peak("pss")),

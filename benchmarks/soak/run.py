@@ -3,10 +3,10 @@
 Rules of this file:
 - Phases: the server is measured as it was started; a warm-up with the same load, as many connections and all;
   a drain, after which the server is at rest and is measured; the soak itself; a drain; the same measurement
-  again. So like is compared with like: descriptors and tasks with those of the start, memory with that behind
-  the warm-up.
-- At rest means that no call of the application is running and no more descriptors are open than at the start.
-  It is waited for, for at most REST seconds: what does not come to rest is a finding.
+  again. So like is compared with like: sockets and tasks with those of the start, what may be made when it is
+  first needed with that behind the warm-up.
+- At rest means that no call of the application is running and no more sockets are open than at the start. It is
+  waited for, for at most REST seconds: what does not come to rest is a finding.
 - Processes are ended whatever happens.
 """
 
@@ -265,12 +265,12 @@ class _Soak:
         while time.monotonic() < until:
             running = (await watch.ask(HOST, self.port))["running"] - 1  # but for the question
             await asyncio.sleep(0.5)
-            held = watch.descriptors(self.server.pid)
-            if not running and held <= self.fresh.descriptors:
+            held = watch.sockets(self.server.pid)
+            if not running and held <= self.fresh.sockets:
                 return
         self.findings.append(
             f"after the {phase} the server did not come to rest within {REST:.0f} s: {running} calls of the"
-            f" application are running, {held} descriptors are open, {self.fresh.descriptors} at the start"
+            f" application are running, {held} sockets are open, {self.fresh.sockets} at the start"
         )
 
 

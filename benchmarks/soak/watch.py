@@ -41,6 +41,7 @@ class Rest:
     pss: int = 0
     rss: int = 0
     descriptors: int = 0
+    sockets: int = 0
     tasks: int = 0
     running: int = 0
     blocks: int = 0
@@ -69,6 +70,18 @@ def descriptors(pid: int) -> int:
         return 0
 
 
+def sockets(pid: int) -> int:
+    """Those of them that are sockets."""
+    return sum(_is_socket(one) for one in Path(f"/proc/{pid}/fd").glob("*"))
+
+
+def _is_socket(descriptor: Path) -> bool:
+    try:
+        return os.readlink(descriptor).startswith("socket:")
+    except OSError:
+        return False  # closed meanwhile
+
+
 async def ask(host: str, port: int, collect: bool = False) -> dict[str, Any]:
     """What the application says of its process. Raises OSError, client.Gone, client.Impatient."""
     client = await Client.connect(host, port)
@@ -95,6 +108,7 @@ async def at_rest(pid: int, host: str, port: int) -> Rest:
         pss,
         rss,
         descriptors(pid),
+        sockets(pid),
         found["tasks"],
         found["running"],
         found["blocks"],
