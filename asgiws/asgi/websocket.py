@@ -354,7 +354,8 @@ class WebSocketSession(Driver):
 
     def _take_last(self) -> None:
         """The client has ended its side: take all that it sent, as far as there is room for it."""
-        self._high *= LAST_ROOM
+        # On top of what is queued: a single message may be more than that, and the application not slow at all.
+        self._high = self._queued + LAST_ROOM * self._high
         if self._pump(-1):
             logger.info(
                 "%s - messages dropped: the client has gone and the application is too slow "
