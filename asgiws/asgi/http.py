@@ -17,8 +17,8 @@ Rules of this file:
   `_cut`, or in `connection_lost`.
 - No callback of the application is run within an `except` block: its tracebacks would show our
   exception as the context of its own.
-- A read begins TURN_REQUESTS requests at most; what it brought beyond waits for the loop's next turn, in
-  which the other connections have theirs.
+- A turn of the loop begins TURN requests of one connection, or takes as many pieces of a body, at most. What a
+  read brought beyond waits for the next turn, in which the other connections have theirs.
 
 Half-close. A client that shuts down its sending side behind a whole request still gets its
 response: `send()` works on until the connection is lost. To `receive()` it is `http.disconnect`,
@@ -75,8 +75,9 @@ HIGH_WATER = 64 * 1024
 #: many times their size.
 JOIN_BELOW = 1024
 
-#: Pipelined requests of one connection that are begun before other connections have their turn.
-TURN_REQUESTS = 32
+#: Pipelined requests of one connection that are begun, and pieces of a body that are taken, before other
+#: connections have their turn.
+TURN = 32
 
 # As the compiled module compares with it.
 _HIGH_WATER = HIGH_WATER
@@ -212,7 +213,7 @@ class HTTPDriver(Driver):
         self.proceed()
 
     def proceed(self) -> None:
-        self._budget = TURN_REQUESTS
+        self._budget = TURN
         self._pump(True)
 
     def receive_eof(self) -> None:
@@ -308,8 +309,13 @@ class HTTPDriver(Driver):
             # The peer sends requests and does not read the responses: `writable` goes on.
             self._pause_if_flooded()
             return False
-        elif (self._budget == 0 or not now) and self.http.buffered():
+        elif not now and self.http.buffered():
             self._pause_if_flooded()
+            self.outlet.proceed_soon()
+            return False
+        # The last request that is begun is read to its end where that is there.
+        if self._budget <= (0 if cycle is None else -1) and self.http.buffered():
+            self._pause_reading()  # or the loop would go on reading from this connection
             self.outlet.proceed_soon()
             return False
         event = self.http.next_event()
@@ -332,6 +338,7 @@ class HTTPDriver(Driver):
         # A request that was answered in place of the application gives no more events.
         assert cycle is not None
         if type(event) is bytes:
+            self._budget -= 1
             cycle.feed(event)
         else:
             assert type(event) is EndOfRequest

@@ -306,7 +306,7 @@ class WebSocketSession(Driver):
                     self._answer_ping(event.payload)  # type: ignore[union-attr]
                 else:
                     self._take_pong(event.payload)  # type: ignore[union-attr]
-            else:
+            elif kind is Close:
                 self._terminal = event  # type: ignore[assignment]
 
     def _keep(self, data: bytearray, start: int, end: int) -> None:

@@ -88,6 +88,9 @@ class LengthBody(BodyReader):
         return data
 
 
+#: Chunks that one `read` takes at most: a read of the socket can hold 40,000 tiny ones.
+CHUNKS = 64
+
 # What a ChunkedBody expects next.
 _SIZE, _DATA, _DATA_END, _TRAILER = range(4)
 
@@ -118,12 +121,12 @@ class ChunkedBody(BodyReader):
         self._trailer_lines = 0
 
     def read(self, buffer: ReceiveBuffer) -> bytes:
-        """All the data of the chunks that are there, in one piece."""
+        """The data of the chunks that are there, CHUNKS at most, in one piece."""
         if self._fault is not None:
             raise self._fault
         pieces: list[bytes] = []
         try:
-            while True:
+            while len(pieces) < CHUNKS:
                 if self._expected == _DATA:
                     piece = buffer.take(self._remaining)
                     if not piece:

@@ -106,7 +106,8 @@ class WebSocketConnection:
         return 0 if self._reader is None else self._reader.unread()
 
     def next_event(self) -> Event | None:
-        """The next event in what was fed; None when more is needed, after a `Close` and in a final state."""
+        """The next event in what was fed, `MORE` when many frames gave none so far; None when more octets are
+        needed, after a `Close` and in a final state."""
         if self._ended:
             return None
         assert self._reader is not None  # open() came before

@@ -26,4 +26,11 @@ class Close(NamedTuple):
     failed: bool = False
 
 
-Event: TypeAlias = "str | bytes | Ping | Pong | Close"
+class More(NamedTuple):
+    """Many frames were taken and no message has ended with them: there may be more to take. Who has others to
+    serve does so first."""
+
+
+MORE = More()
+
+Event: TypeAlias = "str | bytes | Ping | Pong | Close | More"

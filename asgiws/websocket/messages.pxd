@@ -6,6 +6,7 @@ from asgiws.websocket.frames cimport FrameReader
 
 cdef int NONE
 cdef int TRUST
+cdef int FRAMES
 cdef bytes NO_TARGET
 cdef int BINARY
 cdef int CLOSE
@@ -40,7 +41,7 @@ cdef class MessageReader:
 
     cpdef Py_ssize_t unread(self) except -1
 
-    @cython.locals(frame=FrameReader, position=Py_ssize_t, take=Py_ssize_t, start=Py_ssize_t, stop=Py_ssize_t, complete=bint)
+    @cython.locals(frame=FrameReader, position=Py_ssize_t, take=Py_ssize_t, start=Py_ssize_t, stop=Py_ssize_t, frames=int, complete=bint)
     cpdef object next_event(self)
 
     @cython.locals(frame=FrameReader, held=Py_ssize_t, limit=int64_t)

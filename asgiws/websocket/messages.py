@@ -22,7 +22,7 @@ from asgiws.websocket.close import (
 )
 from asgiws.websocket.deflate import Deflate
 from asgiws.websocket.errors import ProtocolError
-from asgiws.websocket.events import Close, Event, Ping, Pong
+from asgiws.websocket.events import MORE, Close, Event, Ping, Pong
 from asgiws.websocket.frames import FrameReader
 from asgiws.websocket.opcodes import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT
 from asgiws.websocket.utf8 import Utf8Validator
@@ -33,6 +33,9 @@ NONE = -1
 #: Room is made for a whole frame once one part in TRUST of it has come. Until then what comes is gathered, so
 #: that a client takes memory with what it sends and not with what it announces.
 TRUST = 8
+
+#: Frames that one `next_event` takes at most: a read can hold 40,000 without a message's end.
+FRAMES = 256
 
 #: A message of 4 MiB in fragments of 64 octets passes.
 MAX_FRAGMENTS = 131072
@@ -113,8 +116,12 @@ class MessageReader:
         Raises ProtocolError for what the client may not send; the reader must not be used afterwards.
         """
         frame = self._frame
+        frames = 0
         while True:
             if not self._in_frame:
+                if frames == FRAMES:
+                    return MORE
+                frames += 1
                 if self._position == self._end:
                     return None
                 position = frame.read(self._data, self._position, self._end)

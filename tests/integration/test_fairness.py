@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from asgiws.asgi.http import TURN_REQUESTS
+from asgiws.asgi.http import TURN
 from asgiws.asgi.runtime import READ_SIZE
 from asgiws.asgi.websocket import TURN_EVENTS
 from asgiws.server import loops
@@ -90,7 +90,7 @@ def test_a_flood_of_requests(server: RunningServer) -> None:
         with flooding(flooder, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n" * 8000):
             counts = handled_between_echoes(victim)
     assert counts[-1] > 0, "there was no flood"
-    assert counts[ECHOES // 2] <= TURNS * TURN_REQUESTS, counts
+    assert counts[ECHOES // 2] <= TURNS * TURN, counts
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak of the memory is read from /proc")

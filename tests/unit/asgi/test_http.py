@@ -15,7 +15,7 @@ import pytest
 
 from asgiws.asgi import http as asgi_http
 from asgiws.asgi.errors import ApplicationError, ClientDisconnected
-from asgiws.asgi.http import HIGH_WATER, TURN_REQUESTS, HTTPDriver
+from asgiws.asgi.http import HIGH_WATER, TURN, HTTPDriver
 from asgiws.asgi.outlet import Driver, Outlet
 from asgiws.asgi.runtime import Runtime
 from asgiws.asgi.wakeup import Waiter
@@ -1495,7 +1495,7 @@ class TestUpgrade:
         assert told == [DISCONNECT] * 3
 
     async def test_a_flood_of_requests_lets_others_have_their_turn(self) -> None:
-        """No turn of the loop begins more than TURN_REQUESTS of one connection."""
+        """No turn of the loop begins more than TURN of one connection."""
         begun = 0
         most = 0
 
@@ -1506,17 +1506,17 @@ class TestUpgrade:
 
         served = Served(app)
         loop = asyncio.get_running_loop()
-        served.outlet.feed_soon(GET * (10 * TURN_REQUESTS))
-        while begun < 10 * TURN_REQUESTS:
+        served.outlet.feed_soon(GET * (10 * TURN))
+        while begun < 10 * TURN:
             before = begun
             turn = loop.create_future()
             loop.call_soon(turn.set_result, None)
             await turn
             most = max(most, begun - before)
         # A turn of the test's may see the ends of two of the driver's.
-        assert most <= 2 * TURN_REQUESTS
+        assert most <= 2 * TURN
         # Before Python 3.11 an application starts in the loop's next turn, so each turn serves one.
-        assert most >= (TURN_REQUESTS if sys.version_info >= (3, 11) else 1)
+        assert most >= (TURN if sys.version_info >= (3, 11) else 1)
 
     @pytest.mark.parametrize(
         "data",
