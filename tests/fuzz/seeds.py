@@ -144,6 +144,19 @@ def _handshake() -> Iterable[bytes]:
         yield bytes((flags, 0)) + b"sec-websocket-protocol: a, b\nsec-websocket-protocol: c"
 
 
+def _origins() -> Iterable[bytes]:
+    hosts = (b"example.com", b"a.example.com:8000", b"EXAMPLE.com:443", b"[::1]:80", b"")
+    origins = (
+        *(b"https://example.com", b"https://a.b.example.com", b"HTTPS://A.Example.com:443"),
+        *(b"http://example.com", b"https://evil-example.com", b"https://example.com.evil"),
+        *(b"https://evil/.example.com", b"https://user@a.example.com", b"null", b"", b"https://"),
+        *(b"http://[::1]", b"https://a.example.com:444", b"https://evil#.example.com"),
+    )
+    for index, origin in enumerate(origins):
+        for host in (hosts[index % 5], origin.rpartition(b"/")[2]):
+            yield origin + b"\n" + host
+
+
 SEEDS: dict[str, Callable[[], Iterable[bytes]]] = {
     "http-httptools": lambda: _http(2),
     "http-h11": lambda: _http(2),
@@ -153,6 +166,7 @@ SEEDS: dict[str, Callable[[], Iterable[bytes]]] = {
     "inflate": _inflate,
     "deflate": _deflate,
     "handshake": _handshake,
+    "origins": _origins,
 }
 
 
@@ -210,4 +224,5 @@ WORDS: dict[str, tuple[bytes, ...]] = {
     "inflate": _DEFLATE_WORDS,
     "deflate": (),
     "handshake": _HANDSHAKE_WORDS,
+    "origins": (b"https://", b".example.com", b"example.com", b":443", b":80", b"\n", b"@", b"/"),
 }
