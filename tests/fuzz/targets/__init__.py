@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tests.fuzz.targets import chunked, deflate, handshake, http, origins, websocket
+from tests.fuzz.targets import chunked, deflate, handshake, http, origins, proxies, websocket
 
 TARGETS: dict[str, Callable[[bytes], None]] = {
     "http-httptools": http.httptools,
@@ -22,6 +22,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "deflate": deflate.deflate,
     "handshake": handshake.target,
     "origins": origins.target,
+    "proxies": proxies.target,
 }
 
 #: Those of `asgiws.websocket`.
