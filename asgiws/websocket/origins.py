@@ -4,12 +4,18 @@ Rules of this file:
 - A browser lets any page open a WebSocket to any host, sends that host's cookies along, and says
   in Origin where the page came from: who relies on cookies must look at it.
 - An origin is compared as a whole, scheme and port included (RFC 6454, 5), without regard to case.
+- What the wildcard stands for is names and nothing else: not a path, a user or another port, which no browser
+  sends and in which a foreign host could be named.
 - `same` leaves the scheme out: a proxy in front may have ended TLS.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
+
+#: Names in lower case; IPv6 addresses have none below them.
+_names = re.compile(rb"[a-z0-9._-]+")
 
 _OWN_PORT = {b"http": b":80", b"https": b":443", b"ws": b":80", b"wss": b":443"}
 
@@ -60,6 +66,6 @@ class OriginFilter:
         return any(
             origin.startswith(before)
             and origin.endswith(behind)
-            and len(origin) > len(before) + len(behind)
+            and _names.fullmatch(origin, len(before), len(origin) - len(behind)) is not None
             for before, behind in self._below
         )

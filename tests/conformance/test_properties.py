@@ -498,7 +498,7 @@ def test_the_conversations_are_worth_it() -> None:
     chance = random.Random(6455)
 
     @given(conversations())
-    @settings(deadline=None, max_examples=150, database=None, derandomize=True)
+    @settings(deadline=None, max_examples=600, database=None, derandomize=True)
     def look(wire: bytes) -> None:
         for kind, value in outcome(RUNNING, [wire], chance.random() < 0.5):
             seen.add((kind, value[0]) if kind == "Close" and value[2] else kind)

@@ -18,7 +18,7 @@ import h11
 
 from tests.fuzz.targets import TARGETS
 
-_PACKAGES = ("asgiws.http", "asgiws.websocket", "asgiws.fields", h11.__name__)
+_PACKAGES = ("asgiws.http", "asgiws.websocket", "asgiws.proxies", "asgiws.fields", h11.__name__)
 
 
 def _functions(module: ModuleType) -> Iterator[FunctionType]:

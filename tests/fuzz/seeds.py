@@ -144,6 +144,46 @@ def _handshake() -> Iterable[bytes]:
         yield bytes((flags, 0)) + b"sec-websocket-protocol: a, b\nsec-websocket-protocol: c"
 
 
+def _origins() -> Iterable[bytes]:
+    hosts = (b"example.com", b"a.example.com:8000", b"EXAMPLE.com:443", b"[::1]:80", b"")
+    origins = (
+        *(b"https://example.com", b"https://a.b.example.com", b"HTTPS://A.Example.com:443"),
+        *(b"http://example.com", b"https://evil-example.com", b"https://example.com.evil"),
+        *(b"https://evil/.example.com", b"https://user@a.example.com", b"null", b"", b"https://"),
+        *(b"http://[::1]", b"https://a.example.com:444", b"https://evil#.example.com"),
+    )
+    for index, origin in enumerate(origins):
+        for host in (hosts[index % 5], origin.rpartition(b"/")[2]):
+            yield origin + b"\n" + host
+
+
+def _proxies() -> Iterable[bytes]:
+    for index, preface in enumerate(
+        (
+            b"PROXY TCP4 192.0.2.1 192.0.2.2 4321 80\r\nGET / HTTP/1.1\r\n",
+            b"PROXY TCP6 2001:db8::1 ::ffff:192.0.2.2 65535 0\r\n",
+            b"PROXY UNKNOWN whatever\r\n",
+            b"PROXY TCP4 192.0.2.1 ::1 1 99999\r\n",
+            b"PROXY TCP4 " + b"1" * 100,
+            _PROXY_2 + b"\x21\x11\x00\x0c\xc0\x00\x02\x01\xc0\x00\x02\x02\x10\xe1\x00\x50rest",
+            _PROXY_2 + b"\x21\x21\x00\x27" + bytes(range(36)) + b"\x04\x00\x00",
+            _PROXY_2 + b"\x20\x00\x00\x00GET",
+            _PROXY_2 + b"\x21\x31\x00\xd8" + bytes(216),
+            _PROXY_2 + b"\x31\x11\xff\xff",
+        )
+    ):
+        yield bytes((0, index % 3)) + preface
+    yield b"\x01\0x-forwarded-for: 192.0.2.1:80, 10.0.0.1\nx-forwarded-proto: https, http"
+    yield b"\x01\0x-forwarded-for: [2001:db8::1]:8, ::1\nx-forwarded-host: a:80\nx-forwarded-port: 81"
+    yield b"\x01\0x-forwarded-for: unknown\nx-forwarded-prefix: /a/%62//\nx-forwarded-proto: wss"
+    yield b'\x03\0forwarded: for="[2001:db8::1]:_x";proto=https;host="a\\:1", for=10.0.0.1;by=_b'
+    yield b"\x03\0forwarded: for=_hidden, ,for=unknown;proto=http\nforwarded: For=192.0.2.1;for=x"
+
+
+#: What version 2 of the PROXY protocol begins with.
+_PROXY_2 = b"\r\n\r\n\0\r\nQUIT\n"
+
+
 SEEDS: dict[str, Callable[[], Iterable[bytes]]] = {
     "http-httptools": lambda: _http(2),
     "http-h11": lambda: _http(2),
@@ -153,6 +193,8 @@ SEEDS: dict[str, Callable[[], Iterable[bytes]]] = {
     "inflate": _inflate,
     "deflate": _deflate,
     "handshake": _handshake,
+    "origins": _origins,
+    "proxies": _proxies,
 }
 
 
@@ -210,4 +252,11 @@ WORDS: dict[str, tuple[bytes, ...]] = {
     "inflate": _DEFLATE_WORDS,
     "deflate": (),
     "handshake": _HANDSHAKE_WORDS,
+    "proxies": (
+        *(b"PROXY TCP4 ", b"PROXY TCP6 ", b"PROXY UNKNOWN", _PROXY_2, b"\x21\x11\x00\x0c", b"\r\n"),
+        *(b"x-forwarded-for: ", b"forwarded: for=", b"10.0.0.1", b"::1", b"2001:db8::1", b"%2F"),
+        *(b"x-forwarded-proto: ", b"x-forwarded-host: ", b"x-forwarded-port: ", b";proto=", b'"['),
+        *(b"x-forwarded-prefix: /", b"unknown", b";host=", b", ", b'"', b"\\", b"_a", b"\n", b"//"),
+    ),
+    "origins": (b"https://", b".example.com", b"example.com", b":443", b":80", b"\n", b"@", b"/"),
 }

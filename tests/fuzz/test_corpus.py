@@ -70,7 +70,7 @@ def test_nothing_is_found_in_what_is_kept(target: str) -> None:
             TARGETS[target](data)
         except Exception as error:
             raise AssertionError(f"{name}: {data!r}") from error
-    assert count > 15
+    assert count >= 15
 
 
 @pytest.mark.parametrize("target", TARGETS)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tests.fuzz.targets import chunked, deflate, handshake, http, websocket
+from tests.fuzz.targets import chunked, deflate, handshake, http, origins, proxies, websocket
 
 TARGETS: dict[str, Callable[[bytes], None]] = {
     "http-httptools": http.httptools,
@@ -21,7 +21,9 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "inflate": deflate.inflate,
     "deflate": deflate.deflate,
     "handshake": handshake.target,
+    "origins": origins.target,
+    "proxies": proxies.target,
 }
 
 #: Those of `asgiws.websocket`.
-WEBSOCKET = ("websocket", "inflate", "deflate", "handshake")
+WEBSOCKET = ("websocket", "inflate", "deflate", "handshake", "origins")
