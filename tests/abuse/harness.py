@@ -415,6 +415,7 @@ class Abuse:
             watch: Watch | None = None
             try:
                 victim.served(10)
+                _warm_up(server, trust)
                 with victim.quiet():
                     until(_steady(server.process.pid), "descriptors are steady")
                     watch = Watch(server.process.pid)
@@ -457,6 +458,13 @@ class Abuse:
         for which in (peak, after):
             grown = which.memory - before.memory
             assert grown <= growth, f"memory grew by {grown / MEGABYTE:.1f} MiB: {before} {which}"
+
+
+def _warm_up(server: RunningServer, trust: ssl.SSLContext | None) -> None:
+    """Have the server pause reading once: what it needs for that it makes once, and keeps."""
+    with connect(server, VICTIM, trust=trust) as raw:
+        raw.send(post("/late", "Content-Length: 300000") + bytes(300000))
+        assert raw.response().body == b"300000"
 
 
 def _bound_descriptors(pid: int, more: int) -> None:
