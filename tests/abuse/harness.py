@@ -29,8 +29,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import pytest
-
 from asgiws import _extensions
 from tests.integration.raw import CLOSE, PING, PONG, TEXT, TIMEOUT, Frame, Raw, handshake
 from tests.integration.server import RunningServer, serve
@@ -406,7 +404,6 @@ class Abuse:
             "2",
             *(tls.options if tls else ()),
         )
-        _skip_unknown(options)
         with serve("app:app", *fixed, *options, cwd=HERE) as server:
             if descriptors:
                 _bound_descriptors(server.process.pid, descriptors)
@@ -482,15 +479,6 @@ def _steady(pid: int) -> Callable[[], bool]:
         return before == last
 
     return is_steady
-
-
-def _skip_unknown(options: tuple[str, ...]) -> None:
-    from asgiws.config import OPTIONS
-
-    known = {flag for option in OPTIONS for flag in option.flags}
-    for option in options:
-        if option.startswith("--") and option not in known:
-            pytest.skip(f"{option} is not there yet")
 
 
 def _record(name: str, row: dict[str, Any]) -> None:
