@@ -413,6 +413,7 @@ class Abuse:
             try:
                 victim.served(10)
                 _warm_up(server, trust)
+                victim.served(2)
                 with victim.quiet():
                     until(_steady(server.process.pid), "descriptors are steady")
                     watch = Watch(server.process.pid)

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from tests.abuse.harness import Abuse, Certificate, Scene, ended, get, post
+from tests.abuse.harness import MEGABYTE, Abuse, Certificate, Scene, ended, get, post
 from tests.integration.raw import TEXT, Raw, close_frame, handshake
 
 #: How many hold on at once.
@@ -185,7 +185,9 @@ def test_maximum_age(abuse: Abuse) -> None:
 @pytest.mark.parametrize("how", ["silent", "half"])
 def test_unfinished_tls_handshakes(abuse: Abuse, certificate: Certificate, how: str) -> None:
     """TLS handshakes that do not begin, or do not end"""
-    with abuse("--ssl-handshake-timeout", "1", tls=certificate) as scene:
+    options = ("--ssl-handshake-timeout", "1")
+    # What a handshake needs is OpenSSL's to say: 60 kB each.
+    with abuse(*options, tls=certificate, growth=24 * MEGABYTE) as scene:
         raws = [scene.raw(tls=False) for _ in range(MANY)]
         if how == "half":
             hello = client_hello()
