@@ -186,6 +186,12 @@ async def read(receive: Receive, send: Send) -> None:
     ended["read disconnected"] += 1
 
 
+async def late(receive: Receive, send: Send) -> None:
+    """Read the body a while after it has come."""
+    await asyncio.sleep(RHYTHM)
+    await read(receive, send)
+
+
 async def unread(receive: Receive, send: Send) -> None:
     """Do not read the body; answer once released."""
     await released.wait()
@@ -229,6 +235,6 @@ HANDLERS: dict[str, Callable[[Receive, Send], Awaitable[None]]] = {
     },
     **{
         f"http/{handler.__name__}": handler
-        for handler in (tasks, report, read, unread, release, download, large)
+        for handler in (tasks, report, read, late, unread, release, download, large)
     },
 }
