@@ -4,11 +4,13 @@ Rules of this file:
 - The same as for `httptools_adapter.py`: one complete, checked head in, its parts out, nothing
   kept.
 - h11 repairs framing fields (it drops a repeated Content-Length and unfolds "5, 5"). A head that it
-  does not give back as it was sent is refused, so that both parsers refuse the same.
+  does not give back as it was sent is refused, so that both parsers refuse the same; so is the one
+  thing that llhttp alone objects to.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 import h11
@@ -16,6 +18,9 @@ import h11
 from asgiws.http import grammar
 from asgiws.http.head import Headers
 from asgiws.http.parser import HeadParser, ParserRefused
+
+# A server in front that looks for "chunked" at the end of the line would not find it.
+_tab_behind_coding = re.compile(rb"\r\ntransfer-encoding:[^\r]*\t *\r", re.IGNORECASE)
 
 
 def _folded(fields: Iterable[tuple[bytes, bytes]]) -> Headers:
@@ -38,6 +43,8 @@ class H11Parser(HeadParser):
         except h11.RemoteProtocolError as error:
             raise ParserRefused(str(error)) from None
         assert isinstance(request, h11.Request)
+        if _tab_behind_coding.search(head) is not None:
+            raise ParserRefused("a tab behind the Transfer-Encoding")
         headers = grammar.split_fields(head)
         if _folded(request.headers) != _folded(headers):
             raise ParserRefused("h11 repaired the header fields")

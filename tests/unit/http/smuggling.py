@@ -99,6 +99,11 @@ SMUGGLING: dict[str, tuple[bytes, int, str]] = {
         400,
         "control character 0x0b in the value in header line 2",
     ),
+    "TE before a tab": (
+        POST + b"Transfer-Encoding: chunked \t\r\n\r\n" + CHUNKS,
+        400,
+        "the request head is invalid",
+    ),
     "TE unknown before chunked": (
         POST + b"Transfer-Encoding: gzip, chunked\r\n\r\n" + CHUNKS,
         501,

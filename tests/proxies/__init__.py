@@ -1,0 +1,1 @@
+"""asgiws behind the reverse proxies that people run: nginx and HAProxy, as Debian packages them."""
