@@ -45,6 +45,7 @@ from asgiws.asgi.errors import (
     ClientDisconnected,
     comes_from_disconnect,
 )
+from asgiws.asgi.forwarding import forwarding
 from asgiws.asgi.health import Health
 from asgiws.asgi.outlet import Driver, Outlet
 from asgiws.asgi.runtime import Runtime, access_logger, logger, peer_name
@@ -107,6 +108,7 @@ class _Shared:
     __slots__ = (
         "access_log",
         "defaults",
+        "forwarding",
         "health",
         "hosts",
         "limit_concurrency",
@@ -133,6 +135,7 @@ class _Shared:
             config.headers, b"asgiws" if config.server_header else b"", config.date_header
         )
         self.access_log = config.access_log
+        self.forwarding = forwarding(config, runtime.trusted)
         self.health = None if config.health_path is None else Health(config.health_path)
         self.timeout_head = config.timeout_request_head
         self.timeout_upload = config.timeout_request_body
@@ -350,6 +353,8 @@ class HTTPDriver(Driver):
                 self._head = None  # for no line in the access log
                 self.respond(*answer)
                 return True
+        if head.has_forwarded and self._shared.forwarding is not None:
+            self._shared.forwarding.apply(head, self.outlet)
         hosts = self._shared.hosts
         if hosts is not None and not hosts.allows(head.get(b"host")):
             self.reject(Forbidden("this host is not served here", "allowed_hosts"))
@@ -497,20 +502,24 @@ class HTTPDriver(Driver):
 
     def _log_access(self) -> None:
         head = self._head
+        if head is not None and self._shared.access_log:
+            origin = head.origin
+            root_path = self.runtime.config.root_path if origin is None else origin.root_path
+            access_logger.info(
+                '%s - "%s %s HTTP/%s" %d',
+                self.client(),
+                head.method,
+                root_path + head.target.decode("ascii"),
+                head.http_version,
+                self.http.status(),
+            )
         self._head = None
-        if head is None or not self._shared.access_log:
-            return
-        access_logger.info(
-            '%s - "%s %s HTTP/%s" %d',
-            self.client(),
-            head.method,
-            self.runtime.config.root_path + head.target.decode("ascii"),
-            head.http_version,
-            self.http.status(),
-        )
 
     def client(self) -> str:
-        """The peer's name for a log line."""
+        """The client's name for a log line: of the request in progress, or else of the connection."""
+        head = self._head
+        if head is not None and head.origin is not None:
+            return peer_name(head.origin.client)
         if self._client is None:
             self._client = peer_name(self.outlet.client)
         return self._client

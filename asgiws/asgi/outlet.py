@@ -142,6 +142,10 @@ class Outlet:
         given to it by `receive_data` right away."""
         raise NotImplementedError
 
+    def introduce(self, client: Address, server: Address) -> None:
+        """Let `client` and `server` be these from now on, as a proxy has named them."""
+        raise NotImplementedError
+
     def close(self, linger: bool = True) -> None:
         """Send what was written, then close. Later writes do nothing. Idempotent.
 

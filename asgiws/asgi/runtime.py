@@ -19,6 +19,7 @@ from asgiws.asgi.notices import Notices
 from asgiws.asgi.reaper import Reaper
 from asgiws.asgi.types import Address, ASGIApp
 from asgiws.config import Config, StartError
+from asgiws.proxies.addresses import TrustedAddresses
 from asgiws.websocket import zlib_backend
 from asgiws.websocket.compression import Compression, Settings
 from asgiws.websocket.fanout import FanOut
@@ -77,6 +78,8 @@ class Runtime:
         )
         #: Ends the applications of WebSockets whose client has gone; None where they may go on.
         self.reaper = Reaper(loop, config.ws_cancel_after) if config.ws_cancel_after else None
+        #: The proxies that are believed.
+        self.trusted = TrustedAddresses(config.forwarded_allow_ips)
         #: What the WebSockets share of the message that was sent last.
         self.fanout = FanOut()
         # Tasks begin in the server's context. The current one may be another request's, whose application has

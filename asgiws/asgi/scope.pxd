@@ -8,6 +8,7 @@ cpdef object http_scope(object runtime, RequestHead head, Outlet outlet)
 @cython.locals(scope=dict)
 cpdef object websocket_scope(object runtime, RequestHead head, Outlet outlet, list subprotocols)
 @cython.locals(scope=dict, raw_path=bytes, path=str, root_path=str)
+cdef bint _is_secure(RequestHead head, Outlet outlet) except -1
 cdef dict _common(object runtime, RequestHead head, Outlet outlet)
 cdef object _add_tls(dict scope, Outlet outlet)
 cpdef str decode_path(bytes raw_path)

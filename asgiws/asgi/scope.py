@@ -25,7 +25,7 @@ def http_scope(runtime: Runtime, head: RequestHead, outlet: Outlet) -> Scope:
     scope = _common(runtime, head, outlet)
     scope["type"] = "http"
     scope["method"] = head.method
-    scope["scheme"] = "https" if outlet.secure else "http"
+    scope["scheme"] = "https" if _is_secure(head, outlet) else "http"
     # RFC 9112 2.3, 7.1.2 and RFC 9110 15.2: a 1.0 client knows no interim responses and no
     # trailers.
     if head.http_version == "1.1":
@@ -49,7 +49,7 @@ def websocket_scope(
     """The scope of one WebSocket; `subprotocols` as the client offers them, in its order."""
     scope = _common(runtime, head, outlet)
     scope["type"] = "websocket"
-    scope["scheme"] = "wss" if outlet.secure else "ws"
+    scope["scheme"] = "wss" if _is_secure(head, outlet) else "ws"
     scope["subprotocols"] = subprotocols
     scope["extensions"] = {"websocket.http.response": {}}
     if outlet.secure:
@@ -63,8 +63,13 @@ def _add_tls(scope: dict[str, Any], outlet: Outlet) -> None:
         scope["extensions"]["tls"] = content
 
 
+def _is_secure(head: RequestHead, outlet: Outlet) -> bool:
+    return outlet.secure if head.origin is None else head.origin.secure
+
+
 def _common(runtime: Runtime, head: RequestHead, outlet: Outlet) -> dict[str, Any]:
-    root_path = runtime.config.root_path
+    origin = head.origin
+    root_path = runtime.config.root_path if origin is None else origin.root_path
     raw_path = head.raw_path
     path = decode_path(raw_path)
     scope: dict[str, Any] = {
@@ -79,8 +84,8 @@ def _common(runtime: Runtime, head: RequestHead, outlet: Outlet) -> dict[str, An
         "query_string": head.query,
         "root_path": root_path,
         "headers": head.headers,
-        "client": outlet.client,
-        "server": outlet.server,
+        "client": outlet.client if origin is None else origin.client,
+        "server": outlet.server if origin is None else origin.server,
     }
     if runtime.state is not None:
         scope["state"] = runtime.state.copy()

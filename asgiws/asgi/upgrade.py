@@ -41,4 +41,5 @@ def _refusal(head: RequestHead, outlet: Outlet, runtime: Runtime) -> HTTPError |
         origin = origins[0] if origins else None
         if len(origins) > 1 or not runtime.origins.allows(origin, head.get(b"host")):
             return Forbidden("WebSockets of this origin are not let in", "ws_allowed_origins")
-    return runtime.admission.handshake(outlet.client)
+    client = outlet.client if head.origin is None else head.origin.client
+    return runtime.admission.handshake(client)

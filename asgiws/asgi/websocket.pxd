@@ -22,6 +22,7 @@ cdef class WebSocketSession(Driver):
     cdef object _runtime
     cdef object _loop
     cdef object _scope
+    cdef object _client
     cdef bytes _raw_path
     cdef bytes _query
     cdef object _handshake

@@ -31,7 +31,7 @@ from asgiws.asgi.errors import (
 )
 from asgiws.asgi.outlet import Driver, Outlet
 from asgiws.asgi.runtime import Runtime, access_logger, logger, peer_name
-from asgiws.asgi.types import Message, Scope
+from asgiws.asgi.types import Address, Message, Scope
 from asgiws.asgi.wakeup import Waiter
 from asgiws.http.connection import HTTPConnection
 from asgiws.websocket import close, octets, opcodes
@@ -92,6 +92,7 @@ class WebSocketSession(Driver):
         self._loop = runtime.loop
         #: For the application alone: an idle connection holds no more of its request than log lines need.
         self._scope: Scope | None = scope
+        self._client: Address | None = scope["client"]
         self._raw_path: bytes = scope["raw_path"]
         self._query: bytes = scope["query_string"]
         #: The handshake, and what writes its answer, the 101 or a refusal; None once it was accepted.
@@ -616,7 +617,7 @@ class WebSocketSession(Driver):
     def _who(self) -> tuple[str, str]:
         path = self._raw_path.decode("latin-1")
         return (
-            peer_name(self._outlet.client),
+            peer_name(self._client),
             f"{path}?{self._query.decode('latin-1')}" if self._query else path,
         )
 

@@ -8,6 +8,7 @@ Rules of this file:
 
 from __future__ import annotations
 
+import ipaddress
 import math
 import os
 import re
@@ -427,6 +428,60 @@ class OriginList(HostList):
             if text.startswith(scheme) and text.endswith(port):
                 return text.removesuffix(port)
         return text
+
+
+class Words(ListKind):
+    """Several of a few words, as a tuple in the order of `words`."""
+
+    noun = "WORDS"
+
+    def __init__(self, *words: str) -> None:
+        self.words = words
+        self.allowed = "one or more of " + ", ".join(words) + ", with commas between them; or none"
+
+    def convert(self, value: Any) -> tuple[str, ...]:
+        words = [word.lower() for word in _members(value, self.allowed)]
+        if any(word not in self.words for word in words):
+            raise ValueError(self.allowed)
+        return tuple(word for word in self.words if word in words)
+
+    def show(self, value: Any) -> str:
+        return ",".join(value) or "none"
+
+
+class AddressList(ListKind):
+    """Addresses and networks as texts in a tuple, `unix` for Unix sockets, or `*` for all."""
+
+    noun = "ADDRESSES"
+    allowed = (
+        "addresses, networks as 10.0.0.0/8, unix or *, with commas between them; or none for nobody"
+    )
+
+    def convert(self, value: Any) -> tuple[str, ...]:
+        return tuple(self._entry(entry) for entry in _members(value, self.allowed))
+
+    def _entry(self, entry: str) -> str:
+        if entry in ("*", "unix"):
+            return entry
+        if "%" in entry:  # a zone
+            raise ValueError(self.allowed)
+        try:
+            network = ipaddress.ip_network(entry)
+        except ValueError:
+            raise ValueError(self.allowed) from None
+        return str(network if "/" in entry else network.network_address)
+
+    def show(self, value: Any) -> str:
+        return ",".join(value) or "none"
+
+
+def _members(value: Any, allowed: str) -> list[str]:
+    """The members of a list, given as one or as a text with commas; `none` is the empty one."""
+    if isinstance(value, str):
+        value = [] if value.strip().lower() == "none" else value.split(",")
+    if not isinstance(value, (list, tuple)) or not all(isinstance(one, str) for one in value):
+        raise ValueError(allowed)
+    return [one.strip() for one in value]
 
 
 class Application(Kind):

@@ -19,6 +19,7 @@ from typing import Any
 from asgiws.config.endpoints import Endpoint
 from asgiws.config.errors import ConfigError
 from asgiws.config.kinds import (
+    AddressList,
     Application,
     BindAddress,
     Boolean,
@@ -38,6 +39,7 @@ from asgiws.config.kinds import (
     Size,
     Text,
     VerifyMode,
+    Words,
 )
 from asgiws.config.option import Option, option
 
@@ -46,14 +48,15 @@ SOCKET = "Socket"
 LOGGING = "Logging"
 HTTP = "HTTP"
 WEBSOCKET = "WebSocket"
+PROXIES = "Proxies"
 TLS = "TLS"
 COMPRESSION = "WebSocket compression"
 TIMEOUTS = "Timeouts"
 LIMITS = "Limits"
 DEVELOPMENT = "Development"
 GROUPS = (
-    *(APPLICATION, SOCKET, HTTP, WEBSOCKET, COMPRESSION, TIMEOUTS, LIMITS, TLS, LOGGING),
-    DEVELOPMENT,
+    *(APPLICATION, SOCKET, HTTP, WEBSOCKET, COMPRESSION, TIMEOUTS, LIMITS, PROXIES),
+    *(TLS, LOGGING, DEVELOPMENT),
 )
 
 #: More of anything than a server will ever count.
@@ -405,6 +408,37 @@ class Config:
         "No limit by default.",
     )
 
+    proxy_headers: bool = option(
+        True,
+        Flag(),
+        PROXIES,
+        "Believe what trusted proxies say, in headers, of a request before them.",
+    )
+    forwarded_allow_ips: tuple[str, ...] = option(
+        ("127.0.0.1", "::1"),
+        AddressList(),
+        PROXIES,
+        "The proxies that are trusted: addresses, networks, unix for a Unix socket's peers, * for all.",
+    )
+    forwarded_header: str = option(
+        "x-forwarded",
+        Choice("x-forwarded", "forwarded"),
+        PROXIES,
+        "Read X-Forwarded-*, or Forwarded (RFC 7239); the other is the application's to see only.",
+    )
+    forwarded_fields: tuple[str, ...] = option(
+        ("for", "proto"),
+        Words("for", "proto", "host", "port", "prefix"),
+        PROXIES,
+        "What is taken from there; host, port and prefix only of proxies that set them always.",
+    )
+    proxy_protocol: bool = option(
+        False,
+        Flag(negative=False),
+        PROXIES,
+        "Every connection begins with the PROXY protocol, version 1 or 2, of a trusted proxy.",
+    )
+
     ssl_certfile: str | None = option(
         None,
         Optional(Text("FILE")),
@@ -507,6 +541,11 @@ class Config:
             if self.bind and getattr(self, name) is not None:
                 raise ConfigError(f"bind and {name} exclude each other: give them all to bind")
         self._check_reload()
+        if self.proxy_protocol and self.ssl_certfile is not None:
+            raise ConfigError(
+                "proxy_protocol and ssl_certfile exclude each other: the PROXY protocol comes before "
+                "TLS, where the event loop cannot read it; let the proxy end TLS"
+            )
         if self.ssl_certfile is None:
             for item in OPTIONS:
                 if item.group == TLS and getattr(self, item.name) != item.default:

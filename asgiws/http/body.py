@@ -42,6 +42,8 @@ FORBIDDEN_TRAILERS = frozenset(
         b"upgrade",
         b"x-forwarded-for",
         b"x-forwarded-host",
+        b"x-forwarded-port",
+        b"x-forwarded-prefix",
         b"x-forwarded-proto",
     )
 )

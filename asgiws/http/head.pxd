@@ -15,5 +15,7 @@ cdef class RequestHead:
     cdef public bint keep_alive
     cdef public bint expect_continue
     cdef public list upgrade
+    cdef public bint has_forwarded
+    cdef public object origin
 
     cpdef bint has_body(self) except -1

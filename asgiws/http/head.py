@@ -1,10 +1,13 @@
 """The head of a request, parsed, checked and understood.
 
 Rules of this file: values only. A RequestHead is made in `semantics.py` alone, so that whoever
-holds one knows that it passed every check; nobody changes it afterwards.
+holds one knows that it passed every check. Afterwards nobody changes it, but for `asgi/forwarding.py`,
+which puts a trusted proxy's word in place before anybody else reads it.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -18,16 +21,20 @@ class RequestHead:
     wants the connection to persist. `expect_continue` is true when it waits for `100 Continue`
     before it sends a body. `upgrade` are the protocols that it asks to change to, lower-cased:
     empty unless the Connection field has the upgrade option too, and in HTTP/1.0 (RFC 9110 7.8).
+    `has_forwarded` says that Forwarded or one of X-Forwarded-* stands there; `origin` is for what is
+    believed of them by whoever knows the proxies, and None until then.
     """
 
     __slots__ = (
         "chunked",
         "content_length",
         "expect_continue",
+        "has_forwarded",
         "headers",
         "http_version",
         "keep_alive",
         "method",
+        "origin",
         "query",
         "raw_path",
         "target",
@@ -54,6 +61,8 @@ class RequestHead:
         self.keep_alive = http_version == "1.1"
         self.expect_continue = False
         self.upgrade: list[bytes] = []
+        self.has_forwarded = False
+        self.origin: Any = None
 
     def has_body(self) -> bool:
         """RFC 9112 6: a body is there when its framing says so."""

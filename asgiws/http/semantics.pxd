@@ -9,6 +9,7 @@ cdef int _TRANSFER_ENCODING
 cdef int _CONNECTION
 cdef int _UPGRADE
 cdef int _EXPECT
+cdef int _FORWARDED
 
 cpdef object check_request_line(bytes method, bytes target, bytes version)
 @cython.locals(head=RequestHead)

@@ -31,7 +31,7 @@ METHODS: dict[bytes, str] = {
     """.split()  # noqa: SIM905
 }
 
-_HOST, _CONTENT_LENGTH, _TRANSFER_ENCODING, _CONNECTION, _UPGRADE, _EXPECT = range(1, 7)
+_HOST, _CONTENT_LENGTH, _TRANSFER_ENCODING, _CONNECTION, _UPGRADE, _EXPECT, _FORWARDED = range(1, 8)
 _MEANINGFUL = {
     b"host": _HOST,
     b"content-length": _CONTENT_LENGTH,
@@ -39,6 +39,12 @@ _MEANINGFUL = {
     b"connection": _CONNECTION,
     b"upgrade": _UPGRADE,
     b"expect": _EXPECT,
+    b"forwarded": _FORWARDED,
+    b"x-forwarded-for": _FORWARDED,
+    b"x-forwarded-host": _FORWARDED,
+    b"x-forwarded-port": _FORWARDED,
+    b"x-forwarded-prefix": _FORWARDED,
+    b"x-forwarded-proto": _FORWARDED,
 }
 _NONE: list[bytes] = []
 
@@ -104,8 +110,10 @@ def make_head(method: str, target: bytes, http_version: str, headers: Headers) -
             encodings = [*encodings, value]
         elif meaning == _UPGRADE:
             upgrades = [*upgrades, value]
-        else:
+        elif meaning == _EXPECT:
             expects = [*expects, value]
+        else:
+            head.has_forwarded = True
     _check_host(head, hosts)
     if lengths or encodings:
         _set_framing(head, lengths, encodings)

@@ -1,14 +1,19 @@
 """What is made for each accepted connection.
 
-Rules of this file: it ties the parts together and does nothing itself. Every connection begins with HTTP.
+Rules of this file: it ties the parts together and does nothing itself. Every connection begins with HTTP, or
+with the PROXY protocol and then HTTP.
 """
 
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from asgiws.asgi.http import HTTPDriver
+from asgiws.asgi.outlet import Driver
+from asgiws.asgi.proxy_protocol import ProxyProtocolDriver
 from asgiws.asgi.runtime import Runtime
+from asgiws.asgi.types import Address
 from asgiws.asgi.upgrade import upgrade
 from asgiws.server.stream import Stream
 from asgiws.server.ticker import Ticker
@@ -20,29 +25,64 @@ class Connection(Stream, asyncio.BufferedProtocol):
     __slots__ = ()
 
     def __init__(self, runtime: Runtime, ticker: Ticker) -> None:
-        super().__init__(runtime, ticker, HTTPDriver(runtime, upgrade))
+        http = HTTPDriver(runtime, upgrade)
+        super().__init__(runtime, ticker, first_driver(runtime, http))
 
 
 class CountedConnection(Stream, asyncio.BufferedProtocol):
-    """One that is counted, and turned away when it is one too many."""
+    """One that is counted, and turned away when it is one too many: where the PROXY protocol is spoken, once it
+    has named the client."""
 
-    __slots__ = ("_admission", "_http", "_is_refused")
+    __slots__ = ("_admission", "_counted", "_http", "_is_named_later", "_is_refused", "_refusal")
 
     def __init__(self, runtime: Runtime, ticker: Ticker) -> None:
         self._http = HTTPDriver(runtime, upgrade)
         self._admission = runtime.admission
-        super().__init__(runtime, ticker, self._http)
+        self._is_named_later = runtime.config.proxy_protocol
+        #: The address that it is counted for, and what the driver is to refuse it with.
+        self._counted: Address | None = None
+        self._refusal: Any = None
+        super().__init__(runtime, ticker, first_driver(runtime, self._http))
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        refusal = self._admission.enter(self.client)
-        self._is_refused = refusal is not None
-        if refusal is not None:
-            self._http.refuse_connection(refusal)
+        self._enter(None if self._is_named_later else self.client)
+        if not self._is_named_later:
+            self._refuse()
+
+    def introduce(self, client: Address, server: Address) -> None:
+        super().introduce(client, server)
+        self._leave()
+        self._enter(client)
+
+    def hand_over(self, driver: Driver, tail: bytes) -> None:
+        if self._refusal is None:
+            super().hand_over(driver, tail)
+        else:
+            super().hand_over(driver, b"")
+            self._refuse()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._leave()
+        super().connection_lost(exc)
+
+    def _enter(self, client: Address | None) -> None:
+        self._counted = client
+        self._refusal = self._admission.enter(client)
+        self._is_refused = self._refusal is not None
+
+    def _leave(self) -> None:
         if self._is_refused:
             self._admission.leave_refused()
         else:
-            self._admission.leave(self.client)
-        super().connection_lost(exc)
+            self._admission.leave(self._counted)
+
+    def _refuse(self) -> None:
+        refusal, self._refusal = self._refusal, None
+        if refusal is not None:
+            self._http.refuse_connection(refusal)
+
+
+def first_driver(runtime: Runtime, http: HTTPDriver) -> Driver:
+    """What speaks on a connection at its start."""
+    return ProxyProtocolDriver(runtime, http) if runtime.config.proxy_protocol else http

@@ -495,6 +495,10 @@ class Stream(Outlet):
         if tail:
             driver.receive_data(bytearray(tail), 0, len(tail))
 
+    def introduce(self, client: Address, server: Address) -> None:
+        self.client = client
+        self.server = server
+
     def is_closing(self) -> bool:
         return self._closing
 

@@ -210,6 +210,10 @@ class MemoryOutlet(Outlet):
         if tail:
             driver.receive_data(bytearray(tail), 0, len(tail))
 
+    def introduce(self, client: tuple[str, int], server: tuple[str, int]) -> None:
+        self.client = client
+        self.server = server
+
     def close(self, linger: bool = True) -> None:
         self.ended = self.ended or "close"
 

@@ -8,6 +8,7 @@ import pytest
 
 from asgiws.config.endpoints import TCPEndpoint
 from asgiws.config.kinds import (
+    AddressList,
     BindAddress,
     Boolean,
     Choice,
@@ -21,6 +22,7 @@ from asgiws.config.kinds import (
     Several,
     Size,
     VerifyMode,
+    Words,
 )
 
 
@@ -226,3 +228,42 @@ def test_what_no_request_has_as_its_path_is_refused(given: object) -> None:
     assert HealthPath().convert("/a/-%20~") == "/a/-%20~"
     with pytest.raises(ValueError, match="begins with /"):
         HealthPath().convert(given)
+
+
+@pytest.mark.parametrize(
+    ("given", "addresses"),
+    [
+        ("127.0.0.1", ("127.0.0.1",)),
+        (" 10.0.0.0/8 ,::1", ("10.0.0.0/8", "::1")),
+        ("2001:DB8::/32", ("2001:db8::/32",)),
+        ("*", ("*",)),
+        ("unix,127.0.0.1", ("unix", "127.0.0.1")),
+        ("none", ()),
+        (["10.0.0.1", "unix"], ("10.0.0.1", "unix")),
+        (("10.0.0.1",), ("10.0.0.1",)),
+        ([], ()),
+    ],
+)
+def test_addresses(given: object, addresses: tuple[str, ...]) -> None:
+    assert AddressList().convert(given) == addresses
+    assert AddressList().convert(AddressList().show(addresses)) == addresses
+
+
+@pytest.mark.parametrize(
+    "given",
+    ["", "x", "localhost", "10.0.0.1/8", "10.0.0.1,", "10.0.0.1 10.0.0.2", "::1%lo", None, 1, [1]],
+)
+def test_what_is_no_list_of_addresses_is_refused(given: object) -> None:
+    with pytest.raises(ValueError, match="networks"):
+        AddressList().convert(given)
+
+
+def test_words() -> None:
+    kind = Words("a", "b", "c")
+    assert kind.convert("C, a") == ("a", "c")
+    assert kind.convert(["b"]) == ("b",)
+    assert kind.convert("none") == kind.convert(()) == ()
+    assert (kind.show(("a", "c")), kind.show(())) == ("a,c", "none")
+    for given in ("", "d", "a b", "a,,b", None, 1, [1]):
+        with pytest.raises(ValueError, match="one or more of a, b, c"):
+            kind.convert(given)

@@ -38,6 +38,8 @@ AS_UVICORN = {
     "ws_ping_interval": 20.0,
     "ws_ping_timeout": 20.0,
     "ws_per_message_deflate": True,
+    "proxy_headers": True,
+    "forwarded_allow_ips": ("127.0.0.1", "::1"),
     "ssl_keyfile": None,
     "ssl_certfile": None,
     "ssl_keyfile_password": None,
@@ -48,6 +50,11 @@ AS_UVICORN = {
 @pytest.mark.parametrize(("name", "default"), AS_UVICORN.items())
 def test_names_and_defaults_are_those_of_uvicorn(name: str, default: object) -> None:
     assert getattr(Config("main:app"), name) == default
+
+
+def test_the_proxy_protocol_and_tls_exclude_each_other() -> None:
+    with pytest.raises(ConfigError, match=r"^proxy_protocol and ssl_certfile exclude each other"):
+        Config("main:app", proxy_protocol=True, ssl_certfile="c")
 
 
 def test_a_stop_is_never_without_limit() -> None:

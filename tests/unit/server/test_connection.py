@@ -49,18 +49,10 @@ async def test_one_connection_too_many_is_told_so_and_counts_no_longer_once_it_h
     server = await loop.create_server(lambda: CountedConnection(runtime, ticker), "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
 
-    async def ask() -> bytes:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
-        answer = await reader.read()
-        writer.close()
-        await writer.wait_closed()
-        return answer
-
     _, first = await asyncio.open_connection("127.0.0.1", port)
     while not runtime.connections:
         await asyncio.sleep(0.001)
-    answer = await ask()
+    answer = await ask(port)
     assert answer.startswith(b"HTTP/1.1 429 Too Many Requests\r\n")
     assert b"\r\nretry-after: 1\r\n" in answer
     assert answer.endswith(b"\r\n\r\ntoo many connections from this address\n")
@@ -68,6 +60,52 @@ async def test_one_connection_too_many_is_told_so_and_counts_no_longer_once_it_h
     await first.wait_closed()
     while runtime.connections:
         await asyncio.sleep(0.001)
-    assert (await ask()).startswith(b"HTTP/1.1 200 ")
+    assert (await ask(port)).startswith(b"HTTP/1.1 200 ")
     server.close()
     ticker.close()
+
+
+@on_each_loop
+async def test_behind_the_proxy_protocol_clients_are_counted_and_not_the_proxy() -> None:
+    loop = asyncio.get_running_loop()
+    config = Config(hello, limit_per_ip=1, limit_connections=3, proxy_protocol=True)
+    runtime = Runtime(hello, config, loop, None)
+    ticker = Ticker(loop)
+    server = await loop.create_server(lambda: CountedConnection(runtime, ticker), "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+
+    def preface(host: str) -> bytes:
+        return f"PROXY TCP4 {host} 198.51.100.1 1 80\r\n".encode()
+
+    # One of the proxy's own, and one of a client.
+    writers = []
+    for said in (b"PROXY UNKNOWN\r\n", preface("192.0.2.1")):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(said + b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert (await reader.readuntil(b"hello")).startswith(b"HTTP/1.1 200 ")
+        writers.append(writer)
+    assert (await ask(port, preface("192.0.2.2"))).startswith(b"HTTP/1.1 200 ")
+    answer = await ask(port, preface("192.0.2.1"))
+    assert answer.startswith(b"HTTP/1.1 429 Too Many Requests\r\n")
+    _, writer = await asyncio.open_connection("127.0.0.1", port)
+    writers.append(writer)
+    while len(runtime.connections) < 3:
+        await asyncio.sleep(0.001)
+    assert (await ask(port, preface("192.0.2.3"))).startswith(b"HTTP/1.1 503 ")
+    for writer in writers:
+        writer.close()
+        await writer.wait_closed()
+    while runtime.connections:
+        await asyncio.sleep(0.001)
+    assert (await ask(port, preface("192.0.2.1"))).startswith(b"HTTP/1.1 200 ")
+    server.close()
+    ticker.close()
+
+
+async def ask(port: int, preface: bytes = b"") -> bytes:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(preface + b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+    answer = await reader.read()
+    writer.close()
+    await writer.wait_closed()
+    return answer

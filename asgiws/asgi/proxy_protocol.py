@@ -1,0 +1,88 @@
+"""The PROXY protocol on a connection, in front of HTTP.
+
+Rules of this file:
+- It lives from the connection's start to the last octet of the preface. Then the connection has the addresses
+  that the preface gave, and the driver behind it takes over.
+- Only a trusted peer may say who somebody is. Any other is cut off before it is read, and so is who sends no
+  preface, or not in time.
+"""
+
+from __future__ import annotations
+
+from asgiws.asgi.outlet import Driver, Outlet
+from asgiws.asgi.runtime import Runtime, peer_name
+from asgiws.proxies.preface import PrefaceError, read
+from asgiws.websocket import octets
+
+#: Seconds that a proxy has for the preface, which it sends with the connection. The specification asks for
+#: three at least, so that a lost packet does not end it.
+PREFACE_TIMEOUT = 5.0
+
+
+class ProxyProtocolDriver(Driver):
+    """Takes the preface off a connection, for `driver`."""
+
+    __slots__ = ("_data", "_deadline", "_driver", "_notices", "_outlet", "_trusted")
+
+    _outlet: Outlet
+
+    def __init__(self, runtime: Runtime, driver: Driver) -> None:
+        self._notices = runtime.notices
+        self._trusted = runtime.trusted
+        self._driver = driver
+        self._data = b""
+        self._deadline = 0.0
+
+    def connected(self, outlet: Outlet) -> None:
+        self._outlet = outlet
+        if (outlet.client[0] if outlet.client else None) not in self._trusted:
+            self._refuse("it is none of the trusted proxies")
+            return
+        self._deadline = outlet.loop.time() + PREFACE_TIMEOUT
+        outlet.check_at(self._deadline)
+
+    def receive_data(self, data: bytearray, start: int, end: int) -> None:
+        outlet = self._outlet
+        if outlet.is_closing():
+            return
+        self._data += octets.to_bytes(data, start, end)
+        try:
+            preface = read(self._data)
+        except PrefaceError as error:
+            self._refuse(str(error))
+            return
+        if preface is None:
+            return
+        if preface.client is not None and preface.server is not None:
+            outlet.introduce(preface.client, preface.server)
+        outlet.hand_over(self._driver, self._data[preface.size :])
+
+    def receive_eof(self) -> None:
+        # A port that is probed for being open: nothing to tell of, unless it had begun.
+        if self._data:
+            self._refuse("it ended within the PROXY protocol")
+        else:
+            self._outlet.close(linger=False)
+
+    def connection_lost(self) -> None:
+        self._data = b""
+
+    def check(self, now: float) -> float:
+        if now < self._deadline:
+            return self._deadline
+        self._refuse("the PROXY protocol did not come in time")
+        return 0.0
+
+    def stalled(self) -> None:
+        """Nothing is written here."""
+
+    def proceed(self) -> None:
+        """Never asked for."""
+
+    def shutdown(self) -> None:
+        self._outlet.close()
+
+    def _refuse(self, why: str) -> None:
+        who = peer_name(self._outlet.client)
+        self._notices.tell("proxy_protocol", who, f"connection refused: {why}")
+        self._outlet.abort()

@@ -1,0 +1,212 @@
+"""X-Forwarded-* and Forwarded (RFC 7239): what the proxies in front say of a request.
+
+Rules of this file:
+- Proxies append, so a header is read from the right. An entry counts as long as the one to its right names a
+  trusted proxy; the first address that is not trusted is the client's, and what stands to its left is what that
+  client has made up. When all are trusted, the leftmost is the client.
+- What is said of the scheme, the host and so on counts where it belongs to the hop of the client's address.
+- A value that is malformed, in the part that counts, is ignored as a whole, and so is an address that a proxy
+  keeps to itself (`unknown`, `_name`): nothing here raises, since a client could have written it.
+- Only one of the two kinds of header is read, and nothing of the other: a proxy that writes the one passes the
+  other on as the client has sent it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator
+from typing import NamedTuple
+
+from asgiws.fields import TOKEN
+from asgiws.http import grammar
+from asgiws.http.head import RequestHead
+from asgiws.proxies.addresses import Address, TrustedAddresses, parse_node, parse_port
+
+#: Which header is read: "x-forwarded" or this one.
+FORWARDED = "forwarded"
+
+#: Proxies in a row that are looked at, and pairs in a line of Forwarded: a header may hold thousands.
+MOST_HOPS = 100
+MOST_PAIRS = 400
+
+_SCHEMES = {b"http": "http", b"https": "https", b"ws": "http", b"wss": "https"}
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+# A path that is one to any browser: `//host` and `/\host`, which `%2F` could hide, lead to another server.
+_prefix = re.compile(
+    rb"(?:/(?:[A-Za-z0-9\-._~!$&'()*+,;=:@]|%(?!2[Ff]|5[Cc]|[01]|7[Ff])[0-9A-Fa-f]{2})+)*/?"
+)
+_pair = re.compile(
+    rb"[ \t]*(?:(" + TOKEN + rb")=(" + TOKEN + rb"|" + grammar.QUOTED_STRING + rb"))?[ \t]*"
+)
+_escape = re.compile(rb"\\(.)", re.DOTALL)
+
+
+class Forwarded(NamedTuple):
+    """What is known of a request before the proxies; None where they say nothing of it.
+
+    `client` has port 0 where only the address is known. `scheme` is "http" or "https", of a WebSocket too.
+    `host` is as the Host field has it. `prefix` is as it stands in a path, with its percent-encoding and no
+    slash at its end.
+    """
+
+    client: Address | None = None
+    scheme: str | None = None
+    host: bytes | None = None
+    port: int | None = None
+    prefix: bytes | None = None
+
+
+#: The options' words for its parts.
+FIELDS = {"for": "client", "proto": "scheme", "host": "host", "port": "port", "prefix": "prefix"}
+
+
+def read(
+    head: RequestHead, trusted: TrustedAddresses, header: str, fields: Collection[str]
+) -> Forwarded:
+    """What the headers of a request from a trusted peer say, of `fields` alone, which are those of FIELDS that
+    are believed."""
+    reader = _read_forwarded if header == FORWARDED else _read_x_forwarded
+    unbelieved = [part for field, part in FIELDS.items() if field not in fields]
+    return reader(head, trusted)._replace(**dict.fromkeys(unbelieved))
+
+
+def split_host(host: bytes) -> tuple[bytes, int | None]:
+    """The name and the port of a Host field's value that `grammar.host` has accepted."""
+    name, colon, port = host.rpartition(b":")
+    if not colon or port.endswith(b"]"):
+        return host, None
+    return name, int(port) if port and len(port) <= 5 else None
+
+
+def default_port(scheme: str) -> int:
+    return _DEFAULT_PORTS[scheme]
+
+
+# X-Forwarded-*
+
+
+def _read_x_forwarded(head: RequestHead, trusted: TrustedAddresses) -> Forwarded:
+    nodes = _members(head, b"x-forwarded-for")
+    # Where the client stands, counted from the right.
+    hop = 0
+    client: Address | None = None
+    try:
+        for hop, node in enumerate(reversed(nodes)):
+            if hop == MOST_HOPS:
+                raise ValueError("too many")
+            client = parse_node(node.decode("ascii"))
+            if client[0] not in trusted:
+                break
+    except ValueError:  # malformed, or `unknown`
+        client = None
+
+    def value(name: bytes) -> bytes | None:
+        """The member of the client's hop, or the only one."""
+        members = _members(head, name)
+        if len(members) == 1:
+            return members[0]
+        return members[-1 - hop] if members and len(members) == len(nodes) else None
+
+    return Forwarded(
+        client,
+        _SCHEMES.get((value(b"x-forwarded-proto") or b"").lower()),
+        _host(value(b"x-forwarded-host")),
+        _port(value(b"x-forwarded-port")),
+        _checked_prefix(value(b"x-forwarded-prefix")),
+    )
+
+
+def _members(head: RequestHead, name: bytes) -> list[bytes]:
+    """The members of a list over all its lines; empty ones are malformed here, and stay."""
+    return [member.strip(b" \t") for line in head.get_all(name) for member in line.split(b",")]
+
+
+def _host(value: bytes | None) -> bytes | None:
+    if not value or grammar.host.fullmatch(value) is None or value.startswith(b":"):
+        return None
+    return value
+
+
+def _port(value: bytes | None) -> int | None:
+    try:
+        return parse_port((value or b"").decode("ascii")) or None
+    except ValueError:
+        return None
+
+
+def _checked_prefix(value: bytes | None) -> bytes | None:
+    if value is None or _prefix.fullmatch(value) is None:
+        return None
+    return value.rstrip(b"/")
+
+
+# Forwarded
+
+
+def _read_forwarded(head: RequestHead, trusted: TrustedAddresses) -> Forwarded:
+    result = Forwarded()
+    try:
+        for hop, element in enumerate(_elements(head)):
+            if hop == MOST_HOPS:
+                raise ValueError("too many")
+            client: Address | None = None
+            node = element.get(b"for")
+            if node is not None:
+                try:
+                    client = parse_node(_without_name(node.decode("ascii")))
+                except ValueError:
+                    if not _is_withheld(node):
+                        raise
+            scheme = _SCHEMES.get(element.get(b"proto", b"").lower())
+            result = Forwarded(client, scheme, _host(element.get(b"host")))
+            if client is None or client[0] not in trusted:
+                break
+    except ValueError:
+        return Forwarded()
+    return result
+
+
+def _elements(head: RequestHead) -> Iterator[dict[bytes, bytes]]:
+    """The elements from the right, with the names of their pairs in lower case.
+
+    Raises ValueError when it comes to a line that is malformed.
+    """
+    for line in reversed(head.get_all(b"forwarded")):
+        elements: list[dict[bytes, bytes]] = [{}]
+        position = 0
+        for _ in range(MOST_PAIRS):
+            match = _pair.match(line, position)
+            assert match is not None
+            if match[1] is not None:
+                name, value = match[1].lower(), match[2]
+                if name in elements[-1]:
+                    raise ValueError("a name that stands there twice")  # RFC 7239, 4
+                if value.startswith(b'"'):
+                    value = _escape.sub(rb"\1", value[1:-1])
+                elements[-1][name] = value
+            position = match.end() + 1
+            separator = line[match.end() : position]
+            if not separator:
+                break
+            if separator == b",":
+                elements.append({})
+            elif separator != b";":
+                raise ValueError("neither a comma nor a semicolon")
+        else:
+            raise ValueError("too many")
+        # RFC 9110, 5.6.1: empty elements of a list are to be ignored.
+        yield from filter(None, reversed(elements))
+
+
+def _without_name(node: str) -> str:
+    """A node whose port is a name (`192.0.2.1:_x`, RFC 7239, 6.3) without it."""
+    host, colon, port = node.rpartition(":")
+    return host if colon and re.fullmatch(r"_[A-Za-z0-9._\-]+", port) else node
+
+
+def _is_withheld(node: bytes) -> bool:
+    """RFC 7239, 6.2 and 6.3."""
+    return (
+        re.fullmatch(rb"(?i:unknown|_[a-z0-9._\-]+)(?::(?:[0-9]{1,5}|_[A-Za-z0-9._\-]+))?", node)
+        is not None
+    )
