@@ -50,7 +50,7 @@ async def serve(scope: Message, receive: Receive, send: Send) -> None:
         if not message["more_body"]:
             break
     seen["body"] = body.decode("latin-1")
-    if scope["path"].startswith("/told"):
+    if scope["raw_path"] == b"/told":
         await answer(send, told(scope))
     else:
         await answer(send, {**seen, "headers": told(scope)["headers"]})
@@ -81,7 +81,7 @@ async def answer(send: Send, value: Any) -> None:
 
 
 async def talk(scope: Message, receive: Receive, send: Send) -> None:
-    """Echo until the end; `close CODE REASON` ends it from here, `scope` and `told` ask for facts."""
+    """Echo until the end; `close CODE REASON` ends it from here, `scope` and `seen` ask for facts."""
     await receive()
     offered = scope["subprotocols"]
     await send({"type": "websocket.accept", "subprotocol": offered[-1] if offered else None})
@@ -91,7 +91,9 @@ async def talk(scope: Message, receive: Receive, send: Send) -> None:
             SEEN.append({"code": message["code"], "reason": message["reason"]})
             return
         text = message.get("text")
-        if text == "scope":
+        if text == "seen":
+            await send({"type": "websocket.send", "text": json.dumps(SEEN)})
+        elif text == "scope":
             await send({"type": "websocket.send", "text": json.dumps(told(scope))})
         elif text is not None and text.startswith("close "):
             _, code, reason = text.split(" ", 2)

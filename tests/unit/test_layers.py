@@ -35,6 +35,12 @@ FORBIDDEN = {
         *EVENT_LOOPS,
         *PROCESSES,
     ),
+    "asgiws.proxies": (
+        *("asgiws.asgi", "asgiws.server", "asgiws.websocket", "asgiws.config", *TOP),
+        *("httptools", "h11"),
+        *EVENT_LOOPS,
+        *PROCESSES,
+    ),
     "asgiws.asgi": ("asgiws.server", *TOP, *PROCESSES),
     "asgiws.server": ("asgiws.http", "asgiws.websocket", "asgiws.cli", "httptools", "h11"),
     "asgiws.config": (
@@ -42,6 +48,7 @@ FORBIDDEN = {
             "asgiws.asgi",
             "asgiws.server",
             "asgiws.http",
+            "asgiws.proxies",
             "asgiws.websocket",
             "asgiws._version",
             *TOP,
@@ -117,6 +124,7 @@ def test_only_the_connection_wires_drivers_into_the_server() -> None:
         ("asgiws.http.x", "def f():\n    from asgiws import config"),
         ("asgiws.websocket.x", "from ..asgi import runtime"),
         ("asgiws.websocket.x", "from asgiws.http.head import Head"),
+        ("asgiws.proxies.x", "import socket"),
         ("asgiws.asgi.x", "from asgiws.server.ticker import Ticker"),
         ("asgiws.asgi.x", "import socket"),
         ("asgiws.server.x", "import asgiws.websocket.frames"),

@@ -59,6 +59,7 @@ async def test_what_an_outlet_forgets_is_noticed(name: str) -> None:
         "watch_sending": (1.0,),
         "hand_over": (Driver(), b""),
         "send_file": (None, 1),
+        "introduce": (("a", 1), ("b", 2)),
     }
     with pytest.raises(NotImplementedError):
         await call(getattr(Outlet(), name), *arguments.get(name, ()))
