@@ -14,8 +14,8 @@ from asgiws.asgi.outlet import Outlet
 from asgiws.asgi.types import Address
 from asgiws.config import Config
 from asgiws.http.head import RequestHead
-from asgiws.proxies import forwarded
 from asgiws.proxies.addresses import TrustedAddresses
+from asgiws.proxies.forwarded import NOTHING, Forwarded, ForwardedReader, split_host
 
 _DEFAULT_PORTS = {True: 443, False: 80}
 
@@ -43,17 +43,18 @@ class Forwarding:
     """Whom a worker trusts, and in what."""
 
     def __init__(self, config: Config, trusted: TrustedAddresses) -> None:
-        self.trusted = trusted
-        self._header = config.forwarded_header
-        self._fields = frozenset(config.forwarded_fields)
+        self._trusted = trusted
+        self._reader = ForwardedReader(trusted, config.forwarded_header, config.forwarded_fields)
         self._root_path = config.root_path
 
     def apply(self, head: RequestHead, outlet: Outlet) -> None:
         """Set `head.origin`, and the Host field, to what trusted proxies say, when it is one that asks."""
         peer = outlet.client
-        if (peer[0] if peer else None) not in self.trusted:
+        if (peer[0] if peer else None) not in self._trusted:
             return
-        said = forwarded.read(head, self.trusted, self._header, self._fields)
+        said = self._reader.read(head.headers)
+        if said == NOTHING:
+            return
         secure = outlet.secure if said.scheme is None else said.scheme == "https"
         server = outlet.server
         if said.host is not None or said.port is not None:
@@ -69,9 +70,7 @@ def forwarding(config: Config, trusted: TrustedAddresses) -> Forwarding | None:
     return Forwarding(config, trusted) if config.proxy_headers and trusted else None
 
 
-def _set_host(
-    head: RequestHead, said: forwarded.Forwarded, secure: bool
-) -> tuple[str, int | None] | None:
+def _set_host(head: RequestHead, said: Forwarded, secure: bool) -> tuple[str, int | None] | None:
     """Make the Host field what the client has sent; the server that it means, None where there is no host.
 
     A port that is given by itself belongs to a host that has none: proxies name it since they have left it out.
@@ -79,7 +78,7 @@ def _set_host(
     host = said.host or head.get(b"host")
     if not host:
         return None
-    name, port = forwarded.split_host(host)
+    name, port = split_host(host)
     if port is None:
         port = said.port or _DEFAULT_PORTS[secure]
         if port != _DEFAULT_PORTS[secure]:

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from asgiws.fields import TOKEN
 from asgiws.http import grammar
-from asgiws.http.head import RequestHead
+from asgiws.http.head import Headers
 from asgiws.proxies.addresses import Address, TrustedAddresses, parse_node, parse_port
 
 #: Which header is read: "x-forwarded" or this one.
@@ -29,8 +29,13 @@ FORWARDED = "forwarded"
 MOST_HOPS = 100
 MOST_PAIRS = 400
 
+#: How many sets of values are remembered, of no more octets than this.
+REMEMBERED = 2048
+SHORT = 512
+
 _SCHEMES = {b"http": "http", b"https": "https", b"ws": "http", b"wss": "https"}
-_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+Fields = tuple[tuple[bytes, bytes], ...]
 # A path that is one to any browser: `//host` and `/\host`, which `%2F` could hide, lead to another server.
 _prefix = re.compile(
     rb"(?:/(?:[A-Za-z0-9\-._~!$&'()*+,;=:@]|%(?!2[Ff]|5[Cc]|[01]|7[Ff])[0-9A-Fa-f]{2})+)*/?"
@@ -59,15 +64,45 @@ class Forwarded(NamedTuple):
 #: The options' words for its parts.
 FIELDS = {"for": "client", "proto": "scheme", "host": "host", "port": "port", "prefix": "prefix"}
 
+#: Where nothing is said, or nothing that is believed.
+NOTHING = Forwarded()
 
-def read(
-    head: RequestHead, trusted: TrustedAddresses, header: str, fields: Collection[str]
-) -> Forwarded:
-    """What the headers of a request from a trusted peer say, of `fields` alone, which are those of FIELDS that
-    are believed."""
-    reader = _read_forwarded if header == FORWARDED else _read_x_forwarded
-    unbelieved = [part for field, part in FIELDS.items() if field not in fields]
-    return reader(head, trusted)._replace(**dict.fromkeys(unbelieved))
+
+class ForwardedReader:
+    """Reads what `header` says ("x-forwarded" or "forwarded") with `trusted` as the proxies, and of it `fields`
+    alone, which are those of FIELDS that are believed.
+
+    A client's requests all have the same said of them, so what was said lately is known.
+    """
+
+    def __init__(self, trusted: TrustedAddresses, header: str, fields: Collection[str]) -> None:
+        self._trusted = trusted
+        self._reads_forwarded = header == FORWARDED
+        self._unbelieved = dict.fromkeys(
+            part for field, part in FIELDS.items() if field not in fields
+        )
+        names = [FORWARDED]
+        if not self._reads_forwarded:
+            names = [
+                f"x-forwarded-{field}" for field in FIELDS if field in fields or field == "for"
+            ]
+        self._names = frozenset(name.encode() for name in names)
+        self._known: dict[Fields, Forwarded] = {}
+
+    def read(self, headers: Headers) -> Forwarded:
+        """What the headers of a request from a trusted peer say."""
+        fields = tuple([field for field in headers if field[0] in self._names])
+        if not fields:
+            return NOTHING
+        said = self._known.get(fields)
+        if said is None:
+            reader = _read_forwarded if self._reads_forwarded else _read_x_forwarded
+            said = reader(fields, self._trusted)._replace(**self._unbelieved)
+            if sum(len(value) for _, value in fields) <= SHORT:
+                if len(self._known) >= REMEMBERED:
+                    self._known.clear()
+                self._known[fields] = said
+        return said
 
 
 def split_host(host: bytes) -> tuple[bytes, int | None]:
@@ -78,15 +113,11 @@ def split_host(host: bytes) -> tuple[bytes, int | None]:
     return name, int(port) if port and len(port) <= 5 else None
 
 
-def default_port(scheme: str) -> int:
-    return _DEFAULT_PORTS[scheme]
-
-
 # X-Forwarded-*
 
 
-def _read_x_forwarded(head: RequestHead, trusted: TrustedAddresses) -> Forwarded:
-    nodes = _members(head, b"x-forwarded-for")
+def _read_x_forwarded(fields: Fields, trusted: TrustedAddresses) -> Forwarded:
+    nodes = _members(fields, b"x-forwarded-for")
     # Where the client stands, counted from the right.
     hop = 0
     client: Address | None = None
@@ -102,7 +133,7 @@ def _read_x_forwarded(head: RequestHead, trusted: TrustedAddresses) -> Forwarded
 
     def value(name: bytes) -> bytes | None:
         """The member of the client's hop, or the only one."""
-        members = _members(head, name)
+        members = _members(fields, name)
         if len(members) == 1:
             return members[0]
         return members[-1 - hop] if members and len(members) == len(nodes) else None
@@ -116,9 +147,10 @@ def _read_x_forwarded(head: RequestHead, trusted: TrustedAddresses) -> Forwarded
     )
 
 
-def _members(head: RequestHead, name: bytes) -> list[bytes]:
+def _members(fields: Fields, name: bytes) -> list[bytes]:
     """The members of a list over all its lines; empty ones are malformed here, and stay."""
-    return [member.strip(b" \t") for line in head.get_all(name) for member in line.split(b",")]
+    lines = [value for field, value in fields if field == name]
+    return [member.strip(b" \t") for line in lines for member in line.split(b",")]
 
 
 def _host(value: bytes | None) -> bytes | None:
@@ -143,10 +175,10 @@ def _checked_prefix(value: bytes | None) -> bytes | None:
 # Forwarded
 
 
-def _read_forwarded(head: RequestHead, trusted: TrustedAddresses) -> Forwarded:
-    result = Forwarded()
+def _read_forwarded(fields: Fields, trusted: TrustedAddresses) -> Forwarded:
+    result = NOTHING
     try:
-        for hop, element in enumerate(_elements(head)):
+        for hop, element in enumerate(_elements(fields)):
             if hop == MOST_HOPS:
                 raise ValueError("too many")
             client: Address | None = None
@@ -162,16 +194,16 @@ def _read_forwarded(head: RequestHead, trusted: TrustedAddresses) -> Forwarded:
             if client is None or client[0] not in trusted:
                 break
     except ValueError:
-        return Forwarded()
+        return NOTHING
     return result
 
 
-def _elements(head: RequestHead) -> Iterator[dict[bytes, bytes]]:
+def _elements(fields: Fields) -> Iterator[dict[bytes, bytes]]:
     """The elements from the right, with the names of their pairs in lower case.
 
     Raises ValueError when it comes to a line that is malformed.
     """
-    for line in reversed(head.get_all(b"forwarded")):
+    for _, line in reversed(fields):
         elements: list[dict[bytes, bytes]] = [{}]
         position = 0
         for _ in range(MOST_PAIRS):

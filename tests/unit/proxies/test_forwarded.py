@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asgiws.http.head import RequestHead
+from asgiws.http.head import Headers
 from asgiws.proxies import forwarded
 from asgiws.proxies.addresses import TrustedAddresses
-from asgiws.proxies.forwarded import FIELDS, Forwarded, read, split_host
+from asgiws.proxies.forwarded import FIELDS, Forwarded, ForwardedReader, split_host
 
 #: The proxies of these tests.
 TRUSTED = TrustedAddresses(["10.0.0.0/8"])
 
 
-def head(*headers: tuple[str, str]) -> RequestHead:
-    fields = [(name.encode(), value.encode("latin-1")) for name, value in headers]
-    return RequestHead("GET", b"/", b"/", b"", "1.1", fields)
+def head(*headers: tuple[str, str]) -> Headers:
+    return [(name.encode(), value.encode("latin-1")) for name, value in headers]
+
+
+def read(
+    headers: Headers, trusted: TrustedAddresses, header: str, fields: Collection[str]
+) -> Forwarded:
+    """What is read, twice: what is remembered is the same."""
+    reader = ForwardedReader(trusted, header, fields)
+    said = reader.read(headers)
+    assert reader.read(list(headers)) == said
+    return said
 
 
 def x_forwarded(trusted: TrustedAddresses = TRUSTED, **values: str | list[str]) -> Forwarded:
@@ -294,3 +305,15 @@ def test_nothing_that_a_client_can_write_raises(lines: list[tuple[str, str]], he
 )
 def test_a_host_and_its_port(host: bytes, name: bytes, port: int | None) -> None:
     assert split_host(host) == (name, port)
+
+
+def test_any_number_of_clients_takes_bounded_memory() -> None:
+    reader = ForwardedReader(TRUSTED, "x-forwarded", FIELDS)
+    for number in range(2 * forwarded.REMEMBERED + 10):
+        client = f"192.0.2.1:{number}"
+        assert reader.read(head(("x-forwarded-for", client))).client == ("192.0.2.1", number)
+    assert len(reader._known) <= forwarded.REMEMBERED
+    known = len(reader._known)
+    long = head(("x-forwarded-for", f"{'x' * forwarded.SHORT}, 192.0.2.1"))
+    assert reader.read(long).client == ("192.0.2.1", 0)
+    assert len(reader._known) == known
