@@ -24,7 +24,7 @@ from tests.integration.raw import unused_name
 from tests.integration.server import RunningServer, serve
 from tests.proxies import proxy
 from tests.proxies.odd import ODD
-from tests.proxies.wire import Address, Recorder, body_of, exchange
+from tests.proxies.wire import TIMEOUT, Address, Recorder, body_of, exchange
 
 #: The first one may have to wait for apt-get.
 pytestmark = pytest.mark.timeout(300)
@@ -65,6 +65,8 @@ class Rig:
         self.recorder = recorder
         self.addresses["recorder"] = recorder.address
         self.proxies: dict[str, proxy.Proxy] = {}
+        #: Seconds that HAProxy gets for something to come from it.
+        self.patience = 0.05
         #: The number of the request that was logged last.
         self.numbers: dict[proxy.Proxy, int] = {}
         #: Where each backend is reached through each proxy.
@@ -114,7 +116,7 @@ class Rig:
         The proxy keeps its connections to the backend: were anything left of `data` there, that request, or the
         answer to it, would be another. Gives what the proxy has sent on before it, its target, and its answer.
         """
-        exchange(self.doors[name, backend], data)
+        exchange(self.doors[name, backend], data, self.patience if name != "nginx" else 0.0)
         after = f"/after-{unused_name()}"
         request = f"GET {after} HTTP/1.1\r\nHost: after\r\nConnection: close\r\n\r\n"
         answer = body_of(exchange(self.doors[name, backend], request.encode()))
@@ -329,7 +331,9 @@ def test_nothing_is_smuggled_past_the_proxy(rig: Rig, proxy_name: str, name: str
 
 
 @pytest.mark.parametrize("proxy_name", PROXIES)
-def test_what_is_compared_is_there(rig: Rig, proxy_name: str) -> None:
+def test_what_is_compared_is_there(
+    rig: Rig, proxy_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The comparison itself: each side tells of every request, with its body."""
     rig.clear()
     data = ODD["a chunked POST and a GET in one read"] + LAST
@@ -339,6 +343,7 @@ def test_what_is_compared_is_there(rig: Rig, proxy_name: str) -> None:
         Seen("GET", "/last", "last", ""),
     ]
     assert [rig.direct(parser, data) for parser in PARSERS] == [wanted, wanted]
+    monkeypatch.setattr(rig, "patience", TIMEOUT)
     sent, recorded, octets = rig.record(proxy_name, data)
     assert recorded == wanted
     assert octets.count(b"HTTP/1.1\r\n") == 3

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import select
 import socket
 import threading
 from typing import NamedTuple
@@ -18,13 +19,24 @@ TIMEOUT = 20.0
 Address = tuple[str, int]
 
 
-def exchange(address: Address, data: bytes) -> bytes:
-    """Send `data` and no more, and read until the server closes, or cuts, the connection."""
+def exchange(address: Address, data: bytes, patience: float = 0.0) -> bytes:
+    """Send `data`, and read until the server closes, or cuts, the connection.
+
+    Our own side is closed when nothing has come for `patience` seconds: HAProxy serves no further request of a
+    client that has closed it, and would wait for one that has sent half a request and has not.
+    """
     received = b""
     with socket.create_connection(address, TIMEOUT) as sock:
         # Who has refused the head of it may be gone before the end is sent.
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(ConnectionError):
             sock.sendall(data)
+        with contextlib.suppress(ConnectionError):
+            while select.select([sock], [], [], patience)[0]:
+                more = sock.recv(65536)
+                if not more:
+                    return received
+                received += more
+        with contextlib.suppress(OSError):
             sock.shutdown(socket.SHUT_WR)
         with contextlib.suppress(ConnectionError):
             while more := sock.recv(65536):
