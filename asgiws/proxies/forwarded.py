@@ -110,7 +110,7 @@ def split_host(host: bytes) -> tuple[bytes, int | None]:
     name, colon, port = host.rpartition(b":")
     if not colon or port.endswith(b"]"):
         return host, None
-    return name, int(port) if port and len(port) <= 5 else None
+    return name, int(port) if port and len(port) <= 5 and int(port) <= 65535 else None
 
 
 # X-Forwarded-*

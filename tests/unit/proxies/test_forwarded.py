@@ -299,6 +299,7 @@ def test_nothing_that_a_client_can_write_raises(lines: list[tuple[str, str]], he
         (b"a", b"a", None),
         (b"a:81", b"a", 81),
         (b"a:", b"a", None),
+        (b"a:65536", b"a", None),
         (b"[::1]", b"[::1]", None),
         (b"[::1]:81", b"[::1]", 81),
     ],
