@@ -23,6 +23,7 @@ cdef int _LOST
 cdef class _Shared:
     cdef bint access_log
     cdef object defaults
+    cdef object forwarding
     cdef object health
     cdef object forwarding
     cdef object hosts

@@ -55,17 +55,8 @@ TIMEOUTS = "Timeouts"
 LIMITS = "Limits"
 DEVELOPMENT = "Development"
 GROUPS = (
-    APPLICATION,
-    SOCKET,
-    HTTP,
-    WEBSOCKET,
-    COMPRESSION,
-    TIMEOUTS,
-    LIMITS,
-    PROXIES,
-    TLS,
-    LOGGING,
-    DEVELOPMENT,
+    *(APPLICATION, SOCKET, HTTP, WEBSOCKET, COMPRESSION, TIMEOUTS, LIMITS, PROXIES),
+    *(TLS, LOGGING, DEVELOPMENT),
 )
 
 #: More of anything than a server will ever count.
