@@ -28,6 +28,7 @@ from asgiws.http.parser import make_parser
 from asgiws.server import loops
 from asgiws.server.reload import run_reloading
 from asgiws.server.server import Server, run_server
+from asgiws.server.supervisor import supervise
 from asgiws.websocket import zlib_backend
 
 #: Seconds that threads of the application have to end, at least.
@@ -152,6 +153,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         result = command.main(arguments, prog_name="asgiws", standalone_mode=False)
         if isinstance(result, Config) and result.reload:
             code = run_reloading(result)
+        elif isinstance(result, Config) and result.workers:
+            code = supervise(result)
         elif isinstance(result, Config):
             server = Server(result)
             code = run_server(server)

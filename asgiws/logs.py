@@ -61,14 +61,17 @@ class Formatter(logging.Formatter):
         logging.CRITICAL: "1;31",
     }
 
-    def __init__(self, colors: bool) -> None:
+    def __init__(self, colors: bool, process: str = "") -> None:
         super().__init__("%(asctime)s %(level)s %(text)s", "%Y-%m-%d %H:%M:%S")
         self.colors = colors
+        self.process = process
 
     def formatMessage(self, record: logging.LogRecord) -> str:
         text = record.getMessage()
         if record.name == "asgiws.access":
             text = text.translate(_CONTROLS)
+        elif self.process:
+            text = f"{self.process}: {text}"
         level = f"{record.levelname:<8}"
         if self.colors and record.levelno in self.COLORS:
             level = f"\x1b[{self.COLORS[record.levelno]}m{level}\x1b[0m"
@@ -87,8 +90,11 @@ def wants_colors(choice: bool | None, environ: Mapping[str, str], stream: TextIO
     return stream.isatty()
 
 
-def configure(config: Config) -> None:
-    """Set up the server's loggers. Doing it again replaces what was done before."""
+def configure(config: Config, process: str = "") -> None:
+    """Set up the server's loggers. Doing it again replaces what was done before.
+
+    What happens to the server is said of `process`, where several write to one log.
+    """
     logging.addLevelName(TRACE, "TRACE")
     loggers = [logging.getLogger(name) for name in NAMES]
     top = loggers[0]
@@ -100,6 +106,7 @@ def configure(config: Config) -> None:
     top.setLevel(LEVELS[config.log_level])
     if not any(logger.handlers for logger in loggers):
         handler = Handler()
-        handler.setFormatter(Formatter(wants_colors(config.use_colors, os.environ, sys.stderr)))
+        colors = wants_colors(config.use_colors, os.environ, sys.stderr)
+        handler.setFormatter(Formatter(colors, process))
         top.addHandler(handler)
         top.propagate = False

@@ -120,6 +120,7 @@ class Worker(BaseWorker):
             for name, value in settings.items()
             if value is not None and not os.environ.get(known[name].env)
         }
+        options["workers"] = 0  # gunicorn has them
         return load({**options, "app": self._counted(adapt(self.wsgi, "the application"))})
 
     def _counted(self, app: ASGIApp) -> ASGIApp:

@@ -43,8 +43,8 @@ def are_possible() -> bool:
     return importlib.util.find_spec("matplotlib") is not None
 
 
-def write(results: Results, folder: Path) -> list[str]:
-    """Write each plot that the results have figures for; their names. Raises PlotError."""
+def prepare() -> None:
+    """Set up matplotlib for plots of ours. Raises PlotError."""
     if not are_possible():
         raise PlotError("the plots need matplotlib: pip install 'asgiws[bench]'")
     import matplotlib
@@ -58,6 +58,11 @@ def write(results: Results, folder: Path) -> list[str]:
             "font.family": "sans-serif",
         }
     )
+
+
+def write(results: Results, folder: Path) -> list[str]:
+    """Write each plot that the results have figures for; their names. Raises PlotError."""
+    prepare()
     folder.mkdir(parents=True, exist_ok=True)
     makers: dict[str, Callable[[Results], Any]] = {
         CPU_PLOT: lambda results: _bars(results, CPU, WORDS[CPU], CPU),

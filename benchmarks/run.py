@@ -81,7 +81,7 @@ def measure(scenario: Scenario, server: Server, plan: Plan, folder: Path) -> dic
     command = server.command(scenario.app, port)
     log = folder / "server.log"
     with started(command, port, environment(server), log, SERVED) as running:
-        _wait_until_answering(port)
+        wait_until_answering(port)
         time.sleep(SETTLE)
         load = [str(plan.load), *scenario.load_arguments(), "-p", str(port)]
         load += ["-P", str(running.pid), "-t", str(plan.seconds), "-w", str(plan.warm_up)]
@@ -108,7 +108,7 @@ def _load(command: list[str], server: RunningServer, patience: float) -> dict[st
     return values
 
 
-def _wait_until_answering(port: int) -> None:
+def wait_until_answering(port: int) -> None:
     """Return once a GET is answered with 200: listening alone says little of a server with workers."""
     deadline = time.monotonic() + ANSWER_SECONDS
     said = "nothing"

@@ -45,6 +45,7 @@ cdef class HTTPDriver(Driver):
     cdef double _deadline
     cdef bint _eof
     cdef RequestHead _head
+    cdef bint _last
     cdef int _phase
     cdef bint _pumping
     cdef bint _reading_paused

@@ -67,6 +67,9 @@ from asgiws.http.parser import make_parser
 from asgiws.http.response import ResponseDefaults, as_pairs
 from asgiws.websocket import octets
 
+#: Seconds that a client has to send its first request, or the rest of a request's head, once the server stops.
+LAST_REQUEST = 2.0
+
 #: Bytes of a request body that may wait for `receive()` before reading pauses: uvicorn 64 KiB.
 #: `receive()` takes all of them at once, so there is no low mark.
 HIGH_WATER = 64 * 1024
@@ -164,6 +167,7 @@ class HTTPDriver(Driver):
         "_deadline",
         "_eof",
         "_head",
+        "_last",
         "_phase",
         "_pumping",
         "_reading_paused",
@@ -195,6 +199,8 @@ class HTTPDriver(Driver):
         self._budget = 0
         self._reading_paused = False
         self._phase = _NEW
+        #: The next request is the last one.
+        self._last = False
         #: When the wait in progress ends, and when the outlet was asked to call `check`; 0.0 for
         #: never.
         self._deadline = 0.0
@@ -266,9 +272,19 @@ class HTTPDriver(Driver):
         self.outlet.abort()
 
     def shutdown(self) -> None:
+        if self._cycle is None and (self._phase == _NEW or self._phase == _HEAD):
+            # Its client was let in and is to be served; who only connects holds up nobody for long.
+            self._last = True
+            moment = self.outlet.loop.time() + LAST_REQUEST
+            if self._deadline == 0.0 or moment < self._deadline:
+                self._set_deadline(moment)
+            return
         self.http.closing = True
         if self._cycle is None:
             self._close()
+
+    def lasts(self) -> bool:
+        return False  # a request ends, and a connection between two of them may end at any time
 
     # What arrives
 
@@ -355,6 +371,8 @@ class HTTPDriver(Driver):
         self._deadline = 0.0
         self._budget -= 1
         self._head = head
+        if self._last:
+            self.http.closing = True
         if self._shared.health is not None:
             answer = self._shared.health.answer(head, self.runtime.ready)
             if answer is not None:

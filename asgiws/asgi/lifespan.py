@@ -10,6 +10,17 @@ Rules of this file:
 - Whatever the application raises is its own, an `asyncio.CancelledError` too, unless its task was
   cancelled.
 - A stop never fails and never hangs: what goes wrong is logged, and time is bounded by the caller.
+
+The extension `lifespan.drain`, which stands in the lifespan scope's `extensions`. An application that
+answers the startup with `{"type": "lifespan.startup.complete", "drain": True}` is told when the server begins
+to stop, while its connections are still open:
+
+    {"type": "lifespan.drain", "window": 5.0, "code": 1012, "reason": "service restart"}
+
+`window` is the seconds over which the WebSockets will be closed, with that code and reason. No one is closed
+before it has answered `{"type": "lifespan.drain.complete"}`, for which it has limited time. Every
+application that takes part in the lifespan has an `asyncio.Event` in its state, as `asgiws.draining`, which
+is set at that moment.
 """
 
 from __future__ import annotations
@@ -34,11 +45,16 @@ OFF = "off"
 NOT_STARTED = "not started"
 STARTING = "starting"
 RUNNING = "running"
+DRAINING = "draining"
 STOPPING = "stopping"
 ENDED = "ended"
 
+#: The name in `scope["state"]` of the event that tells of the drain.
+DRAINING_KEY = "asgiws.draining"
+
 _ANSWERS = {
     STARTING: ("lifespan.startup.complete", "lifespan.startup.failed"),
+    DRAINING: ("lifespan.drain.complete",),
     STOPPING: ("lifespan.shutdown.complete", "lifespan.shutdown.failed"),
 }
 
@@ -59,9 +75,12 @@ class Lifespan:
         self.app = app
         self.mode = mode
         self.state: dict[str, Any] | None = None
-        self._namespace: dict[str, Any] = {}
+        #: Set when the server begins to stop.
+        self.draining = asyncio.Event()
+        self._namespace: dict[str, Any] = {DRAINING_KEY: self.draining}
         self._phase = OFF if mode == "off" else NOT_STARTED
-        self._told = 0
+        #: The application wants to be told of the drain.
+        self._takes_drain = False
         self._failed = False
         #: Whether the application has said why it failed; then what it raises next only repeats
         #: that.
@@ -71,7 +90,8 @@ class Lifespan:
         self._task: asyncio.Task[None] | None = None
         # Set when the application has answered, or will answer no more.
         self._answered = asyncio.Event()
-        self._stop = asyncio.Event()
+        #: What `receive()` has to give.
+        self._messages: asyncio.Queue[Message] = asyncio.Queue()
 
     async def startup(self) -> None:
         """Tell the application of the start and wait for its answer. Raises StartupFailed.
@@ -81,6 +101,7 @@ class Lifespan:
         if self._phase == OFF:
             return
         self._phase = STARTING
+        self._messages.put_nowait({"type": "lifespan.startup"})
         self._task = asyncio.create_task(self._run(), name="asgiws-lifespan")
         try:
             await self._answered.wait()
@@ -96,13 +117,35 @@ class Lifespan:
             self._phase = ENDED
             raise StartupFailed("the application failed to start")
 
+    async def drain(self, window: float, code: int, reason: str, timeout: float) -> None:
+        """Tell the application that its connections will be closed, and wait for its answer.
+
+        It has `timeout` seconds for it; without an answer they are closed all the same. The arguments before
+        that are for the application.
+        """
+        self.draining.set()
+        if self._phase != RUNNING or not self._takes_drain:
+            return
+        self._phase = DRAINING
+        self._answered.clear()
+        self._messages.put_nowait(
+            {"type": "lifespan.drain", "window": window, "code": code, "reason": reason}
+        )
+        try:
+            await asyncio.wait_for(self._answered.wait(), timeout)
+        except asyncio.TimeoutError:
+            logger.warning("The application did not answer lifespan.drain within %.3g s", timeout)
+        finally:
+            if self._phase == DRAINING:
+                self._phase = RUNNING
+
     async def shutdown(self, timeout: float) -> None:
         """Tell the application of the stop and give it `timeout` seconds to end."""
         if self._phase != RUNNING or self._task is None:
             return
         self._phase = STOPPING
         self._answered.clear()
-        self._stop.set()
+        self._messages.put_nowait({"type": "lifespan.shutdown"})
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout
         try:
@@ -133,6 +176,7 @@ class Lifespan:
             "type": "lifespan",
             "asgi": {"version": "3.0", "spec_version": SPEC_VERSION},
             "state": self._namespace,
+            "extensions": {"lifespan.drain": {}},
         }
         try:
             await self.app(scope, self._receive, self._send)
@@ -160,7 +204,7 @@ class Lifespan:
                 self._phase = ENDED
                 return
             self._failed = True
-        elif self._phase == RUNNING:
+        elif self._phase in (RUNNING, DRAINING):
             self._phase = ENDED
         logger.error("Exception in the application's lifespan", exc_info=error)
 
@@ -172,23 +216,19 @@ class Lifespan:
                 return
             logger.error("The application returned from its lifespan without an answer")
             self._failed = True
-        elif self._phase == RUNNING:
+        elif self._phase in (RUNNING, DRAINING):
             logger.debug("The application returned from its lifespan before the stop")
             self._phase = ENDED
 
     async def _receive(self) -> Message:
-        self._told += 1
-        if self._told == 1:
-            return {"type": "lifespan.startup"}
-        if self._told == 2:
-            await self._stop.wait()
-            return {"type": "lifespan.shutdown"}
-        # There is no third message: wait for the end, which cancels this.
-        return await asyncio.get_running_loop().create_future()  # type: ignore[no-any-return]
+        # After the last message: wait for the end, which cancels this.
+        return await self._messages.get()
 
     async def _send(self, message: Message) -> None:
         kind = message.get("type")
         expected = _ANSWERS.get(self._phase, ())
+        if kind == "lifespan.drain.complete" and self._takes_drain and kind not in expected:
+            return  # it comes too late to be waited for
         if kind not in expected or self._answered.is_set():
             wanted = " or ".join(repr(name) for name in expected) or "no message"
             raise ApplicationError(
@@ -196,7 +236,8 @@ class Lifespan:
             )
         if kind == "lifespan.startup.complete":
             self._phase = RUNNING
-        elif kind != "lifespan.shutdown.complete":
+            self._takes_drain = bool(message.get("drain"))
+        elif kind not in ("lifespan.shutdown.complete", "lifespan.drain.complete"):
             self._failed = True
             reason = str(message.get("message") or "").strip()
             self._explained = bool(reason)

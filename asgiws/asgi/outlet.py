@@ -66,6 +66,10 @@ class Driver:
         """The server stops: end what is idle at once, and let the rest come to its proper end."""
         raise NotImplementedError
 
+    def lasts(self) -> bool:
+        """True for a conversation that has no end of its own: a server that stops chooses when to end it."""
+        raise NotImplementedError
+
 
 class Outlet:
     """The connection as its driver sees it."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextvars import copy_context
 from typing import Any
 
@@ -82,6 +82,11 @@ class Runtime:
         self.trusted = TrustedAddresses(config.forwarded_allow_ips)
         #: What the WebSockets share of the message that was sent last.
         self.fanout = FanOut()
+        #: How many requests and WebSockets were handed to the application, and at which number `_reached` is
+        #: called; 0 for never.
+        self.served = 0
+        self._limit = 0
+        self._reached: Callable[[], object] = bool
         # Tasks begin in the server's context. The current one may be another request's, whose application has
         # just been stepped.
         self._context = copy_context()
@@ -103,8 +108,16 @@ class Runtime:
             return self.cutting_off or (cancelling is not None and cancelling() > 0)
         return isinstance(error, (GeneratorExit, KeyboardInterrupt, ProcessEnds))
 
+    def set_limit(self, limit: int, reached: Callable[[], object]) -> None:
+        """Have `reached` called when the application is called for the `limit`th time; 0 is for never."""
+        self._limit = limit
+        self._reached = reached
+
     def spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None] | None:
         """Run `coroutine` as a task that is held until it ends; None when it has ended already."""
+        self.served += 1
+        if self.served == self._limit:
+            self._reached()
         task = tasks.start(self.loop, coroutine, self._context.copy())
         if task is not None:
             self.tasks.add(task)

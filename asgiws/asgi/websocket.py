@@ -68,8 +68,6 @@ _END_TCP = int(Effect.END_TCP)
 _ABORT_TCP = int(Effect.ABORT_TCP)
 _DISCONNECT = int(Effect.DISCONNECT)
 
-SHUTDOWN_REASON = "service restart"
-
 #: The options that make the server close with a code.
 _LIMITS = {
     close.MESSAGE_TOO_BIG: "ws_max_size",
@@ -270,7 +268,11 @@ class WebSocketSession(Driver):
             if not self._denial:  # else it comes to its end, and the connection with it
                 self._refuse(503, "the server is shutting down")
         else:
-            self._close(close.SERVICE_RESTART, SHUTDOWN_REASON)
+            config = self._runtime.config
+            self._close(config.drain_code, config.drain_reason)
+
+    def lasts(self) -> bool:
+        return True
 
     # Octets to events.
 

@@ -284,6 +284,40 @@ class Size(Kind):
         return str(value)
 
 
+class CloseCode(Kind):
+    """A code that a server may put into a close frame (RFC 6455, 7.4, and the registry)."""
+
+    noun = "CODE"
+    SENDABLE = frozenset((*range(1000, 1004), *range(1007, 1015)))
+    allowed = "a close code: 1000 to 1003, 1007 to 1014, or 3000 to 4999"
+
+    def convert(self, value: Any) -> int:
+        if isinstance(value, str) and re.fullmatch(r"[0-9]{4}", value):
+            value = int(value)
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise ValueError(self.allowed)
+        if value not in self.SENDABLE and not 3000 <= value <= 4999:
+            raise ValueError(self.allowed)
+        return value
+
+
+class CloseReason(Kind):
+    """The reason in a close frame, which has room for 123 octets (RFC 6455, 5.5)."""
+
+    allowed = "a text of at most 123 bytes in UTF-8"
+    MOST = 123
+
+    def convert(self, value: Any) -> str:
+        text: str = super().convert(value)
+        try:
+            size = len(text.encode())
+        except UnicodeEncodeError:
+            raise ValueError(self.allowed) from None
+        if size > self.MOST:
+            raise ValueError(self.allowed)
+        return text
+
+
 class RootPath(Kind):
     """A path in front of the application's own: empty, or `/prefix` without a slash at its end."""
 

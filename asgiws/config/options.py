@@ -24,6 +24,8 @@ from asgiws.config.kinds import (
     BindAddress,
     Boolean,
     Choice,
+    CloseCode,
+    CloseReason,
     Directory,
     Duration,
     Flag,
@@ -45,6 +47,7 @@ from asgiws.config.option import Option, option
 
 APPLICATION = "Application"
 SOCKET = "Socket"
+WORKERS = "Workers"
 LOGGING = "Logging"
 HTTP = "HTTP"
 WEBSOCKET = "WebSocket"
@@ -55,7 +58,7 @@ TIMEOUTS = "Timeouts"
 LIMITS = "Limits"
 DEVELOPMENT = "Development"
 GROUPS = (
-    *(APPLICATION, SOCKET, HTTP, WEBSOCKET, COMPRESSION, TIMEOUTS, LIMITS, PROXIES),
+    *(APPLICATION, SOCKET, WORKERS, HTTP, WEBSOCKET, COMPRESSION, TIMEOUTS, LIMITS, PROXIES),
     *(TLS, LOGGING, DEVELOPMENT),
 )
 
@@ -144,6 +147,62 @@ class Config:
         Integer(1, 65535),
         SOCKET,
         "How many connections the kernel holds until they are accepted.",
+    )
+
+    workers: int = option(
+        0,
+        Integer(0, 512),
+        WORKERS,
+        "How many processes serve, under a supervisor; 0 is this process alone, without one.",
+    )
+    reuse_port: bool = option(
+        False,
+        Flag(negative=False),
+        WORKERS,
+        "Give each worker a listening socket of its own (SO_REUSEPORT): the kernel spreads connections.",
+    )
+    timeout_worker_healthcheck: float = option(
+        30.0,
+        Duration(can_disable=True),
+        WORKERS,
+        "How long a worker may give no sign of life before it is replaced; 0 or none waits for ever.",
+    )
+    limit_max_requests: int | None = option(
+        None,
+        Optional(Integer(1, 10**9)),
+        WORKERS,
+        "Replace a worker after so many requests and WebSockets; without workers, stop after them.",
+    )
+    limit_max_requests_jitter: int = option(
+        0,
+        Integer(0, 10**9),
+        WORKERS,
+        "Add a random number up to this one to it, so that not all workers are replaced at once.",
+    )
+    max_worker_age: float = option(
+        0.0,
+        Duration(can_disable=True),
+        WORKERS,
+        "Replace a worker after this time, give or take a tenth; 0 or none lets it grow old.",
+    )
+    max_worker_rss: int | None = option(
+        None,
+        Optional(Size(2**20)),
+        WORKERS,
+        "Replace a worker that holds more memory than this (resident set size).",
+    )
+    drain_window: float | None = option(
+        None,
+        Optional(Duration()),
+        WORKERS,
+        "Over how long a server or worker that stops closes its WebSockets; by default 5s, or half of "
+        "the graceful timeout if that is less. SIGINT closes them at once.",
+    )
+    drain_code: int = option(
+        1012, CloseCode(), WORKERS, "The close code for them: 1012 is a restart, 1001 going away."
+    )
+    drain_reason: str = option(
+        "service restart", CloseReason(), WORKERS, "The reason in their close frame."
     )
 
     http: str = option(
@@ -541,6 +600,7 @@ class Config:
             if self.bind and getattr(self, name) is not None:
                 raise ConfigError(f"bind and {name} exclude each other: give them all to bind")
         self._check_reload()
+        self._check_workers()
         if self.proxy_protocol and self.ssl_certfile is not None:
             raise ConfigError(
                 "proxy_protocol and ssl_certfile exclude each other: the PROXY protocol comes before "
@@ -578,6 +638,32 @@ class Config:
         for name in given:
             if name.startswith("reload_") and not self.reload:
                 raise ConfigError(f"{name} needs reload: nothing is watched without it")
+
+    def _check_workers(self) -> None:
+        for name in ("uds", "fd"):
+            if self.reuse_port and getattr(self, name) is not None:
+                raise ConfigError(
+                    f"reuse_port and {name} exclude each other: only TCP ports have it"
+                )
+        if self.workers:
+            if self.reload:
+                raise ConfigError(
+                    "workers and reload exclude each other: reload is for development"
+                )
+            if not isinstance(self.app, str):
+                raise ConfigError(
+                    "workers need the application as module:attribute: each imports it for itself"
+                )
+        elif self.max_worker_age or self.max_worker_rss is not None:
+            name = "max_worker_age" if self.max_worker_age else "max_worker_rss"
+            raise ConfigError(f"{name} needs workers: a process alone has no replacement")
+        if self.limit_max_requests_jitter and self.limit_max_requests is None:
+            raise ConfigError("limit_max_requests_jitter needs limit_max_requests")
+        if self.drain_window is not None and self.drain_window > self.timeout_graceful_shutdown:
+            raise ConfigError(
+                f"drain_window ({self.drain_window:g} s) is longer than timeout_graceful_shutdown "
+                f"({self.timeout_graceful_shutdown:g} s), which ends it"
+            )
 
 
 def _options() -> tuple[Option, ...]:

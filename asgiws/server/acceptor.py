@@ -9,6 +9,8 @@ Rules of this file:
 - uvloop accepts by itself where there is no TLS: that takes half the time. It closes what it has no
   descriptor for and tells nobody, so there the warning comes with one of the last descriptors. Windows' own
   loop accepts by itself too: it cannot watch a socket.
+- Where several workers accept on one socket, each asks its Share before it takes a client. A loop that accepts
+  by itself takes all who wait at once and cannot be asked, so there the Acceptor is always ours.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from typing import Any, Protocol
 
 from asgiws.asgi.runtime import peer_name
 from asgiws.server import descriptors, handshakes
+from asgiws.server.share import PAUSE, Share
 
 logger = logging.getLogger("asgiws.error")
 
@@ -62,6 +65,7 @@ class Acceptor:
     """Accepts on one socket, whose connections `make` makes, until `close`.
 
     `certificates` are for TLS, or None. `pending` gets a task for each client that is not a connection yet.
+    `share` says when to leave a client to another process, None that there is no other.
     """
 
     def __init__(
@@ -71,6 +75,7 @@ class Acceptor:
         make: Make,
         certificates: Certificates | None,
         pending: set[Any],
+        share: Share | None = None,
     ) -> None:
         self._loop = loop
         self._sock = sock
@@ -78,6 +83,7 @@ class Acceptor:
         self._certificates = certificates
         self._failures = handshakes.Failures(loop)
         self._pending = pending
+        self._share = share
         self._refused = False
         self._retry: asyncio.TimerHandle | None = None
         self._watched = False
@@ -98,7 +104,11 @@ class Acceptor:
         self._loop.add_reader(self._sock.fileno(), self._accept)
 
     def _accept(self) -> None:
+        share = self._share
         for _ in range(BATCH):
+            if share is not None and not share.may_accept():
+                self._pause(PAUSE)
+                return
             try:
                 sock, address = self._sock.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
@@ -119,10 +129,14 @@ class Acceptor:
             self._refused = False
             logger.info("Connections are accepted again")
 
+    def _pause(self, seconds: float) -> None:
+        """Accept nobody for some time."""
+        self.close()
+        self._retry = self._loop.call_later(seconds, self.start)
+
     def _wait(self, error: OSError) -> None:
         """Let some time pass before the next try."""
-        self.close()
-        self._retry = self._loop.call_later(RETRY, self.start)
+        self._pause(RETRY)
         if self._refused:
             return
         self._refused = True
@@ -163,14 +177,15 @@ async def accept(
     certificates: Certificates | None,
     pending: set[Any],
     backlog: int,
+    share: Share | None = None,
 ) -> Acceptor | asyncio.AbstractServer:
     """Accept on `sock` until the `close()` of what this returns. Raises OSError.
 
     The arguments are those of an Acceptor; `backlog` is how many may wait in the kernel's queue.
     """
     sock.listen(backlog)  # here, since uvloop does not tell when that fails
-    if not _loop_is_better(loop, certificates):
-        acceptor = Acceptor(loop, sock, make, certificates, pending)
+    if share is not None or not _loop_is_better(loop, certificates):
+        acceptor = Acceptor(loop, sock, make, certificates, pending, share)
         acceptor.start()
         return acceptor
     create: Callable[..., Any] = loop.create_server

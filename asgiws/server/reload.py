@@ -252,6 +252,7 @@ def _of_child(config: Config) -> Config:
         reload_excludes=[],
         reload_delay=0.25,
         timeout_graceful_shutdown=min(config.timeout_graceful_shutdown, STOP),
+        drain_window=0.0,
     )
 
 

@@ -20,7 +20,7 @@ import sys
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, Protocol
 
 from asgiws import importer, logs
 from asgiws.asgi.interface import adapt
@@ -28,13 +28,17 @@ from asgiws.asgi.lifespan import Lifespan
 from asgiws.asgi.runtime import Runtime, compression
 from asgiws.asgi.types import ASGIApp
 from asgiws.config import Config, ConfigError, StartError, load
-from asgiws.server import certificates, descriptors, hangups, loops, sockets, systemd
+from asgiws.server import certificates, descriptors, drain, hangups, loops, sockets, systemd
 from asgiws.server.acceptor import GRACE, Acceptor, accept
 from asgiws.server.certificates import Certificates
 from asgiws.server.connection import Connection, CountedConnection
+from asgiws.server.drain import Drain
+from asgiws.server.lifetime import request_limit
 from asgiws.server.registry import Registry
+from asgiws.server.share import Share
 from asgiws.server.signals import HangupWatch, SignalWatch
 from asgiws.server.sockets import BindError, Listener
+from asgiws.server.supervisor import supervise
 from asgiws.server.ticker import Ticker
 
 logger = logging.getLogger("asgiws.error")
@@ -42,8 +46,35 @@ logger = logging.getLogger("asgiws.error")
 #: Seconds of the graceful timeout that are kept back at most.
 RESERVE = 2.0
 
+#: Turns of the loop that applications have which wait for the drain's event, before a connection is closed.
+TURNS = 3
+
 #: Seconds that cancelled tasks get at least, even where no time was given.
 LEAST_MOMENT = 0.1
+
+
+#: Seconds that the application has to answer `lifespan.drain`, and the part of the graceful timeout that it
+#: may take.
+DRAIN_ANSWER = 5.0
+DRAIN_SHARE = 0.25
+
+
+class Seat(Protocol):
+    """What a worker is for its server: the place among the others that its supervisor has given it."""
+
+    #: What log lines call the worker.
+    name: str
+    #: Says when to leave a connection to another worker; None to take whichever comes.
+    share: Share | None
+
+    def ready(self) -> None:
+        """Connections are accepted."""
+
+    def stopping(self) -> None:
+        """They are accepted no more."""
+
+    def worn_out(self, why: str) -> None:
+        """The server has served as many requests as it was to: it is to be replaced."""
 
 
 class ParserMissing(StartError):
@@ -53,17 +84,23 @@ class ParserMissing(StartError):
 class Server:
     """A server for one application in one event loop.
 
-    `started` is true once connections are accepted. Setting `should_exit` stops the server as
-    SIGTERM does, setting `force_exit` as well ends it at once; both may be set from any thread.
+    `started` is true once connections are accepted, `ready` only while they are. Setting
+    `should_exit` stops the server as SIGTERM does, setting `force_exit` as well ends it at once;
+    both may be set from any thread.
 
-    Raises ConfigError for reload: `asgiws.run` and the command start a server after each change.
+    Raises ConfigError for reload and for workers: `asgiws.run` and the command have servers of their
+    own for them. A worker's has a `seat`.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, seat: Seat | None = None) -> None:
         if config.reload:
             raise ConfigError("reload needs asgiws.run or the command: a Server is one process")
+        if config.workers and seat is None:
+            raise ConfigError("workers need asgiws.run or the command: a Server is one process")
         self.config = config
         self.started = False
+        #: Whether a stop closes the WebSockets at once, and not over the drain window.
+        self.in_hurry = False
         #: The addresses listened on: (host, port), or the path of a Unix socket. Empty before.
         self.addresses: list[tuple[str, int] | str] = []
         #: `time.monotonic()` by which the process is to have ended, once a stop has begun.
@@ -71,9 +108,12 @@ class Server:
         #: The signal that stopped the server, and the one that ended it at once.
         self.stopped_by: int | None = None
         self.forced_by: int | None = None
+        self._seat = seat
+        self._runtime: Runtime | None = None
         self._should_exit = False
         self._force_exit = False
         self._listeners: list[Listener] = []
+        self._pending = Registry(self._idle)
         self._acceptors: list[Acceptor | asyncio.AbstractServer] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._certificates: Certificates | None = None
@@ -97,6 +137,16 @@ class Server:
     def force_exit(self, value: bool) -> None:
         self._force_exit = value
         self._report()
+
+    @property
+    def ready(self) -> bool:
+        return self._runtime is not None and self._runtime.ready
+
+    @property
+    def open_connections(self) -> int:
+        """How many connections are open, those that are still being made included."""
+        runtime = self._runtime
+        return 0 if runtime is None else len(runtime.connections) + len(self._pending)
 
     @property
     def sockets(self) -> list[socket.socket]:
@@ -131,10 +181,10 @@ class Server:
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._reload)
 
-    async def serve_process(self) -> None:
+    async def serve_process(self, sockets: Sequence[socket.socket] | None = None) -> None:
         """As `serve`, for a process that ends with the server and needs its signals no more."""
         with systemd.Notifier.take() as self._notifier:
-            await self._run(None, True)
+            await self._run(sockets, True)
 
     # From start to stop.
 
@@ -142,7 +192,7 @@ class Server:
         self._loop = loop = asyncio.get_running_loop()
         config = self.config
         app = adapt(importer.load(config), _called(config.app))
-        logs.configure(config)
+        logs.configure(config, "" if self._seat is None else self._seat.name)
         self._certificates = certificates.load(config)
         _check_parser(config.http)
         compression(config)  # what it needs is there, or the start ends here
@@ -162,26 +212,26 @@ class Server:
         lifespan = Lifespan(app, config.lifespan)
         if not await self._start(lifespan):
             return
-        runtime = Runtime(app, config, self._loop, lifespan.state)
-        connections = Registry(self._loop, self._change.set)
+        runtime = self._runtime = Runtime(app, config, self._loop, lifespan.state)
+        connections = Registry(self._idle)
         runtime.connections = connections
-        runtime.tasks = Registry(self._loop, self._change.set)
-        pending = Registry(self._loop, self._change.set)
+        runtime.tasks = Registry(self._idle)
+        runtime.set_limit(request_limit(config), self._worn_out)
         ticker = Ticker(self._loop)
         watchdog = systemd.Watchdog(self._loop, self._notifier)
         try:
             try:
                 if not self._should_exit:
-                    await self._accept(runtime, ticker, pending)
+                    await self._accept(runtime, ticker)
                     await self._until(lambda: self._should_exit)
             except BindError:
                 self._begin_stop()
                 await self._stop_lifespan(lifespan)
                 raise
-            await self._stop(runtime, connections, pending, lifespan)
+            await self._stop(runtime, connections, lifespan)
         finally:
             # Where all went well, there is nothing left to end.
-            _cut_off(runtime, pending)
+            _cut_off(runtime, self._pending)
             lifespan.cancel()
             ticker.close()
             hangups.of(self._loop).close()
@@ -208,7 +258,7 @@ class Server:
         startup.result()
         return True
 
-    async def _accept(self, runtime: Runtime, ticker: Ticker, pending: Registry) -> None:
+    async def _accept(self, runtime: Runtime, ticker: Ticker) -> None:
         """Accept connections on all sockets. Raises BindError."""
 
         counts = runtime.admission.counts_connections
@@ -219,11 +269,18 @@ class Server:
 
         tls = self._certificates
         runtime.ready = True
+        share = None if self._seat is None else self._seat.share
         make()  # what is loaded for the first is loaded now: later there may be no descriptor for it
         for listener in self._listeners:
             try:
                 acceptor = await accept(
-                    runtime.loop, listener.sock, make, tls, pending, self.config.backlog
+                    runtime.loop,
+                    listener.sock,
+                    make,
+                    tls,
+                    self._pending,
+                    self.config.backlog,
+                    share,
                 )
             except OSError as error:
                 raise sockets.failure(listener.url(tls is not None), error) from None
@@ -232,29 +289,38 @@ class Server:
             ticker.schedule(tls, runtime.loop.time() + certificates.LOOK)
         self.addresses = [listener.address for listener in self._listeners]
         self.started = True
+        if self._seat is not None:
+            self._seat.ready()  # where it is, the supervisor tells
+            return
         urls = [listener.url(tls is not None) for listener in self._listeners]
         for url in urls:
             logger.info("asgiws running on %s (Press CTRL+C to quit)", url)
         self._notifier.ready("Running on " + ", ".join(urls))
 
-    async def _stop(
-        self, runtime: Runtime, connections: Registry, pending: Registry, lifespan: Lifespan
-    ) -> None:
+    async def _stop(self, runtime: Runtime, connections: Registry, lifespan: Lifespan) -> None:
         """The graceful stop."""
-        loop = runtime.loop
+        loop, pending = runtime.loop, self._pending
         end = self._begin_stop()
         runtime.ready = False
         reserve = max(min(RESERVE, self.config.timeout_graceful_shutdown / 10), LEAST_MOMENT)
         self._close_listeners()
+        if self._seat is not None:
+            self._seat.stopping()
 
         def is_idle() -> bool:
             return not (connections or runtime.tasks or pending)
 
         logger.info("Stopping; %d connections are open", len(connections) + len(pending))
-        loop.call_soon(connections.shut_down)
+        window = 0.0 if self.in_hurry else drain.window(self.config, end - reserve - loop.time())
+        await self._tell_application(lifespan, window)
+        if lasting := sum(connection.lasts() for connection in connections):
+            logger.info("Closing %d WebSockets over %g s", lasting, window)
+        draining = Drain(loop, connections, window)
+        loop.call_soon(draining.begin)
         # A TLS handshake may end, and its connection then properly; a client that only connects gets no more.
         end_of_handshakes = loop.call_later(GRACE, _cancel, pending)
         await self._until(lambda: is_idle() or self._force_exit, end - reserve)
+        draining.close()
         if not is_idle():
             counts = len(connections) + len(pending), len(runtime.tasks)
             logger.warning("Cut off %d connections and %d application tasks", *counts)
@@ -267,6 +333,22 @@ class Server:
         end_of_handshakes.cancel()
         await self._stop_lifespan(lifespan)
         logger.info("Stopped")
+
+    async def _tell_application(self, lifespan: Lifespan, window: float) -> None:
+        """Tell the application that its connections will be closed, before any of them is."""
+        assert self._loop is not None
+        config = self.config
+        timeout = min(DRAIN_ANSWER, config.timeout_graceful_shutdown * DRAIN_SHARE)
+        telling = self._loop.create_task(
+            lifespan.drain(window, config.drain_code, config.drain_reason, timeout)
+        )
+        telling.add_done_callback(self._idle)
+        try:
+            await self._until(lambda: telling.done() or self._force_exit)
+        finally:
+            telling.cancel()
+        for _ in range(TURNS):
+            await asyncio.sleep(0)
 
     async def _stop_lifespan(self, lifespan: Lifespan) -> None:
         """Run the application's shutdown in what is left of the time, unless the end is forced."""
@@ -321,6 +403,10 @@ class Server:
             if timer is not None:
                 timer.cancel()
 
+    def _idle(self, *_: object) -> None:
+        """Something that `_until` waits for has changed; from the loop's thread."""
+        self._change.set()
+
     def _report(self) -> None:
         """Something that `_until` waits for may have changed; from any thread."""
         if self._loop is not None and not self._loop.is_closed():
@@ -330,8 +416,18 @@ class Server:
         if self._certificates is not None:
             self._certificates.reload()
 
+    def _worn_out(self) -> None:
+        """As many requests were served as one process is to serve."""
+        why = f"it has served {self._runtime.served if self._runtime else 0} requests"
+        if self._seat is not None:
+            self._seat.worn_out(why)
+        else:
+            logger.info("Stopping: %s", why)
+            self.should_exit = True
+
     def _signalled(self, number: int) -> None:
         self.stopped_by = number
+        self.in_hurry = number == signal.SIGINT
         self.should_exit = True
 
     def _signalled_again(self, number: int) -> None:
@@ -369,6 +465,8 @@ def run(app: str | Callable[..., Any], **options: Any) -> None:
         from asgiws.server.reload import run_reloading
 
         code = run_reloading(config)
+    elif config.workers:
+        code = supervise(config)
     else:
         code = run_server(Server(config))
     if code:

@@ -25,7 +25,7 @@ from asgiws.config.endpoints import (
     TCPEndpoint,
     UnixEndpoint,
 )
-from asgiws.server import systemd
+from asgiws.server import siblings, systemd
 
 #: As uvicorn: everybody may connect; the directory decides who gets that far.
 UDS_MODE = 0o666
@@ -104,7 +104,7 @@ def bind(config: Config) -> list[Listener]:
     listeners: list[Listener] = []
     try:
         for endpoint in endpoints:
-            listeners += _bind(endpoint, passed)
+            listeners += _bind(endpoint, passed, config.reuse_port)
     except BindError:
         for listener in listeners:
             listener.close()
@@ -112,9 +112,9 @@ def bind(config: Config) -> list[Listener]:
     return listeners
 
 
-def _bind(endpoint: Endpoint, passed: list[systemd.Passed]) -> list[Listener]:
+def _bind(endpoint: Endpoint, passed: list[systemd.Passed], reuse_port: bool) -> list[Listener]:
     if isinstance(endpoint, TCPEndpoint):
-        return _bind_tcp(endpoint.host, endpoint.port)
+        return _bind_tcp(endpoint.host, endpoint.port, reuse_port)
     if isinstance(endpoint, UnixEndpoint):
         return [_bind_unix(endpoint)]
     if isinstance(endpoint, FDEndpoint):
@@ -142,7 +142,7 @@ def _reason(error: OSError) -> str:
     return text[:1].lower() + text[1:]
 
 
-def _bind_tcp(host: str, port: int) -> list[Listener]:
+def _bind_tcp(host: str, port: int, reuse_port: bool) -> list[Listener]:
     """One listener for each address of `host`, all with the same port."""
     try:
         found = socket.getaddrinfo(
@@ -164,6 +164,8 @@ def _bind_tcp(host: str, port: int) -> list[Listener]:
             listeners.append(Listener(sock))
             if sys.platform != "win32":
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if reuse_port:
+                siblings.allow(sock)
             if family == socket.AF_INET6:
                 # Otherwise the socket for all of IPv6 would take the port from that for all of
                 # IPv4.

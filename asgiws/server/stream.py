@@ -255,6 +255,11 @@ class Stream(Outlet):
             driver = self._driver
             driver.shutdown()
 
+    def lasts(self) -> bool:
+        """True while the driver's conversation has no end of its own."""
+        driver = self._driver
+        return not self._closing and driver.lasts()
+
     # The outlet.
 
     def tls(self) -> dict[str, Any] | None:
@@ -491,6 +496,9 @@ class Stream(Outlet):
 
     def hand_over(self, driver: Driver, tail: bytes) -> None:
         self._driver = driver
+        self._runtime.connections.add(
+            self
+        )  # again: a server that stops is to know of the new driver
         driver.connected(self)
         if tail:
             driver.receive_data(bytearray(tail), 0, len(tail))

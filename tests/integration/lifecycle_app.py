@@ -67,7 +67,8 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
     path = scope["path"].removeprefix(scope["root_path"])
     if path == "/state":
         state = scope.get("state")
-        await answer(send, state)
+        shown = state and {key: value for key, value in state.items() if "." not in key}
+        await answer(send, shown)
         if state is not None:
             state["shared"].append("by a request")
             state["own"] = True

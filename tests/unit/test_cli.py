@@ -38,8 +38,13 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[Config]:
         result.append(config)
         return 0
 
+    def supervise(config: Config) -> int:
+        result.append(config)
+        return 0
+
     monkeypatch.setattr(cli, "run_server", run_server)
     monkeypatch.setattr(cli, "run_reloading", run_reloading)
+    monkeypatch.setattr(cli, "supervise", supervise)
     return result
 
 
@@ -64,6 +69,16 @@ VALUES: dict[str, tuple[str | None, Any]] = {
     "fd": ("3", 3),
     "bind": ("[::]:80, unix:/x", [TCPEndpoint("::", 80), UnixEndpoint("/x")]),
     "backlog": ("7", 7),
+    "workers": ("4", 4),
+    "reuse_port": (None, True),
+    "timeout_worker_healthcheck": ("1m", 60.0),
+    "limit_max_requests": ("1000", 1000),
+    "limit_max_requests_jitter": ("9", 9),
+    "max_worker_age": ("2h", 7200.0),
+    "max_worker_rss": ("1GiB", 2**30),
+    "drain_window": ("9", 9.0),
+    "drain_code": ("1001", 1001),
+    "drain_reason": ("bye", "bye"),
     "http": ("h11", "h11"),
     "headers": ("X-A: b", [(b"x-a", b"b")]),
     "health_path": ("/healthz", "/healthz"),
@@ -140,6 +155,9 @@ COMPANIONS = {
     **{item.name: ("reload",) for item in OPTIONS if item.group == DEVELOPMENT},
     "ssl_certfile": (),
     "reload": (),
+    "limit_max_requests_jitter": ("limit_max_requests",),
+    "max_worker_age": ("workers",),
+    "max_worker_rss": ("workers",),
     "ssl_ca_certs": ("ssl_certfile", "ssl_cert_reqs"),
     "ssl_cert_reqs": ("ssl_certfile", "ssl_ca_certs"),
 }

@@ -19,12 +19,14 @@ BEHAVIOUR = ROOT / "docs" / "behaviour.md"
 COMPRESSION = ROOT / "docs" / "compression.md"
 SECURITY = ROOT / "docs" / "security.md"
 TLS = ROOT / "docs" / "tls.md"
+WORKERS = ROOT / "docs" / "workers.md"
 #: Where the tests are that a page names without a folder.
 FOLDERS = {
     BEHAVIOUR: "tests/integration",
     COMPRESSION: "tests/integration",
     SECURITY: "tests/abuse",
     TLS: "tests/integration",
+    WORKERS: "tests/integration",
 }
 REFERENCE = re.compile(r"`([\w/]+\.py)::(\w+)`")
 BLOCK = re.compile(r"(<!-- states: .*? -->\n).*?(<!-- end of states -->)", re.DOTALL)

@@ -160,3 +160,12 @@ def test_when_colours_are_wanted(
     choice: bool | None, environ: dict[str, str], stream: io.StringIO, result: bool
 ) -> None:
     assert logs.wants_colors(choice, environ, stream) is result
+
+
+def test_each_process_is_told_by_its_name(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure(Config("main:app"), "worker 3")
+    logging.getLogger("asgiws.error").info("ready")
+    logging.getLogger("asgiws.access").info("served")
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.endswith(" INFO     worker 3: ready")
+    assert second.endswith(" INFO     served")

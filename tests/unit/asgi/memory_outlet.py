@@ -254,5 +254,8 @@ class RecordingDriver(Driver):
     def hung_up(self) -> None:
         self.calls.append(("hung up", None))
 
+    def lasts(self) -> bool:
+        return False
+
     def shutdown(self) -> None:
         self.calls.append(("shutdown", None))

@@ -15,7 +15,7 @@ import pytest
 
 from asgiws.asgi import http as asgi_http
 from asgiws.asgi.errors import ApplicationError, ClientDisconnected
-from asgiws.asgi.http import HIGH_WATER, TURN, HTTPDriver
+from asgiws.asgi.http import HIGH_WATER, LAST_REQUEST, TURN, HTTPDriver
 from asgiws.asgi.outlet import Driver, Outlet
 from asgiws.asgi.runtime import Runtime
 from asgiws.asgi.wakeup import Waiter
@@ -1782,13 +1782,35 @@ class TestLimits:
 class TestShutdown:
     async def test_idle(self) -> None:
         served = Served(ok)
+        await served.exchange(GET)
         await served.outlet.shutdown()
         assert served.outlet.ended == "close"
 
-    async def test_within_a_head(self) -> None:
+    @pytest.mark.parametrize("begun", [b"", GET[:9]])
+    async def test_the_first_request_of_who_was_let_in_is_served(self, begun: bytes) -> None:
+        served = Served(ok)
+        await served.outlet.feed(begun)
+        await served.outlet.shutdown()
+        assert not served.outlet.ended
+        written = await served.exchange(GET[len(begun) :] + GET)
+        assert written.startswith(b"HTTP/1.1 200 ")
+        assert b"connection: close\r\n" in written
+        assert written.count(b"HTTP/1.1 ") == 1
+        assert served.outlet.ended == "close"
+
+    async def test_the_first_request_is_not_waited_for_long(self) -> None:
+        served = Served(ok)
+        await served.outlet.shutdown()
+        await served.outlet.tick(served.outlet.loop.time() + LAST_REQUEST)
+        assert served.outlet.take() == b""
+        assert served.outlet.ended == "close"
+
+    async def test_nor_is_the_rest_of_a_head(self) -> None:
         served = Served(ok)
         await served.outlet.feed(b"GET /")
         await served.outlet.shutdown()
+        await served.outlet.tick(served.outlet.loop.time() + LAST_REQUEST)
+        assert served.outlet.take().startswith(b"HTTP/1.1 408 ")
         assert served.outlet.ended == "close"
 
     async def test_within_a_request(self) -> None:

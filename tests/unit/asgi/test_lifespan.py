@@ -54,7 +54,12 @@ async def test_the_scope_is_that_of_the_specification() -> None:
     lifespan = Lifespan(app, "on")
     await lifespan.startup()
     assert app.scopes == [
-        {"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.0"}, "state": {}}
+        {
+            "type": "lifespan",
+            "asgi": {"version": "3.0", "spec_version": "2.0"},
+            "state": {"asgiws.draining": lifespan.draining},
+            "extensions": {"lifespan.drain": {}},
+        }
     ]
     await lifespan.shutdown(5)
 
@@ -70,7 +75,7 @@ async def test_the_state_is_what_the_application_has_put_there() -> None:
     lifespan = Lifespan(app, "auto")
     assert lifespan.state is None
     await lifespan.startup()
-    assert lifespan.state == {"pool": "p"}
+    assert lifespan.state == {"pool": "p", "asgiws.draining": lifespan.draining}
     await lifespan.shutdown(5)
 
 
@@ -348,3 +353,83 @@ async def test_a_second_answer_to_the_stop_is_refused() -> None:
     await lifespan.startup()
     await lifespan.shutdown(5)
     assert "The lifespan is stopping" in str(caught[0])
+
+
+# The drain.
+
+DRAINED = "lifespan.drain.complete"
+UP_AND_TOLD = {"type": UP, "drain": True}
+
+
+async def test_who_asks_for_it_is_told_of_the_drain() -> None:
+    app = script(UP_AND_TOLD, DRAINED, DOWN)
+    lifespan = Lifespan(app, "on")
+    await lifespan.startup()
+    assert not lifespan.draining.is_set()
+    await lifespan.drain(2.5, 1001, "moving", 30)
+    assert lifespan.draining.is_set()
+    assert app.got[-1] == {
+        "type": "lifespan.drain",
+        "window": 2.5,
+        "code": 1001,
+        "reason": "moving",
+    }
+    await lifespan.shutdown(30)
+    assert app.got[-1] == {"type": "lifespan.shutdown"}
+    assert app.ended
+
+
+@pytest.mark.parametrize("mode", ["on", "off"])
+async def test_who_does_not_ask_finds_it_in_the_state(mode: str) -> None:
+    app = script(UP, DOWN)
+    lifespan = Lifespan(app, mode)
+    await lifespan.startup()
+    await lifespan.drain(2.5, 1001, "moving", 30)
+    assert lifespan.draining.is_set()
+    await lifespan.shutdown(30)
+    assert {"type": "lifespan.drain"} not in app.got
+    assert len(app.got) == (2 if mode == "on" else 0)
+
+
+async def test_an_answer_to_the_drain_is_waited_for_and_not_for_ever(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    release = asyncio.Event()
+    got: list[str] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        got.append((await receive())["type"])
+        await send(UP_AND_TOLD)
+        got.append((await receive())["type"])
+        await release.wait()
+        await send({"type": DRAINED})  # too late, which is no fault
+        got.append((await receive())["type"])
+        await send({"type": DOWN})
+
+    lifespan = Lifespan(app, "on")
+    await lifespan.startup()
+    await lifespan.drain(1.0, 1012, "", 0.01)
+    assert "did not answer lifespan.drain within 0.01 s" in caplog.text
+    release.set()
+    await lifespan.shutdown(30)
+    assert got == ["lifespan.startup", "lifespan.drain", "lifespan.shutdown"]
+    assert "Exception" not in caplog.text
+
+
+async def test_an_application_that_raises_at_the_drain_is_not_waited_for(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    app = script(UP_AND_TOLD, ValueError("broken"))
+    lifespan = Lifespan(app, "on")
+    await lifespan.startup()
+    await lifespan.drain(1.0, 1012, "", 3600)
+    assert "ValueError: broken" in caplog.text
+    await lifespan.shutdown(3600)
+
+
+async def test_an_answer_to_no_drain_is_a_mistake() -> None:
+    lifespan = Lifespan(script(UP, DOWN), "on")
+    await lifespan.startup()
+    with pytest.raises(module.ApplicationError, match="lifespan is running"):
+        await lifespan._send({"type": DRAINED})
+    await lifespan.shutdown(30)

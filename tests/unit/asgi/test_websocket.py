@@ -27,7 +27,6 @@ from asgiws.asgi.scope import websocket_scope
 from asgiws.asgi.websocket import (
     ANSWER_GRACE,
     HELD_BACK,
-    SHUTDOWN_REASON,
     TURN_EVENTS,
     WebSocketSession,
 )
@@ -700,15 +699,15 @@ async def test_the_server_shuts_down() -> None:
     peer = Peer(app)
     await peer.open()
     peer.session.shutdown()
-    assert peer.take() == [closed(1012, SHUTDOWN_REASON)]
+    assert peer.take() == [closed(1012, "service restart")]
     peer.session.shutdown()
     assert peer.take() == []
     assert not peer.outlet.ended
-    await peer.feed(close_frame(1012, SHUTDOWN_REASON.encode()))
+    await peer.feed(close_frame(1012, b"service restart"))
     await settle()
     assert peer.outlet.ended == "close"
     peer.session.shutdown()
-    assert app.told[1:] == [disconnect(1012, SHUTDOWN_REASON)]
+    assert app.told[1:] == [disconnect(1012, "service restart")]
 
 
 @on_each_loop
@@ -1066,7 +1065,7 @@ async def test_the_server_shuts_down_in_the_applications_turn() -> None:
     app, peer = await scripted()
     await peer.feed(text("one"), close_frame(3000, b"bye"))
     peer.session.shutdown()
-    assert peer.take() == [closed(1012, SHUTDOWN_REASON)]
+    assert peer.take() == [closed(1012, "service restart")]
     assert peer.outlet.ended == "close"
     assert await app.do("receive") == received("one")
     assert await app.do("receive") == disconnect(3000, "bye")

@@ -12,6 +12,8 @@ from asgiws.config.kinds import (
     BindAddress,
     Boolean,
     Choice,
+    CloseCode,
+    CloseReason,
     Duration,
     HeaderList,
     HealthPath,
@@ -24,6 +26,7 @@ from asgiws.config.kinds import (
     VerifyMode,
     Words,
 )
+from asgiws.websocket import close
 
 
 @pytest.mark.parametrize(
@@ -267,3 +270,25 @@ def test_words() -> None:
     for given in ("", "d", "a b", "a,,b", None, 1, [1]):
         with pytest.raises(ValueError, match="one or more of a, b, c"):
             kind.convert(given)
+
+
+def test_a_close_code_is_one_that_may_be_sent() -> None:
+    for code in range(7000):
+        if close.is_sendable(code):
+            assert CloseCode().convert(code) == CloseCode().convert(str(code)) == code
+        else:
+            with pytest.raises(ValueError, match="a close code"):
+                CloseCode().convert(code)
+    for given in ("x", "01000", "", True, None, 1000.0):
+        with pytest.raises(ValueError, match="a close code"):
+            CloseCode().convert(given)
+
+
+def test_a_close_reason_is_one_that_has_room() -> None:
+    longest = "ü" * (close.MAX_REASON // 2) + "x"
+    assert CloseReason().convert(longest) == longest
+    assert CloseReason().convert("") == ""
+    assert close.MAX_REASON == CloseReason.MOST
+    for given in (longest + "x", "\ud800", "a\0b", 5, None):
+        with pytest.raises(ValueError, match="a text"):
+            CloseReason().convert(given)

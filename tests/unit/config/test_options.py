@@ -34,6 +34,8 @@ AS_UVICORN = {
     "backlog": 2048,
     "limit_concurrency": None,
     "timeout_keep_alive": 5.0,
+    "limit_max_requests": None,
+    "limit_max_requests_jitter": 0,
     "ws_max_size": 16777216,
     "ws_ping_interval": 20.0,
     "ws_ping_timeout": 20.0,
@@ -149,3 +151,28 @@ def test_a_configuration_is_shown_without_its_secrets() -> None:
     assert repr(config) == (
         "Config(app='main:app', port=81, ssl_certfile='c', ssl_keyfile_password='***')"
     )
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"app": str, "workers": 1}, "workers need the application as module:attribute"),
+        ({"workers": 1, "reload": True}, "workers and reload exclude each other"),
+        ({"reuse_port": True, "uds": "/x"}, "reuse_port and uds exclude each other"),
+        ({"reuse_port": True, "fd": 3}, "reuse_port and fd exclude each other"),
+        ({"max_worker_age": 5}, "max_worker_age needs workers"),
+        ({"max_worker_rss": "1GiB"}, "max_worker_rss needs workers"),
+        ({"limit_max_requests_jitter": 5}, "limit_max_requests_jitter needs limit_max_requests"),
+        (
+            {"drain_window": 31},
+            r"drain_window \(31 s\) is longer than timeout_graceful_shutdown \(30 s\)",
+        ),
+    ],
+)
+def test_what_only_makes_sense_with_something_else(options: dict[str, Any], text: str) -> None:
+    with pytest.raises(ConfigError, match=text):
+        Config(**{"app": "main:app", **options})
+
+
+def test_the_default_window_goes_with_any_graceful_timeout() -> None:
+    assert Config("main:app", timeout_graceful_shutdown=0).drain_window is None

@@ -289,6 +289,97 @@ async def test_where_it_listens_is_known_while_it_does() -> None:
     assert server.sockets == []
 
 
+@on_each_loop
+async def test_it_is_ready_while_it_accepts() -> None:
+    app = App()
+    server = Server(config(app))
+    assert not server.ready
+    async with serving(server) as task:
+        assert server.ready
+        _, writer = await ask(server)
+        await app.until("request")
+        assert server.open_connections == 1
+        server.should_exit = True
+        while server.ready:
+            await asyncio.sleep(0.005)
+        assert server.started
+        assert not task.done()
+        app.release.set()
+        await asyncio.wait_for(task, 30)
+        await end(writer)
+    assert server.open_connections == 0
+
+
+class Place:
+    """A seat, and what its server has told it."""
+
+    name = "worker 7"
+    share = None
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def ready(self) -> None:
+        self.told.append("ready")
+
+    def stopping(self) -> None:
+        self.told.append("stopping")
+
+    def worn_out(self, why: str) -> None:
+        self.told.append(why)
+
+
+@on_each_loop
+async def test_a_worker_tells_its_supervisor(capsys: pytest.CaptureFixture[str]) -> None:
+    app = App()
+    app.release.set()
+    place = Place()
+    server = Server(config(app, limit_max_requests=2), place)
+    async with serving(server) as task:
+        assert place.told == ["ready"]
+        for told in (["ready"], ["ready", "it has served 2 requests"]):
+            reader, writer = await ask(server)
+            await reader.readuntil(b"done")
+            assert place.told == told
+            await end(writer)
+        assert not task.done()  # its supervisor stops it, once there is another
+        server.should_exit = True
+        await asyncio.wait_for(task, 30)
+    assert place.told[2:] == ["stopping"]
+    text = capsys.readouterr().err
+    assert " worker 7: Stopping; " in text
+    assert "asgiws running on" not in text
+
+
+async def test_a_server_by_itself_stops_after_its_requests() -> None:
+    app = App()
+    app.release.set()
+    server = Server(config(app, limit_max_requests=1))
+    async with serving(server) as task:
+        reader, writer = await ask(server)
+        await reader.readuntil(b"done")
+        await asyncio.wait_for(task, 30)
+        await end(writer)
+
+
+def test_a_server_is_no_supervisor() -> None:
+    with pytest.raises(ConfigError, match=r"workers need asgiws\.run or the command"):
+        Server(Config("main:app", workers=2))
+
+
+def test_run_starts_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+
+    def supervise(config: Config) -> int:
+        seen.append(config.workers)
+        return 3
+
+    monkeypatch.setattr(server_module, "supervise", supervise)
+    with pytest.raises(SystemExit) as caught:
+        run("main:app", workers=2)
+    assert (caught.value.code, seen) == (3, [2])
+
+
 # Exit codes.
 
 

@@ -1,0 +1,131 @@
+"""The end of the connections of a server that stops, spread over a window of time.
+
+Rules of this file:
+- What has an end of its own, an HTTP request, comes to it; what waits for a next request ends at
+  once. What has none, a WebSocket, is shut down at a moment of the window that is its own. The
+  moments are spread evenly, with jitter, so that the clients do not come back all at once. Who
+  leaves before its moment is left to it.
+- One that was being accepted when the server stopped, or that becomes a WebSocket only then, gets
+  a moment in what is left of the window.
+- Connections are shut down in callbacks of the loop, one timer for all of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from bisect import insort
+from collections.abc import Callable
+from typing import Any
+
+from asgiws.config import Config
+from asgiws.server.registry import Registry
+
+logger = logging.getLogger("asgiws.error")
+
+#: Seconds of the window where none is given, and the largest part that it is of the time for the stop.
+WINDOW = 5.0
+SHARE = 0.5
+
+#: The part of what is left of the time for the stop that a window which was asked for may take: the
+#: last clients need some time to answer.
+MOST = 0.9
+
+
+def window(config: Config, left: float) -> float:
+    """Over how many seconds the connections are closed when `left` are left until what is open is cut off."""
+    if config.drain_window is None:
+        return min(WINDOW, config.timeout_graceful_shutdown * SHARE, max(left, 0.0) * MOST)
+    return min(config.drain_window, max(left, 0.0) * MOST)
+
+
+def spread(count: int, window: float, random: Callable[[], float] = random.random) -> list[float]:
+    """`count` moments from 0 to `window` seconds in order: each is somewhere in its own equal part."""
+    return [(index + random()) * window / count for index in range(count)]
+
+
+class Drain:
+    """Ends all connections of `connections`, those that last over `window` seconds."""
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, connections: Registry, window: float
+    ) -> None:
+        self._loop = loop
+        self._connections = connections
+        self._window = window
+        self._end = 0.0
+        #: (moment, connection), the next one last.
+        self._due: list[tuple[float, Any]] = []
+        self._timer: asyncio.TimerHandle | None = None
+
+    def begin(self) -> None:
+        """Begin; only from a callback of the loop."""
+        now = self._loop.time()
+        self._end = now + self._window
+        self._connections.added = self._added
+        lasting = []
+        for connection in list(self._connections):
+            if _lasts(connection):
+                lasting.append(connection)
+            else:
+                _shut_down(connection)
+        random.shuffle(lasting)
+        offsets = spread(len(lasting), self._window)
+        self._due = [
+            (now + offset, connection) for offset, connection in zip(offsets, lasting, strict=True)
+        ]
+        self._due.reverse()
+        self._work()
+
+    def close(self) -> None:
+        """Leave alone what is still open."""
+        self._connections.added = None
+        self._due.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _added(self, connection: Any) -> None:
+        self._loop.call_soon(self._take, connection)
+
+    def _take(self, connection: Any) -> None:
+        """End one that came, or became another, since the begin."""
+        if connection not in self._connections:
+            return
+        now = self._loop.time()
+        if now < self._end and _lasts(connection):
+            moment = now + random.random() * (self._end - now)
+            insort(self._due, (moment, connection), key=lambda entry: -entry[0])
+            self._work()
+        else:
+            _shut_down(connection)
+
+    def _work(self) -> None:
+        """Shut down those whose moment has come, and wait for the next one's."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        now = self._loop.time()
+        due = self._due
+        while due and due[-1][0] <= now:
+            connection = due.pop()[1]
+            if connection in self._connections:
+                _shut_down(connection)
+        if due:
+            self._timer = self._loop.call_at(due[-1][0], self._work)
+
+
+def _lasts(connection: Any) -> bool:
+    try:
+        return bool(connection.lasts())
+    except Exception:
+        logger.exception("Exception while a connection was asked how long it lasts: %r", connection)
+        return False
+
+
+def _shut_down(connection: Any) -> None:
+    try:
+        connection.shutdown()
+    except Exception:  # the others are to be shut down all the same
+        logger.exception("Exception while a connection was shut down: %r", connection)

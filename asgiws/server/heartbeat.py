@@ -1,0 +1,39 @@
+"""The regular sign of life of a worker.
+
+Rules of this file: it comes from a timer of the worker's loop, so it stops when the loop is blocked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+#: Seconds between two beats at most, and into how many of them the time is cut that a worker may be silent.
+INTERVAL = 1.0
+PARTS = 5
+
+
+def interval(timeout: float) -> float:
+    """Seconds between two beats, for a worker that may be silent for `timeout` seconds, 0 for any time."""
+    return min(INTERVAL, timeout / PARTS) if timeout else INTERVAL
+
+
+class Heartbeat:
+    """Calls `beat` at once and every `seconds` until `close`."""
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, seconds: float, beat: Callable[[], object]
+    ) -> None:
+        self._loop = loop
+        self._seconds = seconds
+        self._beat = beat
+        self._work()
+
+    def close(self) -> None:
+        """Idempotent."""
+        self._timer.cancel()
+
+    def _work(self) -> None:
+        # First, so that a beat may close it.
+        self._timer = self._loop.call_later(self._seconds, self._work)
+        self._beat()

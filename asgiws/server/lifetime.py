@@ -1,0 +1,67 @@
+"""When a worker has served for long enough: after so many requests, at an age, above a size.
+
+Rules of this file: a worker asks this of itself; being replaced is its supervisor's business.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+import time
+from collections.abc import Callable
+
+from asgiws.config import Config
+
+if sys.platform != "win32":
+    import os
+    import resource
+
+#: The part of its age that a worker may be replaced earlier or later, so that not all are at once.
+JITTER = 0.1
+
+
+def request_limit(config: Config) -> int:
+    """After how many requests a process is to end; 0 for never."""
+    if config.limit_max_requests is None:
+        return 0
+    return config.limit_max_requests + random.randint(0, config.limit_max_requests_jitter)
+
+
+def resident() -> int:
+    """How many octets of memory this process holds (resident set size).
+
+    Where the system does not tell, the most that it ever held; where it tells nothing, 0.
+    """
+    if sys.platform == "win32":
+        return 0
+    try:
+        with open("/proc/self/statm", "rb") as statm:
+            return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, IndexError, ValueError):
+        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return most if sys.platform == "darwin" else most * 1024
+
+
+class Lifetime:
+    """The age and the size of one worker, from now on."""
+
+    def __init__(
+        self,
+        config: Config,
+        clock: Callable[[], float] = time.monotonic,
+        resident: Callable[[], int] = resident,
+    ) -> None:
+        self._clock = clock
+        self._resident = resident
+        self._born = clock()
+        self._max_age = config.max_worker_age * random.uniform(1 - JITTER, 1 + JITTER)
+        self._max_size = config.max_worker_rss
+
+    def why_over(self) -> str | None:
+        """Why the worker is to be replaced, in words; None when it is not."""
+        age = self._clock() - self._born
+        if self._max_age and age >= self._max_age:
+            return f"it is {age:.3g} s old"
+        if self._max_size is not None and (size := self._resident()) > self._max_size:
+            return f"it holds {size / 2**20:.0f} MiB of memory"
+        return None
