@@ -139,7 +139,6 @@ class _Shared:
             config.headers, b"asgiws" if config.server_header else b"", config.date_header
         )
         self.access_log = config.access_log
-        self.forwarding = forwarding(config, runtime.trusted)
         self.health = None if config.health_path is None else Health(config.health_path)
         self.forwarding = forwarding(config, runtime.trusted)
         self.timeout_head = config.timeout_request_head
