@@ -27,8 +27,7 @@ def next_but_text(raw: Raw) -> Frame:
 @pytest.mark.parametrize("size", [0, 65536])
 def test_data_for_a_deaf_application(abuse: Abuse, size: int) -> None:
     """Messages without an end for an application that takes none"""
-    pings = ("--ws-ping-interval", "0.5", "--ws-ping-timeout", "2")
-    with abuse("--ws-cancel-after", "0.5", *pings) as scene:
+    with abuse("--ws-cancel-after", "0.5") as scene:
         data = frame(BINARY, bytes(size)) * (64 * MEGABYTE // (size + 14))
         for _ in range(4):
             assert push(scene.opened("/deaf"), data) < len(data)
@@ -139,9 +138,7 @@ def test_slow_reader_waits(abuse: Abuse) -> None:
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
 def test_slow_reader_is_closed(abuse: Abuse, certificate: Certificate, tls: bool) -> None:
     """A client that does not read, for an application that sends without an end"""
-    with abuse(
-        "--ws-send-timeout", "1", tls=certificate if tls else None, growth=24 * MEGABYTE
-    ) as scene:
+    with abuse("--ws-send-timeout", "1", tls=certificate if tls else None) as scene:
         raws = [wedged(scene, "/endless") for _ in range(10)]
         scene.until("endless told by send", len(raws))
         for raw in raws:
@@ -191,9 +188,7 @@ def test_broadcast_with_one_that_does_not_read(abuse: Abuse) -> None:
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
 def test_slow_download(abuse: Abuse, certificate: Certificate, tls: bool) -> None:
     """A client that requests a response without an end and does not read it"""
-    with abuse(
-        "--timeout-send", "1", tls=certificate if tls else None, growth=24 * MEGABYTE
-    ) as scene:
+    with abuse("--timeout-send", "1", tls=certificate if tls else None) as scene:
         raws = [scene.raw(receive_buffer=4096) for _ in range(10)]
         for raw in raws:
             raw.send(get("/download"))

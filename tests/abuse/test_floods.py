@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 
@@ -15,25 +17,39 @@ from tests.integration.raw import BINARY, PING, PONG, TEXT, Raw, frame, handshak
 ANSWERS = 20
 
 
+@contextlib.contextmanager
+def again_and_again(*senders: Callable[[], object]) -> Iterator[None]:
+    """Call each from a thread of its own for as long as the block lasts. What a call sends is answered when it
+    returns, so that no backlog is left in the kernel."""
+    stopped = threading.Event()
+
+    def run(send: Callable[[], object]) -> None:
+        while not stopped.is_set():
+            send()
+
+    with ThreadPoolExecutor() as threads:
+        running = [threads.submit(run, send) for send in senders]
+        try:
+            yield
+        finally:
+            stopped.set()
+        for future in running:
+            future.result()
+
+
 @pytest.mark.parametrize(("path", "end"), [("/count", b" 0"), ("/echo", b"count")])
 def test_tiny_messages(abuse: Abuse, path: str, end: bytes) -> None:
     """Messages without a payload, twenty thousand at a time"""
     data = frame(TEXT, b"") * 20000 + frame(TEXT, b"count")
 
     def send(raw: Raw) -> None:
-        while not stopped.is_set():
-            raw.send(data)
-            raw.read_until(end)
+        raw.send(data)
+        raw.read_until(end)
 
-    stopped = threading.Event()
-    with abuse() as scene, ThreadPoolExecutor() as threads:
-        sending = [threads.submit(send, scene.opened(path)) for _ in range(2)]
-        try:
+    with abuse() as scene:
+        raws = [scene.opened(path) for _ in range(2)]
+        with again_and_again(*(partial(send, raw) for raw in raws)):
             scene.victim.served(ANSWERS)
-        finally:
-            stopped.set()
-        for future in sending:
-            future.result()
 
 
 def test_tiny_messages_whose_answers_are_not_read(abuse: Abuse) -> None:
@@ -86,12 +102,12 @@ def test_pipelined_requests(abuse: Abuse) -> None:
 
 
 def test_tiny_chunks(abuse: Abuse) -> None:
-    """Request bodies without an end in chunks of two octets, as many as the connection takes"""
-    with abuse() as scene, contextlib.ExitStack() as stack:
-        for raw in scene.raws_of(3):
-            raw.send(post("/read", "Transfer-Encoding: chunked"))
-            stack.enter_context(flood(raw, b"2\r\nab\r\n" * 37449, reading=False))
-        scene.victim.served(ANSWERS)
+    """Request bodies of 37,449 chunks of two octets, one after the other"""
+    data = post("/read", "Transfer-Encoding: chunked") + b"2\r\nab\r\n" * 37449 + b"0\r\n\r\n"
+    with abuse() as scene:
+        raws = scene.raws_of(3)
+        with again_and_again(*(partial(raw.request, data) for raw in raws)):
+            scene.victim.served(ANSWERS)
 
 
 @pytest.mark.parametrize(
