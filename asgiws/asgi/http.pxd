@@ -25,7 +25,6 @@ cdef class _Shared:
     cdef object defaults
     cdef object forwarding
     cdef object health
-    cdef object forwarding
     cdef object hosts
     cdef bint limit_concurrency
     cdef Py_ssize_t limit_pipelined
