@@ -22,6 +22,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from tests.integration.server import RunningServer, serve, start
+from tests.integration.test_sockets import Manager, manager, notifying  # noqa: F401
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="workers are not for Windows")
 
@@ -364,6 +365,36 @@ def test_without_workers_it_stops_after_its_requests() -> None:
             ask(server)
         assert server.wait() == 0
     assert "Stopping: it has served 3 requests" in server.stderr()
+
+
+def test_the_service_manager_is_told_by_the_supervisor_alone(
+    manager: Manager,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    with run(2, env={"APP_DIR": str(tmp_path), **notifying(manager)}, expect_errors=True) as server:
+        ready = {"READY": "1", "STATUS": f"Running on {server.url('')} with 2 workers"}
+        assert manager.next() == ready
+        reload(server)
+        told = manager.next()
+        assert (told["RELOADING"], told["STATUS"]) == ("1", "Reloading")
+        assert manager.next() == ready
+        (tmp_path / "broken").touch()
+        server.send_signal(signal.SIGHUP)
+        assert manager.next()["RELOADING"] == "1"
+        assert manager.next() == ready  # the old workers go on
+        assert server.stop() == 0
+    assert manager.next() == {"STOPPING": "1", "STATUS": "Stopping"}
+    manager.sock.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        manager.next()
+
+
+def test_probes_are_answered_by_the_workers() -> None:
+    with run(2, "--health-path", "/healthz") as server:
+        for path in ("/healthz", "/healthz/ready"):
+            with urllib.request.urlopen(server.url(path), timeout=PATIENCE) as response:
+                assert response.status == 200
+        assert server.stop() == 0
 
 
 # Stopping.
