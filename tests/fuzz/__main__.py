@@ -37,6 +37,7 @@ PROGRESS = 5
 
 _COUNT = re.compile(r"stat::number_of_executed_units:\s*(\d+)")
 _PLACE = re.compile(r"#(\d+)\s")
+_WRITTEN = re.compile(r"artifact_prefix=.* Test unit written to (.+)")
 _COVERAGE = re.compile(r"#\d+\s+(INITED|DONE|pulse|NEW|REDUCE|RELOAD)\s+cov: (\d+)")
 
 
@@ -64,6 +65,7 @@ class Run:
         self._executions = 0
         self._first: int | None = None
         self._last: int | None = None
+        self._written: Path | None = None
         self._told = 0.0
         self._kept: list[str] = []
 
@@ -99,7 +101,6 @@ class Run:
 
     def run(self) -> Result:
         places = self._prepare()
-        before = set(self.findings.iterdir())
         environment = dict(os.environ)
         if self.guided:
             environment["ASGIWS_EXTENSIONS"] = "no"
@@ -120,7 +121,7 @@ class Run:
             self._read(line.rstrip())
         code = process.wait()
         watch.cancel()
-        finding = self._finding(before, code)
+        finding = self._finding(code)
         if code or finding:
             print("\n".join(f"{self.target}: {line}" for line in self._kept[-60:]), flush=True)
         known = self._first
@@ -140,13 +141,14 @@ class Run:
                 self._told = time.monotonic()
                 branches = "" if self._last is None else f", {self._last} branches"
                 print(f"{self.target}: {self._executions} executions{branches}", flush=True)
+        elif match := _WRITTEN.match(line):
+            self._written = Path(match[1])
         elif not line.startswith(("INFO:", "WARNING: Failed to find", "stat::")):
             self._kept.append(line)
 
-    def _finding(self, before: set[Path], code: int) -> Path | None:
-        new = sorted(set(self.findings.iterdir()) - before)
-        if new:
-            return new[0]
+    def _finding(self, code: int) -> Path | None:
+        if self._written is not None:
+            return self._written
         if code and self.current.exists():
             data = self.current.read_bytes()
             path = self.findings / f"crash-{hashlib.sha1(data).hexdigest()}"
