@@ -56,6 +56,8 @@ class Client(asyncio.Protocol):
         self.data = bytearray()
         self.events: deque[Event] = deque()
         self.answers_pings = True
+        #: Read once at a time, and again only when all that came was taken: slow, but steady.
+        self.reads_once = False
         #: A guard against hanging: machines are shared.
         self.patience = 90.0
         self.pings = 0
@@ -92,6 +94,8 @@ class Client(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
+        if self.reads_once:
+            self.pause()
         reader = self._reader
         if reader is None:
             self.data += data
@@ -159,6 +163,8 @@ class Client(asyncio.Protocol):
             if self.ended:
                 raise Gone(self.broken or "the connection has ended")
             deadline = deadline or self._deadline()
+            if self.reads_once:
+                self.resume()
             await self.wait(deadline)
         return self.events.popleft()
 
