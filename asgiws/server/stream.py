@@ -496,9 +496,8 @@ class Stream(Outlet):
 
     def hand_over(self, driver: Driver, tail: bytes) -> None:
         self._driver = driver
-        self._runtime.connections.add(
-            self
-        )  # again: a server that stops is to know of the new driver
+        # Again: a server that stops is to know of the new driver.
+        self._runtime.connections.add(self)
         driver.connected(self)
         if tail:
             driver.receive_data(bytearray(tail), 0, len(tail))

@@ -23,12 +23,17 @@ from asgiws.server.process import READY, STARTING, STOPPING, WorkerProcess
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="workers are not for Windows")
 
 APPLICATION = """
+import asyncio, atexit, time
+atexit.register(time.sleep, 1.0)
+
 async def app(scope, receive, send):
     if scope["type"] == "lifespan":
         for _ in range(2):
             message = await receive()
             await send({"type": message["type"] + ".complete"})
         return
+    if scope["path"] == "/wait":
+        await asyncio.Event().wait()
     await send({"type": "http.response.start", "status": 204})
     await send({"type": "http.response.body"})
 """

@@ -36,9 +36,28 @@ async def test_it_is_on_the_board_while_it_accepts(tmp_path: Path) -> None:
         await until(lambda: here.board.connections(worker.row) == 1)
         writer.close()
         await until(lambda: here.board.connections(worker.row) == 0)
+        _, writer = await asyncio.open_connection(*here.sock.getsockname())
+        writer.write(b"GET /wait HTTP/1.1\r\nHost: a\r\n\r\n")
+        await until(lambda: here.board.connections(worker.row) == 1)
         worker.stop(False, 60.0)
         assert await here.next() == (worker, "stopping")
         assert here.board.least(other) is None
+        assert here.board.silence(worker.row) < 30.0
+        writer.close()
+
+
+async def test_its_last_moments_are_not_taken_for_hanging(tmp_path: Path) -> None:
+    """The end of the interpreter may take time, and nothing beats any more."""
+    async with bench(tmp_path) as here:
+        worker = here.start(timeout_worker_healthcheck=0.1)
+        await here.next()
+        worker.stop(False, 60.0)
+        silences = []
+        while not worker.has_ended():
+            silences.append(here.board.silence(worker.row))
+            await asyncio.sleep(0.02)
+        assert worker.process.returncode == 0
+        assert silences[-1] == 0.0
 
 
 async def test_it_gives_signs_of_life_until_it_hangs(tmp_path: Path) -> None:
