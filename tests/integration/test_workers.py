@@ -30,6 +30,10 @@ APP = "workers_app:app"
 #: No verdict hangs on it.
 PATIENCE = 40.0
 READY = re.compile(r"Worker (\d+) \((\d+)\) is ready")
+HANDSHAKE = (
+    b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+)
 #: With a window the ends of WebSockets come at their own time; the tests that are about it say which.
 AT_ONCE = ("--drain-window", "0")
 
@@ -619,6 +623,26 @@ async def test_who_was_let_in_just_before_the_drain_is_served() -> None:
     assert b"connection: close" in answer
 
 
+@pytest.mark.parametrize("window", ["0", "1s"])
+def test_a_handshake_that_ends_within_the_drain_has_its_moment_too(window: str) -> None:
+    with serve(APP, "--drain-window", window) as server:
+        with socket.create_connection((server.host, server.port), timeout=PATIENCE) as peer:
+            peer.sendall(HANDSHAKE[:20])
+            ask(server)  # it is accepted, as this one after it was
+            server.send_signal(signal.SIGTERM)
+            server.wait_for_log("connections are open")
+            peer.sendall(HANDSHAKE[20:])
+            received = b""
+            while data := peer.recv(4096):
+                received += data
+                if received.endswith(b"\x88\x11\x03\xf4service restart"):
+                    peer.sendall(b"\x88\x82\0\0\0\0\x03\xf4")
+        assert server.wait() == 0
+    assert received.startswith(b"HTTP/1.1 101 ")
+    assert received.endswith(b"\x88\x11\x03\xf4service restart")
+    assert "Cut off" not in server.stderr()
+
+
 # The spread.
 
 
@@ -627,15 +651,11 @@ def hold(peers: ExitStack, server: RunningServer, number: int) -> Counter[str]:
 
     By hand, since a library would take long.
     """
-    request = (
-        b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
-    )
     counts: Counter[str] = Counter()
     for _ in range(0, number, 100):
         batch = [peer_of(peers, server) for _ in range(100)]
         for peer in batch:
-            peer.sendall(request)
+            peer.sendall(HANDSHAKE)
         for peer in batch:
             received = b""
             while not (match := re.search(rb"\r\n\r\n\x81(.)([0-9]+)$", received, re.DOTALL)):
