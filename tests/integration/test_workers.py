@@ -212,9 +212,10 @@ def test_one_that_dies_again_and_again_is_replaced_later_each_time() -> None:
 
 def test_who_connects_while_there_is_no_worker_waits() -> None:
     with run(1, expect_errors=True) as server:
-        for _ in range(2):
+        for times in range(2):
+            until(lambda times=times: len(READY.findall(server.stderr())) == times + 1)
             os.kill(workers(server)[1], signal.SIGKILL)
-            server.wait_for_log("was killed by SIGKILL")
+            until(lambda times=times: server.stderr().count("was killed by SIGKILL") == times + 1)
             ask(server)
         assert server.stop() == 0
 

@@ -20,6 +20,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 async def enter(open_tab: OpenTab, site: RunningServer, name: str) -> Page:
     """Open the page in a new tab, and take a name in the room."""
     page = await open_tab(site.url("/"))
+    # A browser that is told to close what is not open yet reports 1006.
+    await expect(logged(page, "open").first).to_be_visible()
     await page.get_by_label("You are").fill(name)
     await page.get_by_label("You are").press("Enter")
     await expect(page.locator("#members")).to_contain_text(name)
