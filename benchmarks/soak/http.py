@@ -83,7 +83,7 @@ async def upload(actor: Actor) -> None:
         client.write(head.encode() + b"Expect: 100-continue\r\n\r\n")
         status, _ = await client.head()
         if status != 100:
-            actor.problem(f"status {status} in place of 100")
+            raise Gone(f"status {status} in place of 100")
         actor.account.called = YES
         client.write(bytes(size))
         found = await client.response()

@@ -36,8 +36,9 @@ class Sample:
 
 @dataclass
 class Rest:
-    """What the server holds when nobody is connected."""
+    """What the server holds when nobody is connected; `kept` is its PSS before free pages were given back."""
 
+    kept: int = 0
     pss: int = 0
     rss: int = 0
     descriptors: int = 0
@@ -99,12 +100,14 @@ async def ask(host: str, port: int, collect: bool = False) -> dict[str, Any]:
 
 
 async def at_rest(pid: int, host: str, port: int) -> Rest:
-    """What the server holds now, after a collection of garbage."""
+    """What the server holds now, after a collection of garbage and without the allocator's free pages."""
+    kept, _ = memory(pid)
     await ask(host, port, collect=True)
     found = await ask(host, port, collect=True)
     await asyncio.sleep(0.5)  # so that the connection of the question is gone
     pss, rss = memory(pid)
     return Rest(
+        kept,
         pss,
         rss,
         descriptors(pid),
