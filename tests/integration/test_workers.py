@@ -617,11 +617,10 @@ async def test_who_was_let_in_just_before_the_drain_is_served() -> None:
         server.send_signal(signal.SIGTERM)
         await asyncio.to_thread(server.wait_for_log, "connections are open")
         writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-        answer = await asyncio.wait_for(reader.read(), PATIENCE)
+        answer = await asyncio.wait_for(reader.read(), PATIENCE)  # to the end of the connection
         writer.close()
         assert await asyncio.to_thread(server.wait) == 0
     assert answer.startswith(b"HTTP/1.1 200 ")
-    assert b"connection: close" in answer
 
 
 @pytest.mark.parametrize("window", ["0", "1s"])
