@@ -518,6 +518,7 @@ class HTTPDriver(Driver):
         """The response in progress is complete: log it, and go on with the connection."""
         self._log_access()
         self._cycle = None
+        self._stop_clock()  # what is left of the body is waited for as the next request is
         self._pump(False)
 
     def _log_incomplete(self) -> None:

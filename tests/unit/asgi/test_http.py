@@ -1592,6 +1592,13 @@ class TestTimeouts:
         await served.exchange(POST + b"Content-Length: 9\r\n\r\n")
         await served.outlet.tick(served.outlet.loop.time() + 6)
         assert served.outlet.ended == "close"
+        app = Recorder()
+        served = Served(app)
+        await served.exchange(POST + b"Content-Length: 9\r\n\r\nabc")
+        await app.send(START, BODY, None)
+        assert served.outlet.take() == OK
+        await served.outlet.tick(served.outlet.loop.time() + 6)
+        assert (served.outlet.ended, served.outlet.take()) == ("close", b"")
 
 
 class TestSmallPieces:
