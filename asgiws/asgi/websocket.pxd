@@ -41,6 +41,7 @@ cdef class WebSocketSession(Driver):
     cdef bint _eof
     cdef bint _hung_up
     cdef long long _taken
+    cdef bint _owes
     cdef bint _owes_turn
     cdef object _ahead
     cdef Py_ssize_t _done_ahead

@@ -155,6 +155,8 @@ class WebSocketSession(Driver):
         self._heard = False
         #: What the peer had taken of what was written, when that was looked at last.
         self._taken = 0
+        #: Whether it had some more to take at that look.
+        self._owes = False
         #: The latest ping that could not be answered yet: the peer does not read (5.5.3 lets us answer the
         #: most recent one only).
         self._unanswered: bytes | None = None
@@ -463,21 +465,24 @@ class WebSocketSession(Driver):
             return 0.0
         if now >= self._ping_at:
             self._pings = (self._pings + 1) & 0xFFFFFFFF
+            if self._ping_timeout:
+                self._takes_what_was_sent()  # the first look is at what is in front of the ping
             self._outlet.write(self._ws.ping(self._pings.to_bytes(4, "big")))
             self._heard = False
             self._ping_at = now + self._ping_interval
             if self._ping_timeout:
-                self._taken, _ = self._outlet.taken()
                 self._pong_at = now + self._ping_timeout
                 return self._pong_at
         return self._ping_at
 
     def _takes_what_was_sent(self) -> bool:
-        """True when the peer has some of what was written still to take, and took some since the last look."""
+        """True when the peer took some of what was written since the last look, and had some to take at that or
+        has some now: a ping behind all of it has been there for less than that time, or is not yet."""
         taken, outstanding = self._outlet.taken()
+        owed, self._owes = self._owes, outstanding > 0
         has_moved = taken != self._taken
         self._taken = taken
-        return outstanding > 0 and has_moved
+        return has_moved and (owed or outstanding > 0)
 
     # Other deadlines.
 

@@ -477,6 +477,7 @@ async def library(actor: Actor) -> None:
             url,
             compression=compression,
             max_size=None,
+            close_timeout=30,
             open_timeout=30 if actor.route.cuts else actor.pace.patience,
             ping_interval=pings[0],
             ping_timeout=pings[1],

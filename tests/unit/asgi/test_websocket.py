@@ -2211,6 +2211,32 @@ async def test_a_slow_client_that_takes_what_is_sent_is_alive() -> None:
     # It has the ping now, and has its time to answer.
     peer.outlet.waiting = 0
     peer.outlet.has_taken += 10
+    assert peer.session.check(deadline) == deadline + 5
+    assert peer.session.check(deadline + 5) == 0.0
+    assert peer.take() == [closed(1011, "keepalive ping timeout")]
+
+
+@on_each_loop
+async def test_a_client_whose_ping_was_behind_much_has_its_time_to_answer() -> None:
+    """All of it is taken shortly before the deadline: the ping came with the last of it."""
+    _, peer = await scripted(ws_ping_interval=20, ws_ping_timeout=5)
+    peer.outlet.waiting = 1000
+    deadline = peer.session.check(peer.last_check())
+    peer.take()
+    peer.outlet.waiting = 0
+    peer.outlet.has_taken += 1000
+    assert peer.session.check(deadline) == deadline + 5
+    assert peer.session.check(deadline + 5) == 0.0
+    assert peer.take() == [closed(1011, "keepalive ping timeout")]
+
+
+@on_each_loop
+async def test_a_ping_that_was_taken_is_no_sign_of_life() -> None:
+    """The kernel takes it, whatever the client does."""
+    _, peer = await scripted(ws_ping_interval=20, ws_ping_timeout=5)
+    deadline = peer.session.check(peer.last_check())
+    peer.take()
+    peer.outlet.has_taken += 6
     assert peer.session.check(deadline) == 0.0
     assert peer.take() == [closed(1011, "keepalive ping timeout")]
 
