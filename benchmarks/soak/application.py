@@ -37,7 +37,7 @@ class Ledger:
     """What is written down; `running` counts the calls of the application that have not ended."""
 
     def __init__(self, path: str | None) -> None:
-        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND) if path else -1
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644) if path else -1
         self.running = 0
         self.written = 0
 
