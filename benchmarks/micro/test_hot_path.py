@@ -119,6 +119,9 @@ class Sink(Outlet):
     def check_at(self, when: float) -> None:
         pass
 
+    def watch_sending(self, timeout: float) -> None:
+        pass
+
     def is_closing(self) -> bool:
         return False
 
