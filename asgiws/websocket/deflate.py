@@ -28,8 +28,9 @@ TAIL = b"\x00\x00\xff\xff"
 MIN_ZLIB_BITS = 9
 MAX_BITS = 15
 
-#: Streams that may end within one piece of a message; each costs a new inflater and a copy of the rest.
-MAX_RESTARTS = 8
+#: Streams that may end within one message; each costs a new inflater and a copy of the rest. A client that
+#: compresses each fragment by itself ends one with each.
+MAX_RESTARTS = 64
 
 
 class Parameters(NamedTuple):
@@ -137,6 +138,7 @@ class Deflate:
         "_compression",
         "_compressor",
         "_contexts",
+        "_ends",
         "_error",
         "_held",
         "_inflater",
@@ -158,6 +160,8 @@ class Deflate:
         self._keeps = not parameters.server_no_context_takeover
         self._compressor: Compressor | None = None
         self._inflater: Inflater | None = None
+        #: Final blocks in the message that is being inflated.
+        self._ends = 0
         #: Octets that the inflater holds, 0 without one, and that the client was promised.
         self._held = 0
         self._promised = 0
@@ -230,7 +234,6 @@ class Deflate:
         inflater = self._inflater
         rest = piece + TAIL if final else piece
         data = b""
-        ends = 0
         try:
             while rest:
                 if inflater is None:
@@ -244,15 +247,17 @@ class Deflate:
                 rest = inflater.unused_data
                 inflater = None
                 self._drop_inflater()
-                ends += 1
-                if ends > MAX_RESTARTS:
+                self._ends += 1
+                if self._ends > MAX_RESTARTS:
                     raise ProtocolError(INVALID_PAYLOAD, "too many final blocks in deflate data")
         except self._error as error:
             raise ProtocolError(INVALID_PAYLOAD, f"invalid deflate data: {error}") from None
         if len(data) > limit:
             raise ProtocolError(MESSAGE_TOO_BIG, "message is too big once inflated")
-        if final and self.parameters.client_no_context_takeover:
-            self._drop_inflater()
+        if final:
+            self._ends = 0
+            if self.parameters.client_no_context_takeover:
+                self._drop_inflater()
         return data
 
     def release(self) -> None:

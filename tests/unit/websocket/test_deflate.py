@@ -388,6 +388,18 @@ def test_endlessly_many_streams_are_refused(make: Make) -> None:
     assert "final blocks" in caught.value.reason
 
 
+def test_streams_are_counted_for_each_message_however_it_is_cut(make: Make) -> None:
+    deflate = make(KEEP)
+    for _ in range(2):
+        for _ in range(MAX_RESTARTS):
+            deflate.inflate(final_block(b""), False, NO_LIMIT)
+        deflate.inflate(b"\x00", True, NO_LIMIT)
+    for _ in range(MAX_RESTARTS):
+        deflate.inflate(final_block(b""), False, NO_LIMIT)
+    with pytest.raises(ProtocolError, match="final blocks"):
+        deflate.inflate(final_block(b""), False, NO_LIMIT)
+
+
 @pytest.mark.parametrize(
     "payload",
     [
