@@ -61,7 +61,8 @@ class OriginFilter:
             asked = host.lower()
             if own_port and asked.endswith(own_port):
                 asked = asked[: -len(own_port)]
-            if asked == where:
+            # A Host field may have an empty name (RFC 3986, 3.2.2), an origin has none of those.
+            if asked == where and not asked.startswith(b":"):
                 return True
         return any(
             origin.startswith(before)

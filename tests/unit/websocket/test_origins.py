@@ -52,3 +52,11 @@ def test_the_same_host_with_the_schemes_own_port_or_without() -> None:
     assert same.allows(b"https://a.example:443", b"a.example")
     assert not same.allows(b"http://a.example", b"a.example:443")
     assert not same.allows(b"https://a.example", None)
+
+
+def test_a_host_without_a_name_is_nobodys_own() -> None:
+    same = OriginFilter(["same"])
+    assert not same.allows(b"http://::80", b":")
+    assert not same.allows(b"http://:", b":")
+    assert not same.allows(b"http://:81", b":81")
+    assert not same.allows(b"http://", b"")
