@@ -55,8 +55,9 @@ class Result(NamedTuple):
 class Run:
     """One target in a process of its own."""
 
-    def __init__(self, target: str, seconds: float, guided: bool) -> None:
+    def __init__(self, target: str, seconds: float, guided: bool, seed: int) -> None:
         self.target = target
+        self.seed = seed
         self.guided = guided
         self.seconds = seconds
         self.work = ROOT / ".fuzz" / target
@@ -94,7 +95,7 @@ class Run:
         limits = (f"-timeout={SLOWEST}", f"-rss_limit_mb={MEMORY}", "-max_len=6000")
         return [
             *(sys.executable, "-m", "tests.fuzz.guided", self.target, *limits),
-            *(f"-max_total_time={int(self.seconds)}", "-print_final_stats=1"),
+            *(f"-max_total_time={int(self.seconds)}", "-print_final_stats=1", f"-seed={self.seed}"),
             *(f"-artifact_prefix={self.findings}{os.sep}", f"-dict={self.work / 'words'}"),
             *places,
         ]
@@ -157,9 +158,9 @@ class Run:
         return None if code == 0 else self.work  # it died without an input to show
 
 
-def fuzz(targets: list[str], seconds: float, jobs: int, guided: bool) -> int:
+def fuzz(targets: list[str], seconds: float, jobs: int, guided: bool, seed: int) -> int:
     with ThreadPoolExecutor(jobs) as pool:
-        results = list(pool.map(lambda name: Run(name, seconds, guided).run(), targets))
+        results = list(pool.map(lambda name: Run(name, seconds, guided, seed).run(), targets))
     print(f"\n{'target':<20}{'executions':>12}{'branches':>10}{'new':>6}  finding")
     for result in results:
         branches, new = ("-" if n is None else n for n in (result.coverage, result.new))
@@ -195,6 +196,9 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seconds", type=float, default=60, help="for each target (default 60)")
     parser.add_argument("--jobs", type=int, default=1, help="targets at a time (default 1)")
     parser.add_argument("--mutator", action="store_true", help="without Atheris")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="of Atheris; 0, the default, is another each time"
+    )
     asked = parser.parse_args(arguments)
     targets = [asked.target] if asked.target else []
     if asked.all or asked.websocket:
@@ -209,7 +213,7 @@ def main(arguments: list[str]) -> int:
     if guided and importlib.util.find_spec("atheris") is None:
         print("Atheris is not installed (pip install -e '.[fuzz]'): the inputs are mutated blindly")
         guided = False
-    return fuzz(targets, asked.seconds, asked.jobs, guided)
+    return fuzz(targets, asked.seconds, asked.jobs, guided, asked.seed)
 
 
 if __name__ == "__main__":
