@@ -304,6 +304,7 @@ class WebSocketSession(Driver):
                     self._queued += octets.memory(event)  # type: ignore[arg-type]
                     self._active = True
             elif kind is Ping or kind is Pong:
+                # `kind` is the event's type, which mypy does not follow.
                 if self._done_ahead:
                     self._done_ahead -= 1
                 elif kind is Ping:

@@ -186,9 +186,9 @@ async def test_a_prefix_stands_in_for_the_root_path() -> None:
         get(b"X-Forwarded-Prefix: /a\r\n", target=b"/x"),
         get(b"X-Forwarded-Prefix: /\r\n", target=b"/x"),
         get(target=b"/x"),
-        root_path="/root",
+        root_path="/mount",
     )
-    assert [scope["path"] for scope in scopes] == ["/a/x", "/x", "/root/x"]
+    assert [scope["path"] for scope in scopes] == ["/a/x", "/x", "/mount/x"]
 
 
 async def test_the_access_log_names_the_client(caplog: pytest.LogCaptureFixture) -> None:

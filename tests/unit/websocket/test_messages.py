@@ -13,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from websockets.frames import Frame, Opcode
 
+from asgiws.config import Config
 from asgiws.websocket.deflate import Deflate, Parameters
 from asgiws.websocket.events import Close, Ping, Pong
-from asgiws.websocket.messages import MessageReader
+from asgiws.websocket.messages import MAX_FRAGMENTS, MessageReader
 from tests.unit.websocket.wire import (
     BINARY,
     CLOSE,
@@ -414,3 +415,7 @@ def test_nothing_is_stored_for_a_length_that_is_only_announced() -> None:
 def test_a_tail_is_an_event_of_its_own() -> None:
     # What the helper relies on.
     assert feed_all(make(), [TAIL]) == [TAIL_EVENT]
+
+
+def test_the_option_has_the_same_default() -> None:
+    assert Config("main:app").ws_max_fragments == MAX_FRAGMENTS
