@@ -49,6 +49,7 @@ class BuildExt(build_ext):  # type: ignore[misc, unused-ignore]
             "language_level": 3,
             "annotation_typing": False,  # types come from the .pxd alone
             "freethreading_compatible": False,
+            "binding": False,
         }
         super().finalize_options()
         for extension in self.extensions or ():

@@ -40,6 +40,7 @@ COMPILED_MODULES = (
     "asgiws.websocket.fanout",
     "asgiws.http.date",
     "asgiws.websocket.handshake",
+    "asgiws.asgi.calls",
 )
 MODES = ("auto", "require", "no")
 

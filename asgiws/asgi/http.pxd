@@ -1,6 +1,9 @@
 # Types of http.py.
 cimport cython
+from asgiws.asgi cimport slots
+from asgiws.asgi.calls cimport Call
 from asgiws.asgi.outlet cimport Driver, Outlet
+from asgiws.asgi.tasks cimport Job
 from asgiws.asgi.wakeup cimport Waiter
 from asgiws.http.connection cimport HTTPConnection
 from asgiws.http.head cimport RequestHead
@@ -78,7 +81,7 @@ cdef class HTTPDriver(Driver):
     cdef object _close(self)
 
 
-cdef class HTTPCycle:
+cdef class HTTPCycle(Job):
     cdef bint _disconnected
     cdef HTTPDriver _driver
     cdef bint _ended
@@ -106,3 +109,9 @@ cdef class HTTPCycle:
     cdef object _send_body(self, object message)
     cdef object _body_done(self)
     cdef object _done(self)
+    cdef object send_now(self, object message)
+
+
+cdef class Send(Call):
+    @cython.locals(cycle=HTTPCycle)
+    cdef object advance(self)

@@ -37,9 +37,11 @@ import asyncio
 import logging
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, BinaryIO
 
+from asgiws.asgi import slots
+from asgiws.asgi.calls import Call
 from asgiws.asgi.errors import (
     ApplicationError,
     ClientDisconnected,
@@ -50,6 +52,7 @@ from asgiws.asgi.health import Health
 from asgiws.asgi.outlet import Driver, Outlet
 from asgiws.asgi.runtime import Runtime, access_logger, logger, peer_name
 from asgiws.asgi.scope import http_scope
+from asgiws.asgi.tasks import Job
 from asgiws.asgi.types import Headers, Message
 from asgiws.asgi.wakeup import Waiter
 from asgiws.http.connection import (
@@ -411,7 +414,7 @@ class HTTPDriver(Driver):
     def _call(self, cycle: HTTPCycle) -> None:
         """Call the application."""
         self._uncalled = False
-        self.runtime.spawn(cycle.run())
+        self.runtime.spawn(cycle, False)
 
     def _wait_for_data(self) -> None:
         """Start the clock for what is to come, unless it is running."""
@@ -585,7 +588,7 @@ class HTTPDriver(Driver):
         self.outlet.close()
 
 
-class HTTPCycle:
+class HTTPCycle(Job):
     """One request and its response, as the application sees them."""
 
     __slots__ = (
@@ -669,16 +672,21 @@ class HTTPCycle:
 
     # The application
 
-    async def run(self) -> None:
-        """Call the application, and see to it that the request gets an answer."""
+    def begin(self) -> Awaitable[None]:
+        runtime = self._driver.runtime
+        return runtime.app(http_scope(runtime, self._head, self._outlet), self.receive, self.send)
+
+    def ended(self, error: BaseException | None) -> None:
+        """See to it that the request gets an answer."""
         driver = self._driver
-        try:
-            scope = http_scope(driver.runtime, self._head, self._outlet)
-            await driver.runtime.app(scope, self.receive, self.send)
-        except BaseException as error:
-            if not driver.runtime.is_passing(error):
-                self._crashed(error)
-                return
+        if error is None:
+            if self._stage < _DONE:
+                begun = "completing its" if driver.http.response_started() else "a"
+                logger.error(
+                    "ASGI application returned without %s response: %s", begun, self._name()
+                )
+                self._fail()
+        elif driver.runtime.is_passing(error):
             if self._stage < _DONE:
                 logger.warning(
                     "ASGI application was cancelled before its response was complete: %s",
@@ -686,14 +694,9 @@ class HTTPCycle:
                 )
                 self._stage = _DONE
                 driver.cancel()
-            raise
+            raise error
         else:
-            if self._stage < _DONE:
-                begun = "completing its" if driver.http.response_started() else "a"
-                logger.error(
-                    "ASGI application returned without %s response: %s", begun, self._name()
-                )
-                self._fail()
+            self._crashed(error)
 
     def _crashed(self, error: BaseException) -> None:
         if self._stage == _LOST and comes_from_disconnect(error):
@@ -764,12 +767,16 @@ class HTTPCycle:
             self._driver.body_taken()
         return message
 
-    async def send(self, message: Message) -> None:
+    def send(self, message: Message) -> Send:
         """Take a message of the response; waits while the peer does not read.
 
         Raises ClientDisconnected when the peer has gone, and ApplicationError for a message that is
         malformed or out of order; nothing of it is sent then.
         """
+        return slots.new(Send, self, message)
+
+    def send_now(self, message: Message) -> Coroutine[Any, Any, None] | None:
+        """`send`, or its beginning: what there is to wait for then."""
         stage = self._stage
         if stage == _LOST:
             raise ClientDisconnected("the client has gone")
@@ -784,9 +791,9 @@ class HTTPCycle:
                 self._send_body(message)
             elif kind == "http.response.start" and stage == _START:
                 self._start(message)
-                return
+                return None
             elif kind == "http.response.pathsend" and stage == _BODY:
-                await self._send_path(message)
+                return self._send_path(message)
             elif kind == "http.response.trailers" and stage == _TRAILERS:
                 self._send_trailers(message)
             elif kind == "http.response.early_hint" and stage == _START:
@@ -795,6 +802,10 @@ class HTTPCycle:
                 raise ApplicationError(f"{kind!r} was sent, but {_EXPECTED[stage]}")
         except InvalidResponse as error:
             raise ApplicationError(f"{kind}: {error}") from error
+        return self._drained() if self._outlet.write_paused else None
+
+    async def _drained(self) -> None:
+        """The rest of `send` once all was written."""
         if self._outlet.write_paused:
             await self._outlet.drain()
             if self._stage == _LOST:
@@ -856,9 +867,9 @@ class HTTPCycle:
             http = self._driver.http
             try:
                 start = http.start_file(size)
-            except InvalidResponse:
+            except InvalidResponse as error:
                 self._stage = _BODY
-                raise
+                raise ApplicationError(f"http.response.pathsend: {error}") from error
             if start:
                 self._outlet.write(start)
             if http.sends_body() and size:
@@ -867,6 +878,7 @@ class HTTPCycle:
         if end:
             self._outlet.write(end)
         self._body_done()
+        await self._drained()
 
     async def _send_file(self, file: BinaryIO, size: int) -> None:
         """Send what was announced. When that fails, the response stays incomplete."""
@@ -914,6 +926,16 @@ class HTTPCycle:
         data = self._driver.http.informational(103, headers)
         if data:
             self._outlet.write(data)
+
+
+class Send(Call):
+    """A `send()` of a request's."""
+
+    __slots__ = ()
+
+    def advance(self) -> None:
+        cycle: HTTPCycle = self._owner
+        self._coroutine = cycle.send_now(self._message)
 
 
 async def _open(loop: asyncio.AbstractEventLoop, path: str) -> tuple[BinaryIO, int]:

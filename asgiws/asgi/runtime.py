@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from contextvars import copy_context
 from typing import Any
 
@@ -17,6 +17,7 @@ from asgiws.asgi.admission import Admission
 from asgiws.asgi.errors import ProcessEnds
 from asgiws.asgi.notices import Notices
 from asgiws.asgi.reaper import Reaper
+from asgiws.asgi.tasks import Job, Spare
 from asgiws.asgi.types import Address, ASGIApp
 from asgiws.config import Config, StartError
 from asgiws.proxies.addresses import TrustedAddresses
@@ -91,6 +92,7 @@ class Runtime:
         # just been stepped.
         self._context = copy_context()
         self._on_end = self._ended
+        self._spare = Spare(loop, self._context)
         #: Every connection of the loop reads into this buffer, one at a time.
         self.read_buffer = bytearray(READ_SIZE)
         self.read_view = memoryview(self.read_buffer)
@@ -113,17 +115,23 @@ class Runtime:
         self._limit = limit
         self._reached = reached
 
-    def spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None] | None:
-        """Run `coroutine` as a task that is held until it ends; None when it has ended already."""
+    def spawn(self, job: Job, lasts: bool) -> asyncio.Task[None] | None:
+        """Run `job` as a task that is held until it ends; None when it has ended already. `lasts` says that it
+        does not end in its first step, as far as can be told."""
         self.served += 1
         if self.served == self._limit:
             self._reached()
-        task = tasks.start(self.loop, coroutine, self._context.copy())
+        context = self._context.copy()
+        task = tasks.start(self.loop, job, context) if lasts else self._spare.start(job, context)
         if task is not None:
             self.tasks.add(task)
             # One callable and one context for all: a task would make its own.
             task.add_done_callback(self._on_end, context=self._context)
         return task
+
+    def close(self) -> None:
+        """There will be no more calls."""
+        self._spare.close()
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self.tasks.discard(task)

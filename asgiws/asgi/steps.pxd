@@ -7,18 +7,22 @@ cdef extern from "Python.h":
         PYGEN_ERROR
         PYGEN_NEXT
     PySendResult PyIter_Send(object coroutine, object value, PyObject** result) except? PYGEN_ERROR
+    object PyObject_CallOneArg(object function, object argument)
     int PyContext_Enter(object context) except -1
     int PyContext_Exit(object context) except -1
 
 
-cdef inline tuple first(object context, object coroutine):
-    cdef PyObject* result = NULL
-    cdef PySendResult kind
+cdef inline object call(object context, object function, object argument):
     PyContext_Enter(context)
     try:
-        kind = PyIter_Send(coroutine, None, &result)
+        PyObject_CallOneArg(function, argument)
     finally:
         PyContext_Exit(context)
+
+
+cdef inline object send(object coroutine):
+    cdef PyObject* result = NULL
+    cdef PySendResult kind = PyIter_Send(coroutine, None, &result)
     value = <object> result
     Py_DECREF(value)  # the call gave us a reference, and the line above took another
-    return kind == PYGEN_NEXT, value
+    return value if kind == PYGEN_NEXT else coroutine

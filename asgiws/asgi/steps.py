@@ -1,4 +1,4 @@
-"""One step of a coroutine in a context of its own.
+"""A step of a coroutine, and a call in a context of its own.
 
 Rules of this file: it is the one place of `asgiws/asgi` where the pure and the compiled build differ. This
 source serves the pure build, and `steps.pxd` gives the compiled modules the same function, inlined, by the C
@@ -8,14 +8,20 @@ one is a change of both.
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextvars import Context
 from typing import Any
 
 
-def first(context: Context, coroutine: Coroutine[Any, Any, None]) -> tuple[bool, Any]:
-    """Run the first step: whether the coroutine waits, and for what. Raises what the coroutine raises."""
+def call(context: Context, function: Callable[[Any], object], argument: object) -> None:
+    """Call a function of one argument. Raises what it raises."""
+    context.run(function, argument)
+
+
+def send(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """Run a step: what the coroutine waits for; when it has ended, the coroutine itself. Raises what it
+    raises."""
     try:
-        return True, context.run(coroutine.send, None)
+        return coroutine.send(None)
     except StopIteration:
-        return False, None
+        return coroutine

@@ -1,22 +1,72 @@
 # Types of tasks.py.
 cimport cython
 from asgiws.asgi cimport steps
+from asgiws.asgi.wakeup cimport Waiter
 
+cdef int _FIRST
 cdef int _WAITS
 cdef int _YIELDED
-cdef int _ENDED
 cdef int _RUNS
+cdef int _ENDED
+cdef int _IDLE
 
 
-cdef class Started:
+cdef class Job:
+    cpdef object begin(self)
+    cpdef object ended(self, object error)
+
+
+cdef class _Idle
+
+
+cdef class Runner:
+    cdef object _context
     cdef object _coroutine
     cdef object _error
+    cdef _Idle _idle
+    cdef Job _job
+    cdef object _loop
     cdef int _state
     cdef object _yielded
+    cdef public object task
 
-    @cython.locals(waits=bint)
-    cpdef object start(self, object loop, object task, object context)
+    @cython.locals(references=Py_ssize_t, weak=Py_ssize_t)
+    cpdef bint run(self, Job job, object context) except -1
+    cpdef bint is_free(self) except -1
+    cpdef object end(self)
+    cdef bint is_waiting(self)
+    cdef bint cancel_future(self, object message) except -1
     cpdef bint has_ended(self) except -1
+    cdef object step(self)
+    @cython.locals(job=Job)
+    cdef object _finish(self, object error)
+    cdef object throw_in(self)
 
 
-cpdef object start(object loop, object coroutine, object context)
+cdef class _Idle(Waiter):
+    cdef Runner runner
+
+
+cdef class Spare:
+    cdef object _context
+    cdef object _loop
+    cdef Runner _runner
+
+    @cython.locals(runner=Runner)
+    cpdef object start(self, Job job, object context)
+
+
+@cython.locals(runner=Runner)
+cpdef object start(object loop, Job job, object context)
+cdef bint _can_step(object loop) except -1
+cdef object _step(Runner runner)
+cdef object _throw(Runner runner)
+cdef object _STEP
+cdef object _THROW
+cdef object _current_task
+cdef object _enter_task
+cdef object _leave_task
+cdef object _references
+cdef object _Task
+cdef object getweakrefcount
+cdef bint _is_clean(object task) except -1

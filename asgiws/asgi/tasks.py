@@ -1,13 +1,14 @@
 """The task of an application's call, with its first step run at once.
 
 Rules of this file:
-- A task per call, always: `current_task()`, its cancellation and its context are the call's own.
+- A task per call, always: `current_task()`, its cancellation and its context are the call's own. A task whose
+  call ended in its first step may serve the next one, if nothing can tell: nobody refers to it, waits for it,
+  has named or cancelled it (`_is_clean`).
 - The first step runs inside the caller, so that an answer that waits for nothing leaves in the read that
-  brought its request. From Python 3.12 on that is asyncio's own eager start. Python 3.11 has a task per
-  `call_soon`; there the first step is run here, with the task entered as the current one (`_enter_task`, from
-  "Extending asyncio" in Python's documentation), and what it came to is given to the task when the loop
-  steps it for the first time. Before 3.11 a task cannot be given its context, and starts in the loop's next
-  turn.
+  brought its request. It is run here, with the task entered as the current one (`_enter_task`, from "Extending
+  asyncio" in Python's documentation), and what it came to is given to the task when the loop steps it. From
+  Python 3.12 on, asyncio's own eager start does that for a new task. Before 3.11 a task cannot be given its
+  context, and starts in the loop's next turn.
 - A loop with a task factory of its own is left to it.
 """
 
@@ -15,117 +16,368 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Coroutine
 from contextvars import Context
+from types import CoroutineType
 from typing import Any
+from weakref import getweakrefcount
 
 from asgiws.asgi import steps
+from asgiws.asgi.wakeup import Waiter
 
 #: The name of each task: one that asyncio makes for itself would cost more than it tells.
 NAME = "asgiws"
 
-# What a Started coroutine will give to its task: the future that it waits for, what else it yielded (None, for
-# the next turn), its end, or whatever comes.
-_WAITS, _YIELDED, _ENDED, _RUNS = range(4)
+# Found here by one look. The stubs of the first know nothing of what depends on Python's version.
+_Task: Any = asyncio.Task
+_current_task = asyncio.current_task
+_enter_task = asyncio._enter_task
+_leave_task = asyncio._leave_task
+_references = sys.getrefcount
+
+#: Whether a task can be stepped here; see the rules.
+_STEPS = sys.version_info >= (3, 11)
+_IS_EAGER = sys.version_info >= (3, 12)
+
+# What a Runner gives to its task next: the first step of a call, the future that it waits for, what else it
+# yielded (None, for the next turn), whatever comes, its end, or nothing until it is given another call.
+_FIRST, _WAITS, _YIELDED, _RUNS, _ENDED, _IDLE = range(6)
 
 
-class Started:
-    """A coroutine whose first step has run; its task takes over from there."""
+class Job:
+    """A call of the application: what a task is for."""
 
-    __slots__ = ("_coroutine", "_error", "_state", "_yielded")
+    __slots__ = ()
 
-    def __init__(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        self._coroutine = coroutine
-        self._state = _RUNS
+    def begin(self) -> Awaitable[Any]:
+        """Call the application: what is to be awaited. Runs as the task, in the call's context, as `ended`."""
+        raise NotImplementedError
+
+    def ended(self, error: BaseException | None) -> None:
+        """The application has ended, with `error` or in peace. What this raises ends the task."""
+        raise NotImplementedError
+
+
+class Runner:
+    """The coroutine of a task, which runs a Job, and another one when that left no traces."""
+
+    __slots__ = (
+        "_context",
+        "_coroutine",
+        "_error",
+        "_idle",
+        "_job",
+        "_loop",
+        "_state",
+        "_yielded",
+        "task",
+    )
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, job: Job | None) -> None:
+        self._loop = loop
+        self._job = job
+        #: The call's, where the task's own is another.
+        self._context: Context | None = None
+        self._coroutine: Coroutine[Any, Any, Any] | None = None
+        self._state = _IDLE if job is None else _FIRST
         self._yielded: Any = None
         self._error: BaseException | None = None
+        #: What the task waits for while there is no call.
+        self._idle: _Idle | None = None
+        self.task: asyncio.Task[None] | None = None
 
-    def start(
-        self, loop: asyncio.AbstractEventLoop, task: asyncio.Task[None], context: Context
-    ) -> None:
-        """Run the first step as `task`, in its context, where no task is running."""
-        asyncio._enter_task(loop, task)
+    # From `start` and Spare, where no task is running.
+
+    def run(self, job: Job, context: Context) -> bool:
+        """Begin `job` in `context`; true when it ended in its first step, and left no traces."""
+        task = self.task
+        assert task is not None
+        self._job = job
+        self._state = _FIRST
+        references: int = _references(task)
+        weak: int = getweakrefcount(task)
+        _enter_task(self._loop, task)
         try:
-            waits, self._yielded = steps.first(context, self._coroutine)
-            self._state = _YIELDED if waits else _ENDED
-            if waits and getattr(self._yielded, "_asyncio_future_blocking", None):
-                # The mark is between a future and the task that takes it at once. Until ours does, others may
-                # begin to wait for the same future.
-                self._yielded._asyncio_future_blocking = False
-                self._state = _WAITS
+            steps.call(context, _STEP, self)
         except BaseException as error:
             self._error = error
             self._state = _ENDED
         finally:
-            asyncio._leave_task(loop, task)
+            _leave_task(self._loop, task)
+        if self._state == _RUNS:
+            self._context = context
+            if getattr(self._yielded, "_asyncio_future_blocking", None):
+                # The mark is between a future and the task that takes it at once. Until ours does, others may
+                # begin to wait for the same future.
+                self._yielded._asyncio_future_blocking = False
+                self._state = _WAITS
+            else:
+                self._state = _YIELDED
+            task._log_destroy_pending = True  # type: ignore[attr-defined]
+        elif (
+            self._error is None
+            and references == _references(task)
+            and weak == getweakrefcount(task)
+            and _is_clean(task)
+        ):
+            self._state = _IDLE
+            return True
+        if self._idle is not None:
+            self._idle.wake_soon()
+        return False
+
+    def is_free(self) -> bool:
+        """True while it can run another call."""
+        assert self.task is not None
+        return (
+            self._state == _IDLE
+            and not self.task.cancelling()
+            and (self._idle is None or not self._idle.done())
+        )
+
+    def is_waiting(self) -> bool:
+        """True while the call waits for a future that the task does not know of yet."""
+        return self._state == _WAITS
+
+    def cancel_future(self, message: Any) -> bool:
+        """Cancel that future, as the task would."""
+        # By its message anyio's scopes know their own cancellation.
+        return bool(self._yielded.cancel() if message is None else self._yielded.cancel(message))
+
+    def end(self) -> None:
+        """There will be no other call: end the task, which is idle."""
+        self._state = _ENDED
+        if self._idle is not None:
+            self._idle.wake_soon()
 
     def has_ended(self) -> bool:
-        """True when the first step was the last."""
-        return self._state == _ENDED
+        """True when there is nothing left to do for the task."""
+        return self._state >= _ENDED
+
+    def step(self) -> None:
+        """One step of the call, as the task and in its context. Raises what `Job.ended` raises."""
+        error: BaseException | None = None
+        try:
+            coroutine = self._coroutine
+            if coroutine is None:
+                assert self._job is not None
+                begun = self._job.begin()
+                if type(begun) is not CoroutineType:
+                    begun = _awaited(begun)
+                coroutine = self._coroutine = begun
+            self._yielded = steps.send(coroutine)
+            if self._yielded is not coroutine:
+                self._state = _RUNS
+                return
+        except BaseException as caught:
+            error = caught
+        self._finish(error)
+
+    def _finish(self, error: BaseException | None) -> None:
+        job = self._job
+        assert job is not None
+        self._job = None
+        self._coroutine = None
+        self._yielded = None
+        self._state = _ENDED
+        job.ended(error)
+
+    # What the task asks of a coroutine.
 
     def __next__(self) -> Any:
-        if self._state == _RUNS:
-            return self._coroutine.send(None)
         state = self._state
-        self._state = _RUNS
+        if state == _WAITS and self._idle is not None and self._yielded.done():
+            state = self._state = (
+                _RUNS  # while the task was taking over: it would have been woken by now
+            )
+            self._idle = None
+        if state in (_RUNS, _FIRST):
+            if self._context is None:
+                self.step()
+            else:
+                steps.call(self._context, _STEP, self)
+            if self._state == _ENDED:
+                raise StopIteration
+            return self._yielded
         if state == _ENDED:
             error = self._error
-            if error is None:
-                raise StopIteration
             self._error = None
-            raise error
-        yielded = self._yielded
-        self._yielded = None
+            if error is not None:
+                raise error
+            raise StopIteration
+        if state == _IDLE:
+            waiter = self._idle = _Idle(self._loop)
+            waiter.runner = self
+            waiter._asyncio_future_blocking = True
+            return waiter
+        self._idle = None
+        self._state = _RUNS
         if state == _WAITS:
-            yielded._asyncio_future_blocking = True
-        return yielded
+            self._yielded._asyncio_future_blocking = True
+        return self._yielded
 
-    def __iter__(self) -> Started:
+    def __iter__(self) -> Runner:
         return self
 
-    __await__ = __iter__
+    def __await__(self) -> Runner:
+        return self
 
     def send(self, value: Any) -> Any:
         return self.__next__()  # a task sends nothing but None
 
     def throw(self, error: BaseException) -> Any:
         """Cancelled: as a task that is told so while it waits, or when it has ended."""
-        if self._state == _WAITS:
+        state = self._state
+        if state == _WAITS:
             # With the message, by which anyio's scopes know their own cancellation.
             if self._yielded.cancel(*error.args):
                 return self.__next__()
-        elif self._state == _ENDED:
+        elif state == _ENDED:
             return self.__next__()
+        elif self._coroutine is None:
+            self._state = _ENDED  # idle: somebody cancels whatever task there is
+            raise error
         self._state = _RUNS
+        self._yielded = error
+        if self._context is None:
+            self.throw_in()
+        else:
+            steps.call(self._context, _THROW, self)
+        if self._state == _ENDED:
+            raise StopIteration
+        return self._yielded
+
+    def throw_in(self) -> None:
+        """Raise in the call what `_yielded` is, as `step` does nothing."""
+        coroutine = self._coroutine
+        thrown = self._yielded
         self._yielded = None
-        return self._coroutine.throw(error)
+        assert coroutine is not None
+        error: BaseException | None = None
+        try:
+            self._yielded = coroutine.throw(thrown)
+            return
+        except StopIteration:
+            pass
+        except BaseException as caught:
+            error = caught
+        self._finish(error)
 
     def close(self) -> None:
         self._error = None
-        self._coroutine.close()
+        self._state = _ENDED
+        if self._coroutine is not None:
+            self._coroutine.close()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._coroutine, name)  # cr_frame and the like, for who looks at the task
 
 
-Coroutine.register(Started)
+Coroutine.register(Runner)
 
 
-def start(
-    loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, None], context: Context
-) -> asyncio.Task[None] | None:
-    """Run `coroutine` as a task with that context, its first step at once where that can be done: not from
-    within another task. Returns the task, None when it has ended already."""
-    if (
-        sys.version_info >= (3, 11)
-        and asyncio.current_task(loop) is None
-        and loop.get_task_factory() is None
-    ):
-        if sys.version_info >= (3, 12):
-            task = asyncio.Task(coroutine, loop=loop, context=context, name=NAME, eager_start=True)
-            return None if task.done() else task
-        started = Started(coroutine)
-        made: asyncio.Task[None] = asyncio.Task(started, loop=loop, name=NAME, context=context)  # type: ignore
-        started.start(loop, made, context)
-        return None if started.has_ended() else made
-    return context.run(loop.create_task, coroutine)
+class _Idle(Waiter):
+    """What the task of a Runner waits for between two calls, and until it has taken over the second."""
+
+    __slots__ = ("runner",)
+
+    runner: Runner
+
+    def cancel(self, msg: Any = None) -> bool:
+        if self.runner.is_waiting():
+            return self.runner.cancel_future(msg)
+        return super().cancel(msg)
+
+
+class Spare:
+    """Starts calls that may end in their first step, with a task to spare from one that did."""
+
+    __slots__ = ("_context", "_loop", "_runner")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, context: Context) -> None:
+        self._loop = loop
+        #: That of the tasks; each call has its own.
+        self._context = context
+        self._runner: Runner | None = None
+
+    def start(self, job: Job, context: Context) -> asyncio.Task[None] | None:
+        """As `start`."""
+        if not _can_step(self._loop):
+            return start(self._loop, job, context)
+        runner = self._runner
+        self._runner = None
+        if runner is None or not runner.is_free():
+            runner = Runner(self._loop, None)
+            task = _Task(runner, loop=self._loop, name=NAME, context=self._context)
+            task._log_destroy_pending = False  # nobody misses a task that does nothing
+            runner.task = task
+        if runner.run(job, context):
+            self._runner = runner
+            return None
+        return None if runner.has_ended() else runner.task
+
+    def close(self) -> None:
+        """End the spare task."""
+        if self._runner is not None:
+            self._runner.end()
+            self._runner = None
+
+
+def start(loop: asyncio.AbstractEventLoop, job: Job, context: Context) -> asyncio.Task[None] | None:
+    """Run `job` as a task with that context, its first step at once where that can be done: not from within
+    another task. Returns the task, None when it has ended already."""
+    if not _can_step(loop):
+        return context.run(loop.create_task, _run(job))
+    if _IS_EAGER:
+        task: asyncio.Task[None] = _Task(
+            Runner(loop, job), loop=loop, context=context, name=NAME, eager_start=True
+        )
+        return None if task.done() else task
+    runner = Runner(loop, None)
+    made: asyncio.Task[None] = _Task(runner, loop=loop, name=NAME, context=context)
+    runner.task = made
+    if runner.run(job, context):
+        runner.end()
+    runner._context = None  # it is the task's own
+    return None if runner.has_ended() else made
+
+
+def _can_step(loop: asyncio.AbstractEventLoop) -> bool:
+    return _STEPS and _current_task(loop) is None and loop.get_task_factory() is None
+
+
+async def _run(job: Job) -> None:
+    """`job` for a task like any other."""
+    error: BaseException | None = None
+    try:
+        await job.begin()
+    except BaseException as caught:
+        error = caught
+    job.ended(error)
+
+
+async def _awaited(awaitable: Awaitable[Any]) -> None:
+    await awaitable
+
+
+def _step(runner: Runner) -> None:
+    runner.step()
+
+
+def _throw(runner: Runner) -> None:
+    runner.throw_in()
+
+
+# As objects, which a compiled function is not by itself.
+_STEP = _step
+_THROW = _throw
+
+
+def _is_clean(task: asyncio.Task[None]) -> bool:
+    """True when a task is as it was made."""
+    return (
+        task.get_name() is NAME
+        and not task.cancelling()
+        and not task._must_cancel  # type: ignore[attr-defined]
+        and not task._callbacks
+    )

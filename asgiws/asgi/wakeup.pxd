@@ -1,10 +1,14 @@
 # Types of wakeup.py.
+cimport cython
+from asgiws.asgi cimport steps
 
 cdef int PENDING
 cdef int DONE
 cdef int CANCELLED
+cdef object _WOKEN
 
 
+@cython.freelist(16)
 cdef class Waiter:
     cdef public bint _asyncio_future_blocking
     cdef object _callback
@@ -13,6 +17,8 @@ cdef class Waiter:
     cdef object _message
     cdef int _state
 
+    cpdef bint cancelled(self)
+    cpdef bint done(self)
     cpdef object wake(self)
     cpdef object wake_soon(self)
     cdef object _schedule(self)

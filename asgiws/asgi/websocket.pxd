@@ -1,6 +1,9 @@
 # Types of websocket.py.
 cimport cython
+from asgiws.asgi cimport slots
+from asgiws.asgi.calls cimport Call
 from asgiws.asgi.outlet cimport Driver, Outlet
+from asgiws.asgi.tasks cimport Job
 from asgiws.asgi.wakeup cimport Waiter
 from asgiws.http.connection cimport HTTPConnection
 from asgiws.websocket cimport octets
@@ -88,7 +91,28 @@ cdef class WebSocketSession(Driver):
     @cython.locals(queue=list, head=Py_ssize_t)
     cdef object _take(self)
     cdef object _took(self, object event)
+    cdef object next_message(self)
+    cdef Waiter wait(self)
+    cdef object give_up(self, Waiter waiter)
+    cdef bint must_wait(self)
     @cython.locals(chunks=list)
-    cdef object _send(self, object message)
+    cdef object send_now(self, object message)
     @cython.locals(plain=dict)
     cdef list _frames(self, object message)
+
+
+cdef class _Serve(Job):
+    cdef object _scope
+    cdef WebSocketSession _session
+
+
+cdef class Receive(Call):
+    @cython.locals(session=WebSocketSession)
+    cdef object advance(self)
+    @cython.locals(session=WebSocketSession)
+    cdef object abandon(self, Waiter waiter)
+
+
+cdef class Send(Call):
+    @cython.locals(session=WebSocketSession)
+    cdef object advance(self)

@@ -22,8 +22,11 @@ import asyncio
 import logging
 import random
 from collections import deque
+from collections.abc import Awaitable
 from typing import Any
 
+from asgiws.asgi import slots
+from asgiws.asgi.calls import Call
 from asgiws.asgi.errors import (
     ApplicationError,
     ClientDisconnected,
@@ -31,6 +34,7 @@ from asgiws.asgi.errors import (
 )
 from asgiws.asgi.outlet import Driver, Outlet
 from asgiws.asgi.runtime import Runtime, access_logger, logger, peer_name
+from asgiws.asgi.tasks import Job
 from asgiws.asgi.types import Address, Message, Scope
 from asgiws.asgi.wakeup import Waiter
 from asgiws.http.connection import HTTPConnection
@@ -172,7 +176,7 @@ class WebSocketSession(Driver):
         runtime.admission.websockets += 1
         config = runtime.config
         outlet.watch_sending(config.ws_send_timeout)
-        task = runtime.spawn(self._run(scope))
+        task = runtime.spawn(_Serve(self, scope), True)
         if task is not None and runtime.reaper is not None:
             self._task = task
         if self._ws.state == CONNECTING and config.ws_handshake_timeout:
@@ -632,29 +636,29 @@ class WebSocketSession(Driver):
 
     # The application's side.
 
-    async def _run(self, scope: Scope | None) -> None:
-        """Call the application and turn its end into the connection's (the close-code contract)."""
-        try:
-            call = self._runtime.app(scope, self.receive, self.send)  # type: ignore[arg-type]
-            scope = None  # the application's to keep, or not
-            await call
-        except BaseException as error:
-            if self._runtime.is_passing(error):
-                self._finish(close.INTERNAL_ERROR, "")
-                raise
-            if comes_from_disconnect(error):
-                # It did not catch what send() told it: the client left first, which is nobody's fault.
-                logger.debug("ASGI application ended: the client has gone")
-            else:
-                logger.error("Exception in ASGI application", exc_info=error)
-            self._finish(close.INTERNAL_ERROR, "internal error")
-        else:
+    def call(self, scope: Scope) -> Awaitable[None]:
+        """Call the application."""
+        return self._runtime.app(scope, self.receive, self.send)
+
+    def ended(self, error: BaseException | None) -> None:
+        """The application has ended: turn that into the connection's end (the close-code contract)."""
+        if error is None:
             if self._ws.state == CONNECTING and not self._app_ended:
                 logger.error(
                     "ASGI application returned without answering the WebSocket handshake of %s",
                     self._who()[1],
                 )
             self._finish(close.NORMAL, "")
+        elif self._runtime.is_passing(error):
+            self._finish(close.INTERNAL_ERROR, "")
+            raise error
+        else:
+            if comes_from_disconnect(error):
+                # It did not catch what send() told it: the client left first, which is nobody's fault.
+                logger.debug("ASGI application ended: the client has gone")
+            else:
+                logger.error("Exception in ASGI application", exc_info=error)
+            self._finish(close.INTERNAL_ERROR, "internal error")
 
     def _finish(self, code: int, reason: str) -> None:
         """The application has ended."""
@@ -683,25 +687,21 @@ class WebSocketSession(Driver):
         self._go_on()
         self._close(code, reason)
 
-    async def receive(self) -> Message:
+    def receive(self) -> Receive:
         """The next event for the application."""
-        queue = self._queue
-        while not queue:
+        return slots.new(Receive, self, None)
+
+    def next_message(self) -> Message | None:
+        """The next event, None when there is none yet. Raises ApplicationError when there will be none."""
+        while not self._queue:
             if self._told:
                 raise ApplicationError(
                     "receive() was called after websocket.disconnect; nothing comes after it"
                 )
             self._owes_turn = False
-            if self._terminal is not None:
-                self._end()
-                continue
-            waiter = Waiter(self._loop)
-            self._wait_in_line(waiter)
-            try:
-                await waiter
-            except BaseException:
-                self._give_up(waiter)
-                raise
+            if self._terminal is None:
+                return None
+            self._end()
         event: Any = self._take()
         kind = type(event)
         if kind is str:
@@ -742,7 +742,13 @@ class WebSocketSession(Driver):
         if self._waiter is not None and self._queue:
             self._next_waiter().wake_soon()
 
-    def _give_up(self, waiter: Waiter) -> None:
+    def wait(self) -> Waiter:
+        """Wait for the next event, behind those who wait already."""
+        waiter = Waiter(self._loop)
+        self._wait_in_line(waiter)
+        return waiter
+
+    def give_up(self, waiter: Waiter) -> None:
         """A receive() was cancelled: what it was woken for is the next one's."""
         if waiter is self._waiter:
             self._next_waiter()
@@ -751,15 +757,27 @@ class WebSocketSession(Driver):
         elif self._queue:
             self._wake_next_soon()
 
-    async def send(self, message: Message) -> None:
+    def send(self, message: Message) -> Send:
         """Take a message from the application; waits while the client does not read.
 
         Raises ClientDisconnected when the client has gone, ApplicationError for a message that is malformed
         or not allowed now.
         """
+        return slots.new(Send, self, message)
+
+    def must_wait(self) -> bool:
+        """True while the client does not take what was written."""
+        return self._outlet.write_paused
+
+    async def send_slowly(self, message: Message) -> None:
+        """`send` while the client does not take what was written."""
         if self._outlet.write_paused and self._ws.state == OPEN:
             await self._make_room(message)
-        self._send(message)
+        self.send_now(message)
+        await self.drained(message)
+
+    async def drained(self, message: Message) -> None:
+        """The rest of `send` once the message was written."""
         if self._outlet.write_paused:
             await self._outlet.drain()
             if self._ws.state in FINAL and message["type"] == "websocket.send":
@@ -776,9 +794,8 @@ class WebSocketSession(Driver):
                 return
             await self._outlet.drain()
 
-    # Not part of send(): a coroutine's own frame is the slower place for it.
-
-    def _send(self, message: Message) -> None:
+    def send_now(self, message: Message) -> None:
+        """`send` without waiting."""
         try:
             kind = message["type"]
         except (KeyError, TypeError):
@@ -921,6 +938,57 @@ class WebSocketSession(Driver):
             self._denial = 0
             self._refused_by_app = True
             self._act(self._ws.apply(Trigger.CLOSE))
+
+
+class _Serve(Job):
+    """The application's call for a session."""
+
+    __slots__ = ("_scope", "_session")
+
+    def __init__(self, session: WebSocketSession, scope: Scope) -> None:
+        self._session = session
+        self._scope: Scope | None = scope
+
+    def begin(self) -> Awaitable[None]:
+        scope = self._scope
+        assert scope is not None
+        self._scope = None  # the application's to keep, or not
+        return self._session.call(scope)
+
+    def ended(self, error: BaseException | None) -> None:
+        self._session.ended(error)
+
+
+class Receive(Call):
+    """A `receive()` of a session's."""
+
+    __slots__ = ()
+
+    def advance(self) -> Message | None:
+        session: WebSocketSession = self._owner
+        message = session.next_message()
+        if message is None:
+            self._waiter = session.wait()
+        return message
+
+    def abandon(self, waiter: Waiter) -> None:
+        session: WebSocketSession = self._owner
+        session.give_up(waiter)
+
+
+class Send(Call):
+    """A `send()` of a session's."""
+
+    __slots__ = ()
+
+    def advance(self) -> None:
+        session: WebSocketSession = self._owner
+        if session.must_wait():
+            self._coroutine = session.send_slowly(self._message)
+            return
+        session.send_now(self._message)
+        if session.must_wait():
+            self._coroutine = session.drained(self._message)
 
 
 def _sooner(one: float, other: float) -> float:

@@ -232,6 +232,7 @@ class Server:
         finally:
             # Where all went well, there is nothing left to end.
             _cut_off(runtime, self._pending)
+            runtime.close()
             lifespan.cancel()
             ticker.close()
             hangups.of(self._loop).close()

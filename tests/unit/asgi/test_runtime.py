@@ -14,8 +14,8 @@ from asgiws.asgi.runtime import CompressionMissing, Runtime, compression
 from asgiws.config import Config
 from asgiws.websocket import zlib_backend
 from asgiws.websocket.compression import Settings
-
-from .loops import on_each_loop
+from tests.unit.asgi.jobs import CoroutineJob
+from tests.unit.asgi.loops import on_each_loop
 
 VARIABLE: ContextVar[str] = ContextVar("VARIABLE", default="the server's")
 
@@ -34,9 +34,9 @@ async def test_a_task_does_not_inherit_the_context_of_the_request_before() -> No
 
     async def first() -> None:
         VARIABLE.set("the first request's")
-        runtime.spawn(second())
+        runtime.spawn(CoroutineJob(second()), True)
 
-    task = runtime.spawn(first())
+    task = runtime.spawn(CoroutineJob(first()), True)
     assert task is not None
     await task
     await asyncio.gather(*runtime.tasks)
@@ -46,7 +46,7 @@ async def test_a_task_does_not_inherit_the_context_of_the_request_before() -> No
 @on_each_loop
 async def test_tasks_are_held_until_they_end() -> None:
     runtime = make_runtime()
-    task = runtime.spawn(asyncio.sleep(0))
+    task = runtime.spawn(CoroutineJob(asyncio.sleep(0)), True)
     assert runtime.tasks == {task}
     await task
     await asyncio.sleep(0)
@@ -76,7 +76,7 @@ async def test_whose_cancellation_it_was() -> None:
             passing.append(runtime.is_passing(error))
 
     for runtime.cutting_off in (True, False):
-        task = runtime.spawn(app())
+        task = runtime.spawn(CoroutineJob(app()), True)
         assert task is not None
         await asyncio.sleep(0)
         task.cancel()

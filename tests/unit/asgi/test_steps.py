@@ -1,4 +1,4 @@
-"""`asgiws/asgi/steps.py` and its compiled twin, which has no name at run time: through `tasks.start`."""
+"""`asgiws/asgi/steps.py` and its compiled twin, which has no name at run time: through a Runner."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from asgiws.asgi import steps, tasks
+from tests.unit.asgi.jobs import CoroutineJob
 
 First = Callable[[contextvars.Context, Coroutine[Any, Any, Any]], tuple[bool, Any]]
 
@@ -24,30 +25,42 @@ class Once:
         yield self
 
 
-def by_the_twin(
+def by_itself(
     context: contextvars.Context, coroutine: Coroutine[Any, Any, Any]
 ) -> tuple[bool, Any]:
-    """`first` of whichever build runs, as Started calls it."""
-    started = tasks.Started(coroutine)
+    """The pure functions."""
+    found: list[Any] = []
+    steps.call(context, lambda coroutine: found.append(steps.send(coroutine)), coroutine)
+    return (False, None) if found[0] is coroutine else (True, found[0])
+
+
+def by_a_runner(
+    context: contextvars.Context, coroutine: Coroutine[Any, Any, Any]
+) -> tuple[bool, Any]:
+    """Those of whichever build runs."""
     loop = asyncio.new_event_loop()
 
     async def nothing() -> None:
         pass
 
-    task = loop.create_task(nothing())
+    runner = tasks.Runner(loop, None)
+    runner.task = loop.create_task(nothing())
     try:
-        started.start(loop, task, context)
-        waits = not started.has_ended()
+        runner.run(CoroutineJob(coroutine), context)
+        waits = not runner.has_ended()
+        if waits:
+            return True, next(runner)
         try:
-            return waits, next(started)
-        except StopIteration as end:
-            return waits, end.value
+            next(runner)
+        except StopIteration:
+            pass
+        return False, None
     finally:
-        loop.run_until_complete(task)
+        loop.run_until_complete(runner.task)
         loop.close()
 
 
-BOTH = pytest.mark.parametrize("first", [steps.first, by_the_twin])
+BOTH = pytest.mark.parametrize("first", [by_itself, by_a_runner])
 
 
 @BOTH

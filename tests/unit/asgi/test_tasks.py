@@ -19,6 +19,7 @@ import anyio.lowlevel
 import pytest
 
 from asgiws.asgi import tasks
+from tests.unit.asgi.jobs import CoroutineJob
 from tests.unit.asgi.loops import LOOPS, Loop, on_each_loop, settle
 
 #: Whether the first step runs within `start`.
@@ -32,12 +33,56 @@ Application = Coroutine[Any, Any, None]
 Task = asyncio.Task[None]
 Window = Callable[[Task], object]
 
+#: How a task is come by: `tasks.start` makes one; a Spare has one that served a call already, in this turn of
+#: the loop or in an earlier one.
+WAYS = ("new", "used", "idle")
+
+_way = "new"
+_spares: list[tasks.Spare] = []
+
+
+@pytest.fixture(autouse=True, params=WAYS)
+def way(request: pytest.FixtureRequest) -> str:
+    global _way
+    _way = request.param
+    _spares.clear()
+    return _way
+
+
+def start(
+    loop: asyncio.AbstractEventLoop, application: Application, context: contextvars.Context
+) -> Task | None:
+    """Start it in the way that is being tested."""
+    job = CoroutineJob(application)
+    if _way == "new" or asyncio.current_task(loop) is not None:
+        return tasks.start(loop, job, context)
+    spare = _spares.pop() if _spares else used(loop)
+    try:
+        return spare.start(job, context)
+    finally:
+        spare.close()
+
+
+def used(loop: asyncio.AbstractEventLoop) -> tasks.Spare:
+    """A Spare whose task has served a call already."""
+
+    async def ends_at_once() -> None:
+        pass
+
+    spare = tasks.Spare(loop, contextvars.copy_context())
+    spare.start(CoroutineJob(ends_at_once()), contextvars.copy_context())
+    return spare
+
+
 variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="unset")
 
 
 async def from_callback(call: Callable[[], Any]) -> Any:
     """What `call` returns in a callback of the loop, where no task is running."""
     loop = asyncio.get_running_loop()
+    if _way == "idle":
+        loop.call_soon(lambda: _spares.append(used(loop)))
+        await settle()
     result: asyncio.Future[Any] = loop.create_future()
 
     def callback() -> None:
@@ -55,7 +100,7 @@ async def begin(application: Application, window: Window | None = None) -> Task 
     loop = asyncio.get_running_loop()
 
     def call() -> Task | None:
-        task = tasks.start(loop, application, contextvars.copy_context())
+        task = start(loop, application, contextvars.copy_context())
         if task is not None and window is not None:
             if EAGER:
                 window(task)
@@ -191,7 +236,7 @@ async def test_no_task_is_current_behind_the_start() -> None:
     def call() -> list[Any]:
         current = []
         for application in (waits(), ends(), ends()):
-            begun.append(tasks.start(loop, application, contextvars.copy_context()))
+            begun.append(start(loop, application, contextvars.copy_context()))
             current.append(asyncio.current_task())
         return current
 
@@ -234,7 +279,7 @@ async def test_from_within_a_task_the_loop_runs_the_first_step() -> None:
 
     context = contextvars.copy_context()
     context.run(variable.set, "given")
-    task = tasks.start(asyncio.get_running_loop(), application(), context)
+    task = start(asyncio.get_running_loop(), application(), context)
     assert log == []
     assert await end(task) == "returned"
     assert log == [task, "given"]
@@ -296,7 +341,7 @@ async def test_a_task_factory_makes_the_task() -> None:
         assert await end(task) == "returned"
     finally:
         asyncio.get_running_loop().set_task_factory(None)
-    assert made == [task, task]
+    assert made[-2:] == [task, task]
 
 
 # What an application may do in its first step, and how it sees its cancellation, as in an ordinary task.
@@ -571,14 +616,12 @@ async def test_cancelled_behind_the_first_step(scenario: Callable[[Log], Applica
 @pytest.mark.parametrize("scenario", [*SCENARIOS, *ENDLESS])
 @on_each_loop
 async def test_cancelled_a_turn_later(scenario: Callable[[Log], Application]) -> None:
-    """Ours may be a turn behind the ordinary one by then."""
-
-    def window(task: Task) -> None:
-        asyncio.get_running_loop().call_soon(task.cancel)
-
-    ours, later = await in_both(scenario, window)
+    """Ours may be a turn behind the ordinary one by then, or, with a used task, a turn ahead of it."""
+    call_soon = asyncio.get_running_loop().call_soon
+    ours, later = await in_both(scenario, lambda task: call_soon(task.cancel))
     _, now = await in_both(scenario, lambda task: task.cancel())
-    assert ours in (now, later)
+    _, latest = await in_both(scenario, lambda task: call_soon(call_soon, task.cancel))
+    assert ours in (now, later, latest)
 
 
 @on_each_loop
@@ -604,7 +647,7 @@ async def test_a_task_whose_first_step_was_the_last_is_not_cancelled() -> None:
     loop = asyncio.get_running_loop()
 
     def call() -> None:
-        assert tasks.start(loop, application(), contextvars.copy_context()) is None
+        assert start(loop, application(), contextvars.copy_context()) is None
         mine[0].cancel()
 
     await from_callback(call)
@@ -647,7 +690,7 @@ async def test_several_wait_for_one_future_in_their_first_step() -> None:
 
     def call() -> list[Task | None]:
         behind = [loop.create_task(other())]
-        ours = [tasks.start(loop, application(), contextvars.copy_context()) for _ in range(3)]
+        ours = [start(loop, application(), contextvars.copy_context()) for _ in range(3)]
         loop.call_later(DELAY, shared.set_result, 1)
         return [*behind, *ours, loop.create_task(other())]
 
@@ -710,7 +753,7 @@ def test_a_loop_that_ends_behind_the_first_step(loop_name: str) -> None:
 
     def last() -> None:
         begun[:] = [
-            tasks.start(loop.loop, application, contextvars.copy_context())
+            start(loop.loop, application, contextvars.copy_context())
             for application in (waits(), ends())
         ]
         loop.loop.stop()

@@ -1,0 +1,29 @@
+# Types of calls.py.
+cimport cython
+from asgiws.asgi.wakeup cimport Waiter
+
+cdef int _FRESH
+cdef int _WAITING
+cdef int _ENDED
+
+
+@cython.freelist(16)
+cdef class Call:
+    cdef object _coroutine
+    cdef object _message
+    cdef object _owner
+    cdef int _state
+    cdef Waiter _waiter
+
+    cdef object advance(self)
+    cdef object abandon(self, Waiter waiter)
+    @cython.locals(waiter=Waiter)
+    cdef object step(self)
+    cdef bint has_ended(self)
+    cdef object _send_on(self)
+    @cython.locals(waiter=Waiter)
+    cdef object _stop(self)
+
+
+# Behind Call, which it is about.
+from asgiws.asgi cimport slots

@@ -1,0 +1,22 @@
+"""A Job that is a coroutine, for tests of what runs one."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from typing import Any
+
+from asgiws.asgi.tasks import Job
+
+
+class CoroutineJob(Job):
+    """Runs `coroutine`; what it raises ends the task."""
+
+    def __init__(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+        self.coroutine = coroutine
+
+    def begin(self) -> Coroutine[Any, Any, Any]:
+        return self.coroutine
+
+    def ended(self, error: BaseException | None) -> None:
+        if error is not None:
+            raise error
