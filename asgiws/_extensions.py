@@ -41,6 +41,8 @@ COMPILED_MODULES = (
     "asgiws.http.date",
     "asgiws.websocket.handshake",
     "asgiws.asgi.calls",
+    "asgiws.server.poller",
+    "asgiws.server.transport",
 )
 MODES = ("auto", "require", "no")
 

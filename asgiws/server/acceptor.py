@@ -6,11 +6,9 @@ Rules of this file:
   a task in `pending` stands for it.
 - To run out of file descriptors is no fault of the program's. One line tells of it and one that it is over;
   meanwhile, whoever connects waits in the kernel's queue.
-- uvloop accepts by itself where there is no TLS: that takes half the time. It closes what it has no
-  descriptor for and tells nobody, so there the warning comes with one of the last descriptors. Windows' own
-  loop accepts by itself too: it cannot watch a socket.
-- Where several workers accept on one socket, each asks its Share before it takes a client. A loop that accepts
-  by itself takes all who wait at once and cannot be asked, so there the Acceptor is always ours.
+- A connection is a SocketTransport's where there is a Poller, and no TLS; the event loop's otherwise.
+- Where several workers accept on one socket, each asks its Share before it takes a client.
+- Windows' own loop accepts by itself: it cannot watch a socket.
 """
 
 from __future__ import annotations
@@ -18,7 +16,6 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
-import os
 import socket
 import sys
 from collections.abc import Callable
@@ -28,7 +25,10 @@ from typing import Any, Protocol
 
 from asgiws.asgi.runtime import peer_name
 from asgiws.server import descriptors, handshakes
+from asgiws.server.poller import Poller
 from asgiws.server.share import PAUSE, Share
+from asgiws.server.stream import Stream
+from asgiws.server.transport import SocketTransport
 
 logger = logging.getLogger("asgiws.error")
 
@@ -41,11 +41,7 @@ RETRY = 1.0
 #: So many connections are accepted before the loop's other work gets its turn.
 BATCH = 64
 
-#: Where uvloop accepts: the warning comes when fewer descriptors are left, and not again for WARNED seconds.
-LAST = 8
-WARNED = 60.0
-
-Make = Callable[[], asyncio.BaseProtocol]
+Make = Callable[[], Any]  # a Stream that is a protocol too
 
 
 class Certificates(Protocol):
@@ -65,7 +61,8 @@ class Acceptor:
     """Accepts on one socket, whose connections `make` makes, until `close`.
 
     `certificates` are for TLS, or None. `pending` gets a task for each client that is not a connection yet.
-    `share` says when to leave a client to another process, None that there is no other.
+    `poller` is for the connections' sockets, None where there is none. `share` says when to leave a client to
+    another process, None that there is no other.
     """
 
     def __init__(
@@ -75,6 +72,7 @@ class Acceptor:
         make: Make,
         certificates: Certificates | None,
         pending: set[Any],
+        poller: Poller | None = None,
         share: Share | None = None,
     ) -> None:
         self._loop = loop
@@ -83,6 +81,9 @@ class Acceptor:
         self._certificates = certificates
         self._failures = handshakes.Failures(loop)
         self._pending = pending
+        self._poller = poller if certificates is None else None
+        #: The address that its connections have, where it is always the same.
+        self._address = _own_address(sock)
         self._share = share
         self._refused = False
         self._retry: asyncio.TimerHandle | None = None
@@ -117,6 +118,9 @@ class Acceptor:
                 self._wait(error)
                 return
             sock.setblocking(False)
+            if self._poller is not None:
+                self._connect(self._poller, sock, address)
+                continue
             task = self._loop.create_task(
                 self._loop.connect_accepted_socket(
                     self._make, sock, **_tls_arguments(self._certificates)
@@ -128,6 +132,22 @@ class Acceptor:
             # Only now: whoever waited has been let in, and the system had room for all of them.
             self._refused = False
             logger.info("Connections are accepted again")
+
+    def _connect(self, poller: Poller, sock: socket.socket, address: Any) -> None:
+        """Make a connection with a transport of ours."""
+        server = self._address
+        try:
+            if server is None:
+                server = sock.getsockname()[:2]
+            stream: Stream = self._make()
+            transport = SocketTransport(self._loop, poller, sock.fileno(), stream)
+            client = address[:2] if type(address) is tuple else None
+            transport.start(client, server)
+        except OSError as error:  # it has gone already, or nothing more can be watched
+            sock.close()
+            logger.info("%s - connection not made: %s", peer_name(address[:2]), error)
+        else:
+            sock.detach()  # the transport's to close
 
     def _pause(self, seconds: float) -> None:
         """Accept nobody for some time."""
@@ -177,28 +197,21 @@ async def accept(
     certificates: Certificates | None,
     pending: set[Any],
     backlog: int,
+    poller: Poller | None = None,
     share: Share | None = None,
 ) -> Acceptor | asyncio.AbstractServer:
     """Accept on `sock` until the `close()` of what this returns. Raises OSError.
 
     The arguments are those of an Acceptor; `backlog` is how many may wait in the kernel's queue.
     """
-    sock.listen(backlog)  # here, since uvloop does not tell when that fails
-    if share is not None or not _loop_is_better(loop, certificates):
-        acceptor = Acceptor(loop, sock, make, certificates, pending, share)
-        acceptor.start()
-        return acceptor
-    create: Callable[..., Any] = loop.create_server
-    more = _tls_arguments(certificates)
-    if sock.family == getattr(socket, "AF_UNIX", None):
-        create = loop.create_unix_server
-        if sys.version_info >= (3, 13):
-            # The Listener removes the file, and only one that it made.
-            more["cleanup_socket"] = False
-    if sys.platform != "win32":
-        make = _warning(loop, sock, make)
-    server: asyncio.AbstractServer = await create(make, sock=sock, backlog=backlog, **more)
-    return server
+    sock.listen(backlog)
+    if sys.platform == "win32":
+        return await loop.create_server(
+            make, sock=sock, backlog=backlog, **_tls_arguments(certificates)
+        )
+    acceptor = Acceptor(loop, sock, make, certificates, pending, poller, share)
+    acceptor.start()
+    return acceptor
 
 
 def _tls_arguments(certificates: Certificates | None) -> dict[str, Any]:
@@ -208,39 +221,10 @@ def _tls_arguments(certificates: Certificates | None) -> dict[str, Any]:
     return {"ssl": certificates.context, "ssl_handshake_timeout": timeout}
 
 
-def _loop_is_better(loop: asyncio.AbstractEventLoop, certificates: Certificates | None) -> bool:
-    if sys.platform == "win32":
-        return True
-    uvloop = sys.modules.get("uvloop")
-    return certificates is None and uvloop is not None and isinstance(loop, uvloop.Loop)
-
-
-def _warning(loop: asyncio.AbstractEventLoop, sock: socket.socket, make: Make) -> Make:
-    """`make` for a loop that accepts by itself, with a warning before descriptors run out."""
-    quiet_until = 0.0
-    unchecked = 0
-
-    def warn_and_make() -> asyncio.BaseProtocol:
-        nonlocal quiet_until, unchecked
-        if unchecked > 0:
-            unchecked -= 1
-            return make()
-        try:
-            # The number is the lowest that is free.
-            number = os.dup(sock.fileno())
-            os.close(number)
-        except OSError:
-            number = sys.maxsize
-        limit = descriptors.limit()
-        # Each connection takes one, and what else the process opens meanwhile is in the other half.
-        unchecked = (limit - LAST - number) // 2
-        if number >= limit - LAST and loop.time() >= quiet_until:
-            quiet_until = loop.time() + WARNED
-            logger.error(
-                "Almost out of file descriptors: whoever connects when there are none is not served; "
-                "the limit is %d (ulimit -n)",
-                limit,
-            )
-        return make()
-
-    return warn_and_make
+def _own_address(sock: socket.socket) -> tuple[str, int | None] | None:
+    """The address of whatever is accepted on `sock`; None where each connection has to be asked."""
+    name = sock.getsockname()
+    if sock.family == getattr(socket, "AF_UNIX", None):
+        return name or "", None
+    host = name[0]
+    return None if host in ("0.0.0.0", "::") else (host, name[1])

@@ -44,8 +44,8 @@ class CountedConnection(Stream, asyncio.BufferedProtocol):
         self._refusal: Any = None
         super().__init__(runtime, ticker, first_driver(runtime, self._http))
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)
+    def begun(self) -> None:
+        super().begun()
         self._enter(None if self._is_named_later else self.client)
         if not self._is_named_later:
             self._refuse()

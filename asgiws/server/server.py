@@ -34,6 +34,7 @@ from asgiws.server.certificates import Certificates
 from asgiws.server.connection import Connection, CountedConnection
 from asgiws.server.drain import Drain
 from asgiws.server.lifetime import request_limit
+from asgiws.server.poller import AVAILABLE, Poller
 from asgiws.server.registry import Registry
 from asgiws.server.share import Share
 from asgiws.server.signals import HangupWatch, SignalWatch
@@ -218,11 +219,12 @@ class Server:
         runtime.tasks = Registry(self._idle)
         runtime.set_limit(request_limit(config), self._worn_out)
         ticker = Ticker(self._loop)
+        poller = Poller(self._loop) if AVAILABLE else None
         watchdog = systemd.Watchdog(self._loop, self._notifier)
         try:
             try:
                 if not self._should_exit:
-                    await self._accept(runtime, ticker)
+                    await self._accept(runtime, ticker, poller)
                     await self._until(lambda: self._should_exit)
             except BindError:
                 self._begin_stop()
@@ -236,6 +238,8 @@ class Server:
             lifespan.cancel()
             ticker.close()
             hangups.of(self._loop).close()
+            if poller is not None:
+                poller.close()
             watchdog.close()
 
     async def _start(self, lifespan: Lifespan) -> bool:
@@ -259,7 +263,7 @@ class Server:
         startup.result()
         return True
 
-    async def _accept(self, runtime: Runtime, ticker: Ticker) -> None:
+    async def _accept(self, runtime: Runtime, ticker: Ticker, poller: Poller | None) -> None:
         """Accept connections on all sockets. Raises BindError."""
 
         counts = runtime.admission.counts_connections
@@ -281,6 +285,7 @@ class Server:
                     tls,
                     self._pending,
                     self.config.backlog,
+                    poller,
                     share,
                 )
             except OSError as error:

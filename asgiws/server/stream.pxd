@@ -21,6 +21,8 @@ cdef class Stream(Outlet):
     cdef Py_ssize_t _gathered
     cdef long long _given
     cdef list _out
+    cdef bint _own
+    cdef bytearray _read_buffer
     cdef bint _proceeding
     cdef bint _reading
     cdef object _runtime
@@ -32,8 +34,18 @@ cdef class Stream(Outlet):
     cdef long long _unsent
     cdef bint _via_transport
 
-    @cython.locals(driver=Driver)
+    cpdef object attach(self, object transport, int fd, object client, object server)
+    cpdef object begun(self)
+    cdef object detach(self)
+    cdef bytearray buffer(self)
     cpdef object buffer_updated(self, Py_ssize_t nbytes)
+    @cython.locals(driver=Driver)
+    cdef object arrived(self, Py_ssize_t count)
+    cpdef object eof_received(self)
+    cpdef object connection_lost(self, object exc)
+    cpdef object pause_writing(self)
+    cpdef object resume_writing(self)
+    cpdef object hung_up(self)
     cpdef object get_buffer(self, object sizehint)
     cdef object _uncork(self)
     cdef object _flush(self)

@@ -5,6 +5,7 @@ Rules of this file:
 - All connections of a loop read into one buffer (`Runtime.read_buffer`): it is free again once the driver has
   returned, so no connection owns a read buffer.
 - What is written during a read is gathered and leaves in one system call when the read is done.
+- The transport is our own (`transport.py`) where that can be, and the event loop's otherwise, as under TLS.
 - Octets go straight to the socket while the transport holds none, and through the transport otherwise, or
   under TLS. A transport that is closing is never written to: its descriptor may be another connection's
   already.
@@ -19,7 +20,6 @@ import asyncio
 import errno
 import os
 import socket
-import struct
 from collections import deque
 from typing import Any, BinaryIO, cast
 
@@ -57,9 +57,6 @@ _HAS_SENDFILE = hasattr(os, "sendfile")
 #: What a socket says of a peer that is out of reach, beside what Python calls a ConnectionError.
 _PEER_GONE = (errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN)
 
-#: SO_LINGER for zero seconds: closing resets the connection.
-_RESET = struct.pack("ii", 1, 0)
-
 
 class Stream(Outlet):
     """The server's side of one TCP, TLS or Unix connection; `driver` speaks on it first.
@@ -79,7 +76,9 @@ class Stream(Outlet):
         "_given",
         "_lost",
         "_out",
+        "_own",
         "_proceeding",
+        "_read_buffer",
         "_reading",
         "_runtime",
         "_send_timeout",
@@ -109,13 +108,15 @@ class Stream(Outlet):
         self._driver = driver
         self._transport: asyncio.Transport = _NO_TRANSPORT
         self._fd = -1
-        #: Whether writes may go straight to the socket.
+        #: Whether the transport is our own, and whether writes may go straight to the socket.
+        self._own = False
         self._direct = False
         #: Whether the transport was given something that it may not have sent yet.
         self._via_transport = False
         self._corked = False
         #: What the read in progress has gathered; one list for the worker, as one read is in progress at once.
         self._out: list[bytes] = runtime.gathered
+        self._read_buffer: bytearray = runtime.read_buffer
         self._gathered = 0
         self._proceeding = False
         self._reading = True
@@ -148,23 +149,54 @@ class Stream(Outlet):
         elif sock is not None:
             self.client = _address(info("peername"))
             self.server = _address(info("sockname"))
-        if _DIRECT and sock is not None and not self.secure:
-            self._direct = True
+        if sock is not None:
             self._fd = sock.fileno()
+            self._direct = _DIRECT and not self.secure
+        self.begun()
+
+    def attach(
+        self,
+        transport: Any,
+        fd: int,
+        client: Address | None,
+        server: tuple[str, int | None],
+    ) -> None:
+        """As `connection_made`, for a transport of our own."""
+        self._transport = transport
+        self._own = self._direct = True
+        self._fd = fd
+        self.client = client
+        self.server = server
+        self.begun()
+
+    def begun(self) -> None:
+        """The connection is there."""
         self._runtime.connections.add(self)
         driver = self._driver
         driver.connected(self)
+
+    def detach(self) -> None:
+        """Our own transport has given up the socket; `connection_lost` follows."""
+        self._direct = False
+
+    def buffer(self) -> bytearray:
+        """What our own transport is to read into, before `arrived`."""
+        return self._read_buffer
 
     def get_buffer(self, sizehint: int) -> memoryview:
         return self._runtime.read_view
 
     def buffer_updated(self, nbytes: int) -> None:
+        self.arrived(nbytes)
+
+    def arrived(self, count: int) -> None:
+        """So many octets are in the buffer."""
         if self._closing:
             return  # what comes behind our last words is thrown away
         driver = self._driver
         self._corked = True
         try:
-            driver.receive_data(self._runtime.read_buffer, 0, nbytes)
+            driver.receive_data(self._read_buffer, 0, count)
         finally:
             self._uncork()
 
@@ -187,8 +219,8 @@ class Stream(Outlet):
         self._closing = True
         self._lost = True
         self._direct = False
-        if not self._reading:
-            hangups.of(self.loop).forget(self._number())
+        if not (self._reading or self._own):
+            hangups.of(self.loop).forget(self._fd)
         if self._corked:
             self._out.clear()
         self._ticker.discard(self)
@@ -343,7 +375,7 @@ class Stream(Outlet):
 
     def _can_send_directly(self) -> bool:
         transport = self._transport
-        if not self._direct or transport.is_closing():
+        if not self._direct or (not self._own and transport.is_closing()):
             return False
         if self._via_transport:
             if transport.get_write_buffer_size():
@@ -445,8 +477,7 @@ class Stream(Outlet):
         self._send_timeout = timeout
 
     def taken(self) -> tuple[int, int]:
-        sock = self._transport.get_extra_info("socket")
-        held = 0 if sock is None else in_kernel(sock.fileno())
+        held = 0 if self._lost else in_kernel(self._fd)
         outstanding = self._transport.get_write_buffer_size() + held
         return self._given - outstanding, outstanding
 
@@ -457,21 +488,18 @@ class Stream(Outlet):
         if self._reading and not self._closing:
             self._reading = False
             self._transport.pause_reading()
-            hangups.of(self.loop).watch(self._number(), self._hung_up)
+            if not self._own:
+                hangups.of(self.loop).watch(self._fd, self.hung_up)
 
     def resume_reading(self) -> None:
         if not self._reading and not self._closing:
             self._reading = True
-            hangups.of(self.loop).forget(self._number())
+            if not self._own:
+                hangups.of(self.loop).forget(self._fd)
             self._transport.resume_reading()
 
-    def _number(self) -> int:
-        """The socket's descriptor; -1 when it is closed."""
-        sock = self._transport.get_extra_info("socket")
-        number: int = -1 if sock is None else sock.fileno()
-        return number
-
-    def _hung_up(self) -> None:
+    def hung_up(self) -> None:
+        """While nothing is read: the peer has ended its side, or the connection is broken."""
         if not self._closing:
             driver = self._driver
             driver.hung_up()
@@ -541,10 +569,9 @@ class Stream(Outlet):
         transport = self._transport
         if self._direct and self.client is not None and not transport.is_closing():
             # A reset: an orderly end would be taken for that of a response without a length.
-            sock = transport.get_extra_info("socket")
             try:
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-            except (OSError, ValueError):
+                syscalls.reset_on_close(self._fd)
+            except OSError:
                 pass  # the socket is shut down or gone already: there is no orderly end to prevent
         transport.abort()
 

@@ -1,25 +1,92 @@
-# The compiled twin of syscalls.py, inlined into the modules that cimport it. Same function, same meaning.
+# The compiled twin of syscalls.py, inlined into the modules that cimport it. Same functions, same meaning.
+from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_GET_SIZE
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.exc cimport PyErr_SetFromErrno
 
 cdef extern from *:
     """
+    #include <errno.h>
+    #ifdef __linux__
+    #include <sys/epoll.h>
+    #define ASGIWS_MOST 128
+    static inline PyObject *asgiws_ready(int fd, int most) {
+        struct epoll_event events[ASGIWS_MOST];
+        int count = epoll_wait(fd, events, most < ASGIWS_MOST ? most : ASGIWS_MOST, 0);
+        if (count < 0) {
+            if (errno != EINTR)
+                return PyErr_SetFromErrno(PyExc_OSError);
+            count = 0;
+        }
+        PyObject *list = PyList_New(count);
+        for (int i = 0; list != NULL && i < count; i++) {
+            PyObject *pair = Py_BuildValue("(iI)", events[i].data.fd, events[i].events);
+            if (pair == NULL)
+                Py_CLEAR(list);
+            else
+                PyList_SET_ITEM(list, i, pair);
+        }
+        return list;
+    }
+    #else
+    static inline PyObject *asgiws_ready(int fd, int most) { return PyList_New(0); }  /* never called */
+    #endif
     #ifdef _WIN32
-    /* Never called: without writev in os, a stream does not write by itself. */
+    /* Never called: without writev and epoll, a stream does not read or write by itself. */
     static inline Py_ssize_t asgiws_send(int fd, const char *data, Py_ssize_t size) { return 0; }
+    static inline Py_ssize_t asgiws_receive(int fd, char *data, Py_ssize_t size) { return -2; }
+    static inline int asgiws_shut_down(int fd) { return -1; }
+    static inline int asgiws_reset_on_close(int fd) { return -1; }
     #else
     #include <sys/socket.h>
     #ifndef MSG_NOSIGNAL
     #define MSG_NOSIGNAL 0  /* macOS; Python ignores SIGPIPE itself */
     #endif
-    /* The GIL is kept: the socket does not block, and giving it back costs more than a small write. */
+    /* The GIL is kept: the socket does not block, and giving it back costs more than a small message. */
     static inline Py_ssize_t asgiws_send(int fd, const char *data, Py_ssize_t size) {
         Py_ssize_t sent = send(fd, data, (size_t) size, MSG_NOSIGNAL | MSG_DONTWAIT);
         return sent < 0 ? 0 : sent;
     }
+    static inline Py_ssize_t asgiws_receive(int fd, char *data, Py_ssize_t size) {
+        Py_ssize_t count = recv(fd, data, (size_t) size, MSG_DONTWAIT);
+        if (count >= 0)
+            return count;
+        return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR ? -1 : -2;
+    }
+    static inline int asgiws_shut_down(int fd) { return shutdown(fd, SHUT_WR); }
+    static inline int asgiws_reset_on_close(int fd) {
+        struct linger reset = {1, 0};
+        return setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+    }
     #endif
     """
     Py_ssize_t asgiws_send(int fd, const char* data, Py_ssize_t size) noexcept nogil
+    Py_ssize_t asgiws_receive(int fd, char* data, Py_ssize_t size) noexcept nogil
+    list asgiws_ready(int fd, int most)
+    int asgiws_shut_down(int fd) noexcept nogil
+    int asgiws_reset_on_close(int fd) noexcept nogil
+
+cdef enum:
+    NOTHING = -1
+    BROKEN = -2
 
 
 cdef inline Py_ssize_t send(int fd, bytes data) noexcept:
     return asgiws_send(fd, PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
+
+
+cdef inline Py_ssize_t receive(int fd, bytearray buffer) noexcept:
+    return asgiws_receive(fd, PyByteArray_AS_STRING(buffer), PyByteArray_GET_SIZE(buffer))
+
+
+cdef inline list ready(object epoll, int fd, int most):
+    return asgiws_ready(fd, most)
+
+
+cdef inline object shut_down(int fd):
+    if asgiws_shut_down(fd) < 0:
+        PyErr_SetFromErrno(OSError)
+
+
+cdef inline object reset_on_close(int fd):
+    if asgiws_reset_on_close(fd) < 0:
+        PyErr_SetFromErrno(OSError)

@@ -18,9 +18,11 @@ from asgiws.asgi.runtime import Runtime
 from asgiws.config import Config
 from asgiws.server import hangups
 from asgiws.server import stream as stream_module
+from asgiws.server.poller import AVAILABLE, Poller
 from asgiws.server.stream import Stream
 from asgiws.server.ticker import Ticker
 from asgiws.server.tls import make_context
+from asgiws.server.transport import SocketTransport
 from tests.pki import Authority
 from tests.unit.asgi.loops import on_each_loop, settle
 
@@ -86,6 +88,19 @@ class ProtocolStream(Stream, asyncio.BufferedProtocol):
     """As `server.connection.Connection`, with a driver of the test's."""
 
 
+#: Whose transport a stream has without TLS.
+OURS, LOOPS_OWN = "our transport", "the loop's transport"
+
+_transport = LOOPS_OWN
+
+
+@pytest.fixture(autouse=True, params=[OURS, LOOPS_OWN] if AVAILABLE else [LOOPS_OWN])
+def whose_transport(request: pytest.FixtureRequest) -> str:
+    global _transport
+    _transport = request.param
+    return _transport
+
+
 class Pair:
     """A stream with its recorder, and the peer's end as a socket."""
 
@@ -95,6 +110,9 @@ class Pair:
         self.loop = asyncio.get_running_loop()
         self.runtime = Runtime(cast(Any, None), Config("main:app"), self.loop, None)
         self.ticker = Ticker(self.loop)
+
+    def make_poller(self) -> Poller:
+        return Poller(self.loop)
 
     async def open(self, send_buffer: int = 0) -> Pair:
         listener = socket.create_server(("127.0.0.1", 0))
@@ -106,9 +124,19 @@ class Pair:
             self.peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, send_buffer)
         self.peer.setblocking(False)
         accepted.setblocking(False)
-        self.transport, self.stream = await self.loop.connect_accepted_socket(
-            lambda: ProtocolStream(self.runtime, self.ticker, self.driver), accepted, ssl=self.tls
-        )
+        self.fd = accepted.fileno()
+        self.transport: Any
+        if self.tls is None and _transport == OURS:
+            self.poller = self.make_poller()
+            self.stream = ProtocolStream(self.runtime, self.ticker, self.driver)
+            self.transport = SocketTransport(self.loop, self.poller, accepted.detach(), self.stream)
+            self.transport.start(self.peer.getsockname(), self.peer.getpeername())
+        else:
+            self.transport, self.stream = await self.loop.connect_accepted_socket(
+                lambda: ProtocolStream(self.runtime, self.ticker, self.driver),
+                accepted,
+                ssl=self.tls,
+            )
         return self
 
     async def read(self, size: int) -> bytes:
@@ -159,7 +187,7 @@ def segments_sent(sock: socket.socket) -> int:
 @on_each_loop
 async def test_writes_of_one_read_leave_in_one_piece() -> None:
     pair = await Pair().open()
-    ours = pair.transport.get_extra_info("socket")
+    ours = socket.socket(fileno=os.dup(pair.fd))
 
     def react() -> None:
         for _ in range(5):
@@ -170,6 +198,7 @@ async def test_writes_of_one_read_leave_in_one_piece() -> None:
     await pair.say(b"go")
     assert await pair.read(15) == b"abc" * 5
     assert segments_sent(ours) == 1
+    ours.close()
     await pair.close()
 
 

@@ -12,7 +12,9 @@ import pytest
 
 from asgiws.server import syscalls
 from tests.unit.asgi.loops import on_each_loop
-from tests.unit.server.test_stream import Pair
+from tests.unit.server.test_stream import Pair, whose_transport
+
+__all__ = ["whose_transport"]  # each test with a stream has either transport
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no stream writes by itself there")
 
@@ -108,7 +110,7 @@ async def test_a_stream_of_which_the_socket_takes_a_part() -> None:
 async def test_a_stream_whose_socket_is_full() -> None:
     """Filled behind its back: nothing is sent, nothing is lost."""
     pair = await Pair().open(send_buffer=262144)
-    fd = pair.transport.get_extra_info("socket").fileno()
+    fd = pair.fd
     filled = b""
     while True:
         try:

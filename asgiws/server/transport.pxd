@@ -1,0 +1,40 @@
+# Types of transport.py.
+cimport cython
+from asgiws.server cimport syscalls
+from asgiws.server.stream cimport Stream
+
+cdef int _IN
+cdef int _OUT
+cdef int _RDHUP
+cdef int _NOT
+
+
+cdef class SocketTransport:
+    cdef bint _closing
+    cdef bint _eof
+    cdef bint _eof_written
+    cdef int _fd
+    cdef bint _finished
+    cdef Py_ssize_t _high
+    cdef bint _hung_up
+    cdef object _loop
+    cdef Py_ssize_t _low
+    cdef bint _paused
+    cdef object _pending
+    cdef object _poller
+    cdef bint _reading
+    cdef Py_ssize_t _size
+    cdef Stream _stream
+    cdef int _watched
+
+    cpdef object ready(self, int events)
+    @cython.locals(buffer=bytearray, count=Py_ssize_t)
+    cdef object _read(self)
+    cdef object _end_of_peer(self)
+    @cython.locals(events=int, watched=int)
+    cdef object _watch(self)
+    cdef object _write_out(self)
+    cdef object _pause_if_full(self)
+    cpdef object abort(self)
+    cpdef object close(self)
+    cdef object _finish(self)

@@ -1,0 +1,152 @@
+"""`asgiws/server/transport.py`: what test_stream.py does not show of it, over real sockets and both loops."""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+import sys
+
+import pytest
+
+from asgiws.server.poller import AVAILABLE
+from asgiws.server.stream import HIGH_WATER
+from asgiws.server.transport import LOW_PART
+from tests.unit.asgi.loops import on_each_loop, settle
+from tests.unit.server.test_stream import OURS, Pair, whose_transport
+
+__all__ = ["whose_transport"]
+
+pytestmark = [
+    pytest.mark.skipif(not AVAILABLE, reason="there is no epoll here"),
+    pytest.mark.parametrize("whose_transport", [OURS], indirect=True),
+]
+
+RESET = struct.pack("ii", 1, 0)
+
+
+def is_open(fd: int) -> bool:
+    try:
+        os.fstat(fd)
+    except OSError:
+        return False
+    return True
+
+
+@on_each_loop
+async def test_the_descriptor_is_closed_behind_the_last_call() -> None:
+    pair = await Pair().open()
+    fd = pair.fd
+    open_then: list[bool] = []
+    note = pair.driver.note
+    pair.driver.note = lambda event: (open_then.append(is_open(fd)), note(event))  # type: ignore
+    pair.stream.abort()
+    await pair.driver.until("lost")
+    assert open_then == [True]
+    await settle()
+    assert not is_open(fd)
+    pair.peer.close()
+    pair.ticker.close()
+
+
+@on_each_loop
+async def test_a_peer_that_resets_behind_its_end_is_noticed() -> None:
+    """Nothing is read or written by then: it is the error itself that is told."""
+    pair = await Pair().open()
+    pair.peer.shutdown(socket.SHUT_WR)
+    await pair.driver.until("eof")
+    pair.peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+    pair.peer.close()
+    await pair.driver.until("lost")
+    assert pair.driver.events.count("lost") == 1
+    pair.ticker.close()
+
+
+@on_each_loop
+async def test_a_paused_one_that_is_broken_is_told_once_and_ends_with_the_next_write() -> None:
+    pair = await Pair().open()
+    pair.stream.pause_reading()
+    pair.peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+    pair.peer.close()
+    await pair.driver.until("hung up")
+    await settle()
+    assert pair.driver.events.count("hung up") == 1
+    pair.stream.write(b"anybody?")
+    await pair.driver.until("lost")
+    pair.ticker.close()
+
+
+@on_each_loop
+async def test_reading_goes_on_where_a_hang_up_was_told() -> None:
+    pair = await Pair().open()
+    pair.stream.pause_reading()
+    pair.peer.send(b"last words")
+    pair.peer.close()
+    await pair.driver.until("hung up")
+    pair.stream.resume_reading()
+    pair.stream.pause_reading()
+    pair.stream.resume_reading()
+    await pair.driver.until("eof")
+    assert pair.driver.events[-2:] == [b"last words", "eof"]
+    pair.stream.abort()
+    await pair.driver.until("lost")
+    pair.ticker.close()
+
+
+@on_each_loop
+async def test_the_marks_of_what_waits_to_be_written() -> None:
+    pair = await Pair().open(send_buffer=4096)
+    while not pair.transport.get_write_buffer_size():
+        pair.stream.write(bytes(8192))
+    assert not pair.stream.write_paused
+    while pair.transport.get_write_buffer_size() <= HIGH_WATER:
+        assert not pair.stream.write_paused
+        pair.stream.write(bytes(8192))
+    assert pair.stream.write_paused
+    levels: list[int] = []
+    note = pair.driver.note
+    pair.driver.note = lambda event: (  # type: ignore
+        levels.append(pair.transport.get_write_buffer_size()),
+        note(event),
+    )
+    while not levels:
+        await pair.read(8192)
+    assert levels[0] <= HIGH_WATER // LOW_PART
+    assert pair.driver.events[-1] == "writable"
+    pair.transport.set_write_buffer_limits(0)
+    if pair.transport.get_write_buffer_size():
+        assert pair.stream.write_paused
+    await pair.close()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="TCP_INFO is Linux's")
+@on_each_loop
+async def test_our_end_comes_behind_what_waits() -> None:
+    pair = await Pair().open(send_buffer=4096)
+    size = 0
+    while pair.transport.get_write_buffer_size() < 50000:
+        pair.stream.write(bytes(10000))
+        size += 10000
+    pair.stream.close()
+    assert len(await pair.read_to_end()) == size
+    pair.peer.close()
+    await pair.driver.until("lost")
+    pair.ticker.close()
+
+
+@on_each_loop
+async def test_nothing_is_taken_once_it_closes() -> None:
+    pair = await Pair().open()
+    pair.transport.close()
+    assert pair.transport.is_closing()
+    pair.transport.write(b"too late")
+    assert pair.transport.get_write_buffer_size() == 0
+    pair.transport.abort()
+    pair.transport.close()
+    pair.transport.resume_reading()
+    await pair.driver.until("lost")
+    assert await pair.read_to_end() == b""
+    assert pair.driver.events.count("lost") == 1
+    assert pair.transport.get_extra_info("socket") is None
+    pair.peer.close()
+    pair.ticker.close()
