@@ -115,3 +115,7 @@ cdef class HTTPCycle(Job):
 cdef class Send(Call):
     @cython.locals(cycle=HTTPCycle)
     cdef object advance(self)
+
+
+@cython.locals(plain=dict)
+cdef object _get(object message, str key, object default)

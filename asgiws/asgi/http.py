@@ -816,19 +816,19 @@ class HTTPCycle(Job):
             status = message["status"]
         except KeyError:
             raise ApplicationError("http.response.start has no 'status'") from None
-        trailers = bool(message.get("trailers", False))
-        self._driver.http.start_response(status, message.get("headers", ()), trailers)
+        trailers = bool(_get(message, "trailers", False))
+        self._driver.http.start_response(status, _get(message, "headers", ()), trailers)
         self._stage = _BODY
 
     def _send_body(self, message: Message) -> None:
-        data = message.get("body", b"")
+        data = _get(message, "body", b"")
         if type(data) is not bytes:
             if not isinstance(data, (bytes, bytearray, memoryview)):
                 raise ApplicationError(
                     f"the 'body' of http.response.body is bytes, not {type(data).__name__}"
                 )
             data = bytes(data)  # it is kept while the peer does not read, and must not change
-        more = bool(message.get("more_body", False))
+        more = bool(_get(message, "more_body", False))
         driver = self._driver
         driver.write(driver.http.send_body(data, more))
         if not more:
@@ -926,6 +926,14 @@ class HTTPCycle(Job):
         data = self._driver.http.informational(103, headers)
         if data:
             self._outlet.write(data)
+
+
+def _get(message: Message, key: str, default: Any) -> Any:
+    """`message.get(key, default)`, where nearly every message is a dict."""
+    if type(message) is dict:
+        plain: dict[str, Any] = message
+        return plain.get(key, default)
+    return message.get(key, default)
 
 
 class Send(Call):

@@ -3,12 +3,16 @@ cimport cython
 from asgiws.asgi.outlet cimport Outlet
 from asgiws.http.head cimport RequestHead
 
-@cython.locals(scope=dict)
+cdef dict _TEMPLATE
+cdef dict _ASGI
+cdef dict _EXTENSIONS
+
+@cython.locals(scope=dict, extensions=dict)
 cpdef object http_scope(object runtime, RequestHead head, Outlet outlet)
 @cython.locals(scope=dict)
 cpdef object websocket_scope(object runtime, RequestHead head, Outlet outlet, list subprotocols)
-@cython.locals(scope=dict, raw_path=bytes, path=str, root_path=str)
 cdef bint _is_secure(RequestHead head, Outlet outlet) except -1
+@cython.locals(scope=dict, raw_path=bytes, path=str, root_path=str)
 cdef dict _common(object runtime, RequestHead head, Outlet outlet)
 cdef object _add_tls(dict scope, Outlet outlet)
 cpdef str decode_path(bytes raw_path)

@@ -7,6 +7,7 @@ cdef extern from "Python.h":
         PYGEN_ERROR
         PYGEN_NEXT
     PySendResult PyIter_Send(object coroutine, object value, PyObject** result) except? PYGEN_ERROR
+    Py_ssize_t Py_REFCNT(object thing) noexcept
     object PyObject_CallOneArg(object function, object argument)
     int PyContext_Enter(object context) except -1
     int PyContext_Exit(object context) except -1
@@ -18,6 +19,10 @@ cdef inline object call(object context, object function, object argument):
         PyObject_CallOneArg(function, argument)
     finally:
         PyContext_Exit(context)
+
+
+cdef inline Py_ssize_t references(object thing) noexcept:
+    return Py_REFCNT(thing)
 
 
 cdef inline object send(object coroutine):

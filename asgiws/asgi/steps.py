@@ -8,6 +8,7 @@ one is a change of both.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Coroutine
 from contextvars import Context
 from typing import Any
@@ -16,6 +17,11 @@ from typing import Any
 def call(context: Context, function: Callable[[Any], object], argument: object) -> None:
     """Call a function of one argument. Raises what it raises."""
     context.run(function, argument)
+
+
+def references(thing: object) -> int:
+    """How many references there are to it; the number alone says little, a change of it much."""
+    return sys.getrefcount(thing)
 
 
 def send(coroutine: Coroutine[Any, Any, Any]) -> Any:

@@ -30,7 +30,7 @@ cdef class Runner:
     cdef object _yielded
     cdef public object task
 
-    @cython.locals(references=Py_ssize_t, weak=Py_ssize_t)
+    @cython.locals(references=Py_ssize_t, weak=Py_ssize_t, is_as_before=bint)
     cpdef bint run(self, Job job, object context) except -1
     cpdef bint is_free(self) except -1
     cpdef object end(self)
@@ -66,7 +66,6 @@ cdef object _THROW
 cdef object _current_task
 cdef object _enter_task
 cdef object _leave_task
-cdef object _references
 cdef object _Task
 cdef object getweakrefcount
 cdef bint _is_clean(object task) except -1

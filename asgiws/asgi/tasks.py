@@ -33,7 +33,6 @@ _Task: Any = asyncio.Task
 _current_task = asyncio.current_task
 _enter_task = asyncio._enter_task
 _leave_task = asyncio._leave_task
-_references = sys.getrefcount
 
 #: Whether a task can be stepped here; see the rules.
 _STEPS = sys.version_info >= (3, 11)
@@ -89,21 +88,25 @@ class Runner:
     # From `start` and Spare, where no task is running.
 
     def run(self, job: Job, context: Context) -> bool:
-        """Begin `job` in `context`; true when it ended in its first step, and left no traces."""
+        """Begin `job` in `context`, as the task that was entered; true when it ended in its first step, and
+        left no traces."""
         task = self.task
         assert task is not None
         self._job = job
         self._state = _FIRST
-        references: int = _references(task)
+        references: int = steps.references(task)
         weak: int = getweakrefcount(task)
-        _enter_task(self._loop, task)
         try:
             steps.call(context, _STEP, self)
         except BaseException as error:
             self._error = error
             self._state = _ENDED
-        finally:
-            _leave_task(self._loop, task)
+        is_as_before: bool = (
+            references == steps.references(task)
+            and weak == getweakrefcount(task)
+            and _is_clean(task)
+        )
+        _leave_task(self._loop, task)
         if self._state == _RUNS:
             self._context = context
             if getattr(self._yielded, "_asyncio_future_blocking", None):
@@ -114,12 +117,7 @@ class Runner:
             else:
                 self._state = _YIELDED
             task._log_destroy_pending = True  # type: ignore[attr-defined]
-        elif (
-            self._error is None
-            and references == _references(task)
-            and weak == getweakrefcount(task)
-            and _is_clean(task)
-        ):
+        elif self._error is None and is_as_before:
             self._state = _IDLE
             return True
         if self._idle is not None:
@@ -302,18 +300,23 @@ class Spare:
 
     def start(self, job: Job, context: Context) -> asyncio.Task[None] | None:
         """As `start`."""
-        if not _can_step(self._loop):
-            return start(self._loop, job, context)
+        loop = self._loop
+        if not _STEPS or loop.get_task_factory() is not None:
+            return start(loop, job, context)
         runner = self._runner
-        self._runner = None
         if runner is None or not runner.is_free():
-            runner = Runner(self._loop, None)
-            task = _Task(runner, loop=self._loop, name=NAME, context=self._context)
+            runner = Runner(loop, None)
+            task = _Task(runner, loop=loop, name=NAME, context=self._context)
             task._log_destroy_pending = False  # nobody misses a task that does nothing
             runner.task = task
-        if runner.run(job, context):
             self._runner = runner
+        try:
+            _enter_task(loop, runner.task)  # type: ignore[arg-type]  # it has one
+        except RuntimeError:  # another is running
+            return start(loop, job, context)
+        if runner.run(job, context):
             return None
+        self._runner = None
         return None if runner.has_ended() else runner.task
 
     def close(self) -> None:
@@ -336,6 +339,7 @@ def start(loop: asyncio.AbstractEventLoop, job: Job, context: Context) -> asynci
     runner = Runner(loop, None)
     made: asyncio.Task[None] = _Task(runner, loop=loop, name=NAME, context=context)
     runner.task = made
+    _enter_task(loop, made)
     if runner.run(job, context):
         runner.end()
     runner._context = None  # it is the task's own

@@ -65,7 +65,7 @@ class HeadReader:
         if self._searched == 0:
             self._skip_empty_lines(buffer)
         pos = buffer.pos
-        end = data.find(b"\r\n\r\n", pos + self._searched)
+        end = scan.end_of_head(data, pos + self._searched)
         if end < 0:
             size = len(data) - pos
             if size and not (size == 1 and data[pos] == 13):
@@ -85,16 +85,16 @@ class HeadReader:
             or lines > self._header_count
         ):
             self._check_lines(data, pos, end)
-        method = data[pos:method_end]
-        version = data[start : start + 3]
-        check_request_line(method, data[method_end + 1 : target_end], version)
+        method = scan.piece(data, pos, method_end)
+        version = scan.piece(data, start, start + 3)
+        check_request_line(method, scan.piece(data, method_end + 1, target_end), version)
         buffer.pos = end
         self._empty_lines = 0
         self._reset()
         self.method = METHODS[method]
         self.http_version = "1.1"
         if version == b"1.1":
-            return data[pos:end]
+            return scan.piece(data, pos, end)
         if version == b"1.0":
             self.http_version = "1.0"
             return data[pos:end]

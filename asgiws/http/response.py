@@ -227,9 +227,9 @@ class ResponseWriter:
         if meaning == _CONTENT_LENGTH:
             if self._remaining >= 0:
                 raise InvalidResponse("more than one Content-Length")
-            if not value.isdigit() or len(value) > 18:
+            self._remaining = scan.number(value)
+            if self._remaining < 0:
                 raise InvalidResponse("the Content-Length is not a number")
-            self._remaining = int(value)
             # RFC 9110 8.6: none in a 204. Trailers need the chunked coding, which excludes it.
             return self.status != 204 and (not self.trailers or self.http10)
         if meaning == _TRANSFER_ENCODING:
@@ -269,7 +269,7 @@ class ResponseWriter:
                 framing = b"transfer-encoding: chunked\r\n"
         if self.close or self.http10 or self._extra:
             framing += self._connection_field()
-        return b"%b%b%b\r\n" % (STATUS_LINES[self.status], self._fields, framing)
+        return scan.joined(STATUS_LINES[self.status], self._fields, framing, b"\r\n")
 
     def _connection_field(self) -> bytes:
         options = list(self._extra)

@@ -60,6 +60,19 @@ cdef extern from *:
         }
         return i + 2 == n;
     }
+    /* memchr stops early enough for the three octets behind what it finds to be there. */
+    static inline Py_ssize_t asgiws_end_of_head(const char *p, Py_ssize_t n, Py_ssize_t start) {
+        while (start + 4 <= n) {
+            const char *found = (const char *) memchr(p + start, 13, (size_t) (n - start - 3));
+            if (found == NULL)
+                return -1;
+            start = found - p;
+            if (found[1] == 10 && found[2] == 13 && found[3] == 10)
+                return start;
+            start += 1;
+        }
+        return -1;
+    }
     static inline int asgiws_all(const unsigned char *p, Py_ssize_t n, int kind) {
         Py_ssize_t i;
         int all = kind;
@@ -71,7 +84,16 @@ cdef extern from *:
     bint asgiws_request_head(
         const unsigned char* p, Py_ssize_t n, Py_ssize_t* method, Py_ssize_t* target, Py_ssize_t* lines
     ) noexcept nogil
+    Py_ssize_t asgiws_end_of_head(const char* p, Py_ssize_t n, Py_ssize_t start) noexcept nogil
     bint asgiws_all(const unsigned char* p, Py_ssize_t n, int kind) noexcept nogil
+
+
+cdef inline Py_ssize_t end_of_head(bytes data, Py_ssize_t start) noexcept:
+    return asgiws_end_of_head(PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), start)
+
+
+cdef inline bytes piece(bytes data, Py_ssize_t start, Py_ssize_t end):
+    return PyBytes_FromStringAndSize(PyBytes_AS_STRING(data) + start, end - start)
 
 
 cdef inline tuple request_head(bytes data, Py_ssize_t start, Py_ssize_t end):
@@ -80,6 +102,36 @@ cdef inline tuple request_head(bytes data, Py_ssize_t start, Py_ssize_t end):
     if not asgiws_request_head(p, end - start, &method, &target, &lines):
         return None
     return start + method, start + target, lines
+
+
+cdef inline Py_ssize_t number(object value):
+    cdef Py_ssize_t size, found = 0
+    cdef const unsigned char* digit
+    if type(value) is not bytes:
+        return -1
+    size = PyBytes_GET_SIZE(value)
+    if not 0 < size <= 18:
+        return -1
+    digit = <unsigned char*> PyBytes_AS_STRING(value)
+    while size:
+        if not 48 <= digit[0] <= 57:
+            return -1
+        found = 10 * found + (digit[0] - 48)
+        digit += 1
+        size -= 1
+    return found
+
+
+cdef inline bytes joined(bytes one, bytes two, bytes three, bytes four):
+    cdef Py_ssize_t first = PyBytes_GET_SIZE(one), second = PyBytes_GET_SIZE(two)
+    cdef Py_ssize_t third = PyBytes_GET_SIZE(three), fourth = PyBytes_GET_SIZE(four)
+    cdef bytes whole = PyBytes_FromStringAndSize(NULL, first + second + third + fourth)
+    cdef char* out = PyBytes_AS_STRING(whole)
+    memcpy(out, PyBytes_AS_STRING(one), first)
+    memcpy(out + first, PyBytes_AS_STRING(two), second)
+    memcpy(out + first + second, PyBytes_AS_STRING(three), third)
+    memcpy(out + first + second + third, PyBytes_AS_STRING(four), fourth)
+    return whole
 
 
 cdef inline bytes field_block(list pairs):

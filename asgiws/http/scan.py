@@ -13,6 +13,16 @@ from __future__ import annotations
 from asgiws.http import grammar
 
 
+def end_of_head(data: bytes, start: int) -> int:
+    """Where the blank line that ends a head begins, behind `start`; -1 when there is none."""
+    return data.find(b"\r\n\r\n", start)
+
+
+def piece(data: bytes, start: int, end: int) -> bytes:
+    """`data[start:end]`, which is all there."""
+    return data[start:end]
+
+
 def request_head(data: bytes, start: int, end: int) -> tuple[int, int, int] | None:
     """Match `data[start:end]` with a whole request head (RFC 9112 2.1), which ends in a blank line.
 
@@ -22,6 +32,16 @@ def request_head(data: bytes, start: int, end: int) -> tuple[int, int, int] | No
     if match is None:
         return None
     return match.end(1), match.end(2), data.count(b"\r\n", start, end) - 2
+
+
+def number(value: bytes) -> int:
+    """A decimal number of 18 digits at most; -1 for all else."""
+    return int(value) if type(value) is bytes and value.isdigit() and len(value) <= 18 else -1
+
+
+def joined(one: bytes, two: bytes, three: bytes, four: bytes) -> bytes:
+    """The four behind each other."""
+    return b"".join((one, two, three, four))
 
 
 def field_block(pairs: list[tuple[bytes, bytes]]) -> bytes | None:

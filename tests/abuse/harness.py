@@ -461,10 +461,10 @@ class Abuse:
 def _warm_up(server: RunningServer, trust: ssl.SSLContext | None) -> None:
     """Have the server pause reading, and answer at once: what it needs for either it makes once, and keeps."""
     with connect(server, VICTIM, trust=trust) as raw:
-        raw.send(get("/tasks"))
-        assert raw.response().status == 200
         raw.send(post("/late", "Content-Length: 300000") + bytes(300000))
         assert raw.response().body == b"300000"
+        raw.send(get("/tasks"))
+        assert raw.response().status == 200
 
 
 def _bound_descriptors(pid: int, more: int) -> None:

@@ -46,6 +46,7 @@ def by_a_runner(
     runner = tasks.Runner(loop, None)
     runner.task = loop.create_task(nothing())
     try:
+        asyncio._enter_task(loop, runner.task)
         runner.run(CoroutineJob(coroutine), context)
         waits = not runner.has_ended()
         if waits:

@@ -5,6 +5,8 @@ Whichever build runs must give the answers of the regular expressions of `gramma
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,7 +16,7 @@ from asgiws.http.buffer import ReceiveBuffer
 from asgiws.http.errors import BadRequest, HeaderFieldsTooLarge, HTTPError, InvalidResponse
 from asgiws.http.head_reader import HeadReader
 from asgiws.http.limits import Limits
-from asgiws.http.response import encode_fields
+from asgiws.http.response import ResponseDefaults, ResponseWriter, encode_fields
 from asgiws.http.semantics import check_request_line
 
 FIRST = b"GET / HTTP/1.1\r\nHost: first\r\n\r\n"
@@ -241,3 +243,68 @@ def test_what_is_no_buffer_is_refused(wrong: object) -> None:
     for pair in ((b"a", wrong), (wrong, b"a")):
         with pytest.raises(InvalidResponse):
             encode_fields([pair])  # type: ignore[list-item]
+
+
+# Where a head ends, and numbers.
+
+
+def heads_in(*reads: bytes) -> list[bytes]:
+    """The heads that a reader finds in what comes in these reads."""
+    buffer = ReceiveBuffer()
+    reader = HeadReader(LIMITS)
+    found = []
+    for data in reads:
+        buffer.feed(data)
+        while (head := reader.read(buffer)) is not None:
+            found.append(head)
+    return found
+
+
+@settings(max_examples=300)
+@given(
+    st.lists(st.sampled_from([b"\r", b"\n", b"\r\n", b"\r\n\r\n", b"a"]), max_size=8).map(b"".join)
+)
+def test_the_end_of_a_head(data: bytes) -> None:
+    for start in range(len(data) + 2):
+        assert scan.end_of_head(data, start) == data.find(b"\r\n\r\n", start)
+
+
+def test_the_end_of_a_head_wherever_a_read_ends() -> None:
+    for cut in range(1, 2 * len(FIRST)):
+        data = FIRST + FIRST
+        assert heads_in(data[:cut], data[cut:]) == [FIRST, FIRST]
+    assert heads_in(*(bytes([octet]) for octet in FIRST)) == [FIRST]
+
+
+def test_numbers() -> None:
+    for value, number in (
+        (b"0", 0),
+        (b"00012", 12),
+        (b"9" * 18, 10**18 - 1),
+        (b"1" + b"0" * 18, -1),
+        (b"", -1),
+        (b"-1", -1),
+        (b"+1", -1),
+        (b" 1", -1),
+        (b"1_0", -1),
+        (b"\xb2", -1),
+        ("1", -1),
+        (1, -1),
+    ):
+        assert scan.number(value) == number  # type: ignore[arg-type]
+        writer = ResponseWriter(ResponseDefaults(server=b"", with_date=False))
+        headers: Any = [(b"content-length", value)]
+        if number < 0:
+            with pytest.raises(InvalidResponse):
+                writer.start(200, headers, "HEAD", False, False, False)
+        else:
+            writer.start(200, headers, "HEAD", False, False, False)
+            assert writer.body(b"", False, True) == [
+                b"HTTP/1.1 200 OK\r\ncontent-length: " + value + b"\r\n\r\n"
+            ]
+
+
+def test_pieces_and_what_is_joined() -> None:
+    assert scan.piece(b"0123456", 2, 5) == b"234"
+    assert scan.piece(b"0123456", 3, 3) == b""
+    assert scan.joined(b"a", b"", b"bc", b"\r\n") == b"abc\r\n"
