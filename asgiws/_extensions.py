@@ -43,6 +43,7 @@ COMPILED_MODULES = (
     "asgiws.asgi.calls",
     "asgiws.server.poller",
     "asgiws.server.transport",
+    "asgiws.server.ticker",
 )
 MODES = ("auto", "require", "no")
 

@@ -10,6 +10,7 @@ import base64
 import binascii
 import hashlib
 import re
+import sys
 from typing import NamedTuple, Protocol
 
 from asgiws.fields import TOKEN
@@ -98,12 +99,22 @@ def _accept(keys: list[bytes]) -> bytes:
         problem = "missing" if not keys else "repeated"
         raise HandshakeError(400, f"the Sec-WebSocket-Key header is {problem}")
     try:
-        nonce = base64.b64decode(keys[0], validate=True)
+        nonce = _decoded(keys[0])
     except binascii.Error:
         nonce = b""
     if len(nonce) != 16:
         raise HandshakeError(400, "the Sec-WebSocket-Key header is not 16 octets in base64")
-    return base64.b64encode(hashlib.sha1(keys[0] + GUID, usedforsecurity=False).digest())
+    digest = hashlib.sha1(keys[0] + GUID, usedforsecurity=False).digest()
+    return binascii.b2a_base64(digest, newline=False)
+
+
+def _decoded(value: bytes) -> bytes:
+    """What `value` is in base64. Raises binascii.Error when it is none."""
+    if sys.version_info >= (3, 11):
+        decoded = binascii.a2b_base64(value, strict_mode=True)
+    else:
+        decoded = base64.b64decode(value, validate=True)
+    return decoded
 
 
 def _subprotocols(values: list[bytes]) -> list[str]:

@@ -1,0 +1,21 @@
+# Types of ticker.py.
+cimport cython
+
+
+cdef class Ticker:
+    cdef long long _armed
+    cdef dict _buckets
+    cdef Py_ssize_t _count
+    cdef bint _firing
+    cdef list _heap
+    cdef long long _least
+    cdef object _loop
+    cdef object _timer
+
+    @cython.locals(number="long long", current="long long", bucket=set)
+    cpdef object schedule(self, object entry, double when)
+    @cython.locals(bucket=set)
+    cpdef object discard(self, object entry)
+    @cython.locals(bucket=set)
+    cpdef object close(self)
+    cdef object _arm(self)
