@@ -23,6 +23,7 @@ from functools import partial
 from ssl import SSLContext, SSLEOFError
 from typing import Any, Protocol
 
+from asgiws.asgi.notices import Notices
 from asgiws.asgi.runtime import peer_name
 from asgiws.server import descriptors, handshakes
 from asgiws.server.poller import Poller
@@ -72,6 +73,7 @@ class Acceptor:
         make: Make,
         certificates: Certificates | None,
         pending: set[Any],
+        notices: Notices,
         poller: Poller | None = None,
         share: Share | None = None,
     ) -> None:
@@ -79,7 +81,7 @@ class Acceptor:
         self._sock = sock
         self._make = make
         self._certificates = certificates
-        self._failures = handshakes.Failures(loop)
+        self._notices = notices
         self._pending = pending
         self._poller = poller if certificates is None else None
         #: The address that its connections have, where it is always the same.
@@ -181,7 +183,7 @@ class Acceptor:
         client = peer_name(address[:2])
         certificates = self._certificates
         if certificates is not None and handshakes.is_failure(error):
-            self._failures.tell(client, handshakes.reason(error, certificates.handshake_timeout))
+            handshakes.tell(self._notices, client, error, certificates.handshake_timeout)
         elif isinstance(error, (ConnectionError, SSLEOFError)):
             logger.debug("%s - gone before the connection was made", client)
         elif isinstance(error, OSError):
@@ -196,6 +198,7 @@ async def accept(
     make: Make,
     certificates: Certificates | None,
     pending: set[Any],
+    notices: Notices,
     backlog: int,
     poller: Poller | None = None,
     share: Share | None = None,
@@ -209,7 +212,7 @@ async def accept(
         return await loop.create_server(
             make, sock=sock, backlog=backlog, **_tls_arguments(certificates)
         )
-    acceptor = Acceptor(loop, sock, make, certificates, pending, poller, share)
+    acceptor = Acceptor(loop, sock, make, certificates, pending, notices, poller, share)
     acceptor.start()
     return acceptor
 

@@ -2,21 +2,19 @@
 
 Rules of this file:
 - One line for each, with who it was and why. Nothing that the client sent stands in it.
-- Whoever tries again and again does not fill the log: above LINES lines within PERIOD seconds they are counted,
-  and one line tells how many there were.
+- Whoever tries again and again does not fill the log: LINES of them are told before they are counted.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import ssl
 from typing import TypeGuard
 
-logger = logging.getLogger("asgiws.error")
+from asgiws.asgi.notices import Notices
 
+#: Lines of one kind within `notices.QUIET` seconds: clients fail for reasons of their own.
 LINES = 10
-PERIOD = 10.0
 
 #: OpenSSL's names for what is met most.
 REASONS = {
@@ -56,29 +54,8 @@ def _words(name: str) -> str:
     return name.lower().replace("_", " ")
 
 
-class Failures:
-    """What is told of the handshakes that failed on one socket."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._end = 0.0
-        self._lines = 0
-        self._untold = 0
-
-    def tell(self, client: str, why: str) -> None:
-        """A handshake with `client` has failed."""
-        now = self._loop.time()
-        if now >= self._end:
-            self._end = now + PERIOD
-            self._lines = 0
-        self._lines += 1
-        if self._lines <= LINES:
-            logger.info("%s - TLS handshake failed: %s", client, why)
-            return
-        if not self._untold:
-            self._loop.call_at(self._end, self._tell_the_rest)
-        self._untold += 1
-
-    def _tell_the_rest(self) -> None:
-        logger.info("%d more TLS handshakes failed in the last %g seconds", self._untold, PERIOD)
-        self._untold = 0
+def tell(notices: Notices, client: str, error: OSError, timeout: float) -> None:
+    """Log that the handshake with `client` has failed by `error`."""
+    kind = "ssl_handshake_timeout" if isinstance(error, ConnectionAbortedError) else "TLS handshake"
+    why = f"TLS handshake failed: {reason(error, timeout)}"
+    notices.tell(kind, client, why, logging.INFO, LINES)

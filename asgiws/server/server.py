@@ -284,6 +284,7 @@ class Server:
                     make,
                     tls,
                     self._pending,
+                    runtime.notices,
                     self.config.backlog,
                     poller,
                     share,

@@ -27,3 +27,21 @@ async def test_the_first_is_told_at_once_and_the_others_are_counted(
     await asyncio.sleep(0.1)
     one.tell("limit_x", "192.0.2.7", "refused")
     assert caplog.messages == ["192.0.2.7 - refused (limit_x)"]
+
+
+async def test_the_first_few_may_be_told_each(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(notices, "QUIET", 0.05)
+    one = Notices(asyncio.get_running_loop())
+    for number in range(5):
+        one.tell("x", f"192.0.2.{number}", "failed", lines=3)
+    for number in range(2):
+        one.tell("y", f"192.0.2.{number}", "failed", lines=3)
+    assert caplog.messages == [
+        *(f"192.0.2.{number} - failed (x)" for number in range(3)),
+        *(f"192.0.2.{number} - failed (y)" for number in range(2)),
+    ]
+    caplog.clear()
+    await asyncio.sleep(0.2)
+    assert caplog.messages == ["2 more within 0.05 seconds (x)"]

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import trustme
 
+from asgiws.asgi.notices import Notices
 from asgiws.server import acceptor as acceptor_module
 from asgiws.server.acceptor import Acceptor, accept
 from asgiws.server.descriptors import limit
@@ -63,13 +64,17 @@ class Bench:
     async def accept(self, tls: Tls | None = None) -> Any:
         loop = asyncio.get_running_loop()
         make = lambda: Protocol(self.events)  # noqa: E731
-        self.closes.append(await accept(loop, self.sock, make, tls, self.pending, 100))
+        self.closes.append(
+            await accept(loop, self.sock, make, tls, self.pending, Notices(loop), 100)
+        )
         return self.closes[-1]
 
     def own(self, tls: Tls | None = None) -> Acceptor:
         """The package's own acceptor, also where uvloop would accept by itself."""
         loop = asyncio.get_running_loop()
-        own = Acceptor(loop, self.sock, lambda: Protocol(self.events), tls, self.pending)
+        own = Acceptor(
+            loop, self.sock, lambda: Protocol(self.events), tls, self.pending, Notices(loop)
+        )
         self.sock.listen(100)
         own.start()
         self.closes.append(own)
@@ -178,7 +183,7 @@ async def test_what_is_no_tls_is_one_line_and_the_end_of_that_client_alone(
         address = "{}:{}".format(*wrong.getsockname())
         (record,) = caplog.records
         assert record.getMessage() == (
-            f"{address} - TLS handshake failed: it speaks HTTP without TLS"
+            f"{address} - TLS handshake failed: it speaks HTTP without TLS (TLS handshake)"
         )
         assert record.exc_info is None
         _, writer = await asyncio.open_connection(
@@ -216,7 +221,7 @@ async def test_who_does_not_finish_the_handshake_in_time_is_dropped_and_told(
         (record,) = caplog.records
         address = "{}:{}".format(*client.getsockname())
         assert record.getMessage() == (
-            f"{address} - TLS handshake failed: it took longer than 0.05 seconds"
+            f"{address} - TLS handshake failed: it took longer than 0.05 seconds (ssl_handshake_timeout)"
         )
 
 
@@ -335,5 +340,5 @@ async def test_a_port_that_is_listened_on_already_is_an_error() -> None:
         rival.listen()
         loop = asyncio.get_running_loop()
         with pytest.raises(OSError) as caught:
-            await accept(loop, sock, asyncio.Protocol, None, set(), 100)
+            await accept(loop, sock, asyncio.Protocol, None, set(), Notices(loop), 100)
         assert caught.value.errno == errno.EADDRINUSE

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from asgiws.asgi import notices
+from asgiws.asgi.notices import Notices
 from asgiws.server import handshakes
-from asgiws.server.handshakes import Failures, is_failure, reason
+from asgiws.server.handshakes import is_failure, reason, tell
 from tests.pki import Authority, connect
 
 
@@ -111,31 +113,29 @@ def test_to_go_away_is_no_failure(error: BaseException | None) -> None:
     assert not is_failure(error)
 
 
-def test_who_tries_again_and_again_is_counted(
+async def test_who_tries_again_and_again_is_counted(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(handshakes, "PERIOD", 0.05)
+    monkeypatch.setattr(notices, "QUIET", 0.05)
     caplog.set_level(logging.INFO, "asgiws.error")
-
-    def told() -> list[str]:
-        return [record.getMessage() for record in caplog.records]
-
-    async def main() -> None:
-        failures = Failures(asyncio.get_running_loop())
-        for number in range(handshakes.LINES + 5):
-            failures.tell(f"192.0.2.1:{number}", "why")
-        assert told() == [
-            f"192.0.2.1:{number} - TLS handshake failed: why" for number in range(handshakes.LINES)
-        ]
-        caplog.clear()
-        while not told():
-            await asyncio.sleep(0.01)
-        assert told() == ["5 more TLS handshakes failed in the last 0.05 seconds"]
-        caplog.clear()
-        failures.tell("192.0.2.1:9", "why")
-        assert told() == ["192.0.2.1:9 - TLS handshake failed: why"]
-
-    asyncio.run(main())
+    one = Notices(asyncio.get_running_loop())
+    for number in range(handshakes.LINES + 5):
+        tell(one, f"192.0.2.1:{number}", ssl.SSLError(1, "why"), 10)
+    assert caplog.messages == [
+        f"192.0.2.1:{number} - TLS handshake failed: {ssl.SSLError(1, 'why')} (TLS handshake)"
+        for number in range(handshakes.LINES)
+    ]
+    tell(one, "192.0.2.2:1", ConnectionAbortedError("slow"), 10)
+    assert caplog.messages[-1] == (
+        "192.0.2.2:1 - TLS handshake failed: it took longer than 10 seconds (ssl_handshake_timeout)"
+    )
+    caplog.clear()
+    while not caplog.messages:
+        await asyncio.sleep(0.01)
+    assert caplog.messages == ["5 more within 0.05 seconds (TLS handshake)"]
+    caplog.clear()
+    tell(one, "192.0.2.1:9", ssl.SSLError(1, "why"), 10)
+    assert len(caplog.messages) == 1
 
 
 def test_both_ends_agree_in_a_good_one(authority: Authority, server: ssl.SSLContext) -> None:
