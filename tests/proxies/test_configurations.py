@@ -1,4 +1,4 @@
-"""The configurations of docs/proxies.md, run as they stand there: what the application sees of the client, and
+"""The configurations of docs/deploy.md, run as they stand there: what the application sees of the client, and
 WebSockets through them.
 
 Rules of this file: ports, files and certificates of the page are replaced by those of the test, and nothing
@@ -25,7 +25,7 @@ from tests.integration.server import RunningServer, serve
 from tests.proxies import proxy
 from tests.proxies.wire import TIMEOUT, body_of
 
-PAGE = (Path(__file__).resolve().parents[2] / "docs" / "proxies.md").read_text("utf-8")
+PAGE = (Path(__file__).resolve().parents[2] / "docs" / "deploy.md").read_text("utf-8")
 COMMANDS = re.findall(r"^```sh\nasgiws myapp:app(.*)\n```$", PAGE, re.MULTILINE)
 NGINX = re.findall(r"^```nginx\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 HAPROXY = re.findall(r"^```haproxy\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
