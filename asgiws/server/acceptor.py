@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import os
 import socket
 import sys
 from collections.abc import Callable
@@ -25,11 +26,13 @@ from typing import Any, Protocol
 
 from asgiws.asgi.notices import Notices
 from asgiws.asgi.runtime import peer_name
+from asgiws.asgi.types import Address
 from asgiws.server import descriptors, handshakes
 from asgiws.server.poller import Poller
 from asgiws.server.share import PAUSE, Share
 from asgiws.server.stream import Stream
 from asgiws.server.transport import SocketTransport
+from asgiws.server.transport import accept as accept_client
 
 logger = logging.getLogger("asgiws.error")
 
@@ -107,49 +110,49 @@ class Acceptor:
         self._loop.add_reader(self._sock.fileno(), self._accept)
 
     def _accept(self) -> None:
-        share = self._share
+        share, poller = self._share, self._poller
         for _ in range(BATCH):
             if share is not None and not share.may_accept():
                 self._pause(PAUSE)
                 return
             try:
-                sock, address = self._sock.accept()
-            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-                break
+                accepted = accept_client(self._sock)
             except OSError as error:
                 self._wait(error)
                 return
-            sock.setblocking(False)
-            if self._poller is not None:
-                self._connect(self._poller, sock, address)
-                continue
-            task = self._loop.create_task(
-                self._loop.connect_accepted_socket(
-                    self._make, sock, **_tls_arguments(self._certificates)
-                )
-            )
-            self._pending.add(task)
-            task.add_done_callback(partial(self._connected, sock, address))
+            if accepted is None:
+                break
+            fd, address = accepted
+            if poller is not None:
+                self._connect(poller, fd, address)
+            else:
+                self._hand_to_loop(fd, address)
         if self._refused:
             # Only now: whoever waited has been let in, and the system had room for all of them.
             self._refused = False
             logger.info("Connections are accepted again")
 
-    def _connect(self, poller: Poller, sock: socket.socket, address: Any) -> None:
+    def _connect(self, poller: Poller, fd: int, address: Address | None) -> None:
         """Make a connection with a transport of ours."""
-        server = self._address
+        stream: Stream = self._make()
         try:
-            if server is None:
-                server = sock.getsockname()[:2]
-            stream: Stream = self._make()
-            transport = SocketTransport(self._loop, poller, sock.fileno(), stream)
-            client = address[:2] if type(address) is tuple else None
-            transport.start(client, server)
+            SocketTransport(self._loop, poller, fd, stream).start(
+                address, self._address, self._sock.family
+            )
         except OSError as error:  # it has gone already, or nothing more can be watched
-            sock.close()
-            logger.info("%s - connection not made: %s", peer_name(address[:2]), error)
-        else:
-            sock.detach()  # the transport's to close
+            os.close(fd)
+            logger.info("%s - connection not made: %s", peer_name(address), error)
+
+    def _hand_to_loop(self, fd: int, address: Address | None) -> None:
+        """Have the event loop make a connection."""
+        sock = socket.socket(self._sock.family, self._sock.type, 0, fileno=fd)
+        task = self._loop.create_task(
+            self._loop.connect_accepted_socket(
+                self._make, sock, **_tls_arguments(self._certificates)
+            )
+        )
+        self._pending.add(task)
+        task.add_done_callback(partial(self._connected, sock, address))
 
     def _pause(self, seconds: float) -> None:
         """Accept nobody for some time."""
@@ -172,7 +175,10 @@ class Acceptor:
             logger.error("Nobody is accepted for now: %s", error.strerror or error)
 
     def _connected(
-        self, sock: socket.socket, address: Any, task: asyncio.Task[tuple[object, object]]
+        self,
+        sock: socket.socket,
+        address: Address | None,
+        task: asyncio.Task[tuple[object, object]],
     ) -> None:
         """The connection is made, or will not be."""
         self._pending.discard(task)
@@ -180,7 +186,7 @@ class Acceptor:
         if error is None and not task.cancelled():
             return
         sock.close()
-        client = peer_name(address[:2])
+        client = peer_name(address)
         certificates = self._certificates
         if certificates is not None and handshakes.is_failure(error):
             handshakes.tell(self._notices, client, error, certificates.handshake_timeout)

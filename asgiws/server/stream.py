@@ -159,7 +159,7 @@ class Stream(Outlet):
         transport: Any,
         fd: int,
         client: Address | None,
-        server: tuple[str, int | None],
+        server: tuple[str, int | None] | None,
     ) -> None:
         """As `connection_made`, for a transport of our own."""
         self._transport = transport

@@ -36,8 +36,15 @@ cdef extern from *:
     static inline Py_ssize_t asgiws_receive(int fd, char *data, Py_ssize_t size) { return -2; }
     static inline int asgiws_shut_down(int fd) { return -1; }
     static inline int asgiws_reset_on_close(int fd) { return -1; }
+    static inline PyObject *asgiws_accept(int fd) { Py_RETURN_NONE; }
+    static inline PyObject *asgiws_own_address(int fd) { Py_RETURN_NONE; }
     #else
+    #include <arpa/inet.h>
+    #include <fcntl.h>
+    #include <net/if.h>
+    #include <netinet/in.h>
     #include <sys/socket.h>
+    #include <unistd.h>
     #ifndef MSG_NOSIGNAL
     #define MSG_NOSIGNAL 0  /* macOS; Python ignores SIGPIPE itself */
     #endif
@@ -53,6 +60,63 @@ cdef extern from *:
         return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR ? -1 : -2;
     }
     static inline int asgiws_shut_down(int fd) { return shutdown(fd, SHUT_WR); }
+    /* (host, port) as Python's socket module writes them; None for what has neither. */
+    static inline PyObject *asgiws_address(const struct sockaddr_storage *name) {
+        char host[INET6_ADDRSTRLEN + 1 + IF_NAMESIZE];
+        int port;
+        if (name->ss_family == AF_INET) {
+            const struct sockaddr_in *four = (const struct sockaddr_in *) name;
+            inet_ntop(AF_INET, &four->sin_addr, host, sizeof host);
+            port = ntohs(four->sin_port);
+        } else if (name->ss_family == AF_INET6) {
+            const struct sockaddr_in6 *six = (const struct sockaddr_in6 *) name;
+            inet_ntop(AF_INET6, &six->sin6_addr, host, sizeof host);
+            if (six->sin6_scope_id) {
+                size_t end = strlen(host);
+                host[end] = '%';
+                if (if_indextoname(six->sin6_scope_id, host + end + 1) == NULL)
+                    host[end] = 0;
+            }
+            port = ntohs(six->sin6_port);
+        } else {
+            Py_RETURN_NONE;
+        }
+        return Py_BuildValue("(si)", host, port);
+    }
+    static inline PyObject *asgiws_accept(int fd) {
+        struct sockaddr_storage name;
+        socklen_t size = sizeof name;
+        PyObject *address, *pair;
+        int accepted;
+        memset(&name, 0, sizeof name);
+    #ifdef __linux__
+        accepted = accept4(fd, (struct sockaddr *) &name, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    #else
+        accepted = accept(fd, (struct sockaddr *) &name, &size);
+        if (accepted >= 0) {
+            fcntl(accepted, F_SETFL, fcntl(accepted, F_GETFL) | O_NONBLOCK);
+            fcntl(accepted, F_SETFD, FD_CLOEXEC);
+        }
+    #endif
+        if (accepted < 0) {
+            if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR || errno == ECONNABORTED)
+                Py_RETURN_NONE;
+            return PyErr_SetFromErrno(PyExc_OSError);
+        }
+        address = asgiws_address(&name);
+        pair = address == NULL ? NULL : Py_BuildValue("(iN)", accepted, address);
+        if (pair == NULL)
+            close(accepted);
+        return pair;
+    }
+    static inline PyObject *asgiws_own_address(int fd) {
+        struct sockaddr_storage name;
+        socklen_t size = sizeof name;
+        memset(&name, 0, sizeof name);
+        if (getsockname(fd, (struct sockaddr *) &name, &size) < 0)
+            return PyErr_SetFromErrno(PyExc_OSError);
+        return asgiws_address(&name);
+    }
     static inline int asgiws_reset_on_close(int fd) {
         struct linger reset = {1, 0};
         return setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
@@ -61,6 +125,8 @@ cdef extern from *:
     """
     Py_ssize_t asgiws_send(int fd, const char* data, Py_ssize_t size) noexcept nogil
     Py_ssize_t asgiws_receive(int fd, char* data, Py_ssize_t size) noexcept nogil
+    object asgiws_accept(int fd)
+    object asgiws_own_address(int fd)
     list asgiws_ready(int fd, int most)
     int asgiws_shut_down(int fd) noexcept nogil
     int asgiws_reset_on_close(int fd) noexcept nogil
@@ -76,6 +142,14 @@ cdef inline Py_ssize_t send(int fd, bytes data) noexcept:
 
 cdef inline Py_ssize_t receive(int fd, bytearray buffer) noexcept:
     return asgiws_receive(fd, PyByteArray_AS_STRING(buffer), PyByteArray_GET_SIZE(buffer))
+
+
+cdef inline object accept(object listening):
+    return asgiws_accept(listening.fileno())
+
+
+cdef inline object own_address(int fd, int family):
+    return asgiws_own_address(fd)
 
 
 cdef inline list ready(object epoll, int fd, int most):

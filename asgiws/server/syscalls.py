@@ -1,4 +1,4 @@
-"""Reading from and writing to a socket that does not block.
+"""Reading from and writing to a socket that does not block, and what is done once for each connection.
 
 Rules of this file:
 - It is the one place of `asgiws/server` where the pure and the compiled build differ: this source serves the
@@ -13,6 +13,9 @@ import os
 import select
 import socket
 import struct
+from typing import Any
+
+from asgiws.asgi.types import Address
 
 #: What `receive` returns when there is nothing to be read now, and when the connection is broken.
 NOTHING, BROKEN = -1, -2
@@ -43,6 +46,30 @@ def receive(fd: int, buffer: bytearray) -> int:
         return NOTHING
     except OSError:
         return BROKEN
+
+
+def accept(listening: socket.socket) -> tuple[int, Address | None] | None:
+    """Accept who waits on a listening socket: the descriptor, which does not block and is not inherited, and
+    the address, None where clients have none. None when nobody waits. Raises OSError."""
+    try:
+        sock, address = listening.accept()
+    except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+        return None
+    sock.setblocking(False)
+    return sock.detach(), _host_and_port(address)
+
+
+def own_address(fd: int, family: int) -> Address | None:
+    """Our own address on a connection. Raises OSError."""
+    sock = socket.socket(family, socket.SOCK_STREAM, 0, fileno=fd)
+    try:
+        return _host_and_port(sock.getsockname())
+    finally:
+        sock.detach()
+
+
+def _host_and_port(name: Any) -> Address | None:
+    return name[:2] if type(name) is tuple else None
 
 
 def ready(epoll: select.epoll, fd: int, most: int) -> list[tuple[int, int]]:

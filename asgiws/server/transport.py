@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import os
 import select
+import socket
 from collections import deque
 from itertools import islice
 from typing import Any
@@ -39,6 +40,11 @@ READS = 3
 
 #: `_watched` of a socket that the Poller does not know.
 _NOT = -1
+
+
+def accept(listening: socket.socket) -> tuple[int, Address | None] | None:
+    """As `syscalls.accept`, for who is not compiled."""
+    return syscalls.accept(listening)
 
 
 class SocketTransport:
@@ -87,8 +93,13 @@ class SocketTransport:
         #: `connection_lost` is on its way.
         self._finished = False
 
-    def start(self, client: Address | None, server: tuple[str, int | None]) -> None:
-        """Begin. Raises OSError when the socket cannot be watched; it is the caller's then."""
+    def start(
+        self, client: Address | None, server: tuple[str, int | None] | None, family: int
+    ) -> None:
+        """Begin; without `server`, with the address that the socket of that family has. Raises OSError when it
+        has gone, or cannot be watched; it is the caller's then."""
+        if server is None:
+            server = syscalls.own_address(self._fd, family)
         self._poller.add(self._fd, self, _IN)
         self._watched = _IN
         self._stream.attach(self, self._fd, client, server)

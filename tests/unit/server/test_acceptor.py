@@ -267,18 +267,21 @@ async def test_a_fault_of_ours_is_logged_and_ends_that_connection_alone(
         assert await bench.told() == "made"
 
 
-class Refusing(socket.socket):
-    """A socket on which the system refuses to accept for some time."""
+class Refusing:
+    """The system refuses to accept for some time."""
 
-    refusals = 3
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, number: int, refusals: int) -> None:
+        self.number = number
+        self.refusals = refusals
+        self._accept = acceptor_module.accept_client
+        monkeypatch.setattr(acceptor_module, "accept_client", self.accept)
+        monkeypatch.setattr(acceptor_module, "RETRY", 0.01)
 
-    def accept(self) -> Any:
+    def accept(self, listening: socket.socket) -> Any:
         if self.refusals:
             self.refusals -= 1
             raise OSError(self.number, "No room")
-        return super().accept()
-
-    number = errno.ENOBUFS
+        return self._accept(listening)
 
 
 @pytest.mark.parametrize(
@@ -296,11 +299,9 @@ class Refusing(socket.socket):
 async def test_a_system_that_refuses_is_one_line_and_who_waits_is_accepted_later(
     number: int, line: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(acceptor_module, "RETRY", 0.01)
     caplog.set_level(logging.INFO, "asgiws.error")
-    sock = Refusing()
-    sock.number = number
-    with Bench(sock) as bench:
+    system = Refusing(monkeypatch, number, 3)
+    with Bench() as bench:
         bench.own()
         bench.connect()
         assert await bench.told() == "made"
@@ -308,7 +309,7 @@ async def test_a_system_that_refuses_is_one_line_and_who_waits_is_accepted_later
         over = "Connections are accepted again"
         assert [record.getMessage() for record in caplog.records] == [line, over]
         # Another time is told again.
-        sock.refusals = 1
+        system.refusals = 1
         bench.connect()
         assert await bench.told() == "made"
         assert [record.getMessage() for record in caplog.records] == 2 * [line, over]
@@ -316,15 +317,13 @@ async def test_a_system_that_refuses_is_one_line_and_who_waits_is_accepted_later
 
 @on_each_loop
 async def test_closed_while_the_system_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(acceptor_module, "RETRY", 0.01)
-    sock = Refusing()
-    sock.refusals = many = 1_000_000
-    with Bench(sock) as bench:
+    system = Refusing(monkeypatch, errno.ENOBUFS, many := 1_000_000)
+    with Bench() as bench:
         own = bench.own()
         bench.connect()
-        await until(lambda: sock.refusals < many)
+        await until(lambda: system.refusals < many)
         own.close()
-        sock.refusals = 0
+        system.refusals = 0
         await asyncio.sleep(0.05)  # past the moment of the next try, which must not come
         assert bench.events.empty()
 

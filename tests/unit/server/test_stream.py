@@ -130,7 +130,7 @@ class Pair:
             self.poller = self.make_poller()
             self.stream = ProtocolStream(self.runtime, self.ticker, self.driver)
             self.transport = SocketTransport(self.loop, self.poller, accepted.detach(), self.stream)
-            self.transport.start(self.peer.getsockname(), self.peer.getpeername())
+            self.transport.start(self.peer.getsockname(), None, socket.AF_INET)
         else:
             self.transport, self.stream = await self.loop.connect_accepted_socket(
                 lambda: ProtocolStream(self.runtime, self.ticker, self.driver),

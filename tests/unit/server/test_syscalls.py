@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import struct
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from asgiws.server import syscalls
+from asgiws.server import syscalls, transport
 from tests.unit.asgi.loops import on_each_loop
 from tests.unit.server.test_stream import Pair, whose_transport
 
@@ -74,6 +77,45 @@ def test_a_side_that_is_shut(pair: Sockets) -> None:
 
 def test_a_descriptor_that_is_none() -> None:
     assert syscalls.send(-1, b"nobody") == 0
+
+
+# Who connects.
+
+
+@pytest.mark.parametrize("accept", [syscalls.accept, transport.accept])
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "unix"])
+def test_who_waits_is_accepted(
+    accept: Callable[[socket.socket], Any], host: str, tmp_path: Path
+) -> None:
+    family = {"::1": socket.AF_INET6, "unix": socket.AF_UNIX}.get(host, socket.AF_INET)
+    with socket.socket(family) as listening, socket.socket(family) as client:
+        listening.bind(str(tmp_path / "s") if host == "unix" else (host, 0))
+        listening.listen()
+        listening.setblocking(False)
+        assert accept(listening) is None
+        client.connect(listening.getsockname())
+        fd, address = accept(listening)
+        assert accept(listening) is None
+        with socket.socket(family, fileno=fd) as accepted:
+            assert not os.get_inheritable(fd)
+            assert not os.get_blocking(fd)
+            if host == "unix":
+                assert address is None
+                assert syscalls.own_address(fd, family) is None
+            else:
+                assert address == client.getsockname()[:2]
+                assert syscalls.own_address(fd, family) == client.getpeername()[:2]
+            client.send(b"hello")
+            assert accepted.recv(10) == b"hello"
+
+
+@pytest.mark.parametrize("accept", [syscalls.accept, transport.accept])
+def test_accepting_on_what_does_not_listen(accept: Callable[[socket.socket], Any]) -> None:
+    with socket.socket() as sock:
+        sock.setblocking(False)
+        with pytest.raises(OSError) as caught:
+            accept(sock)
+        assert caught.value.errno == errno.EINVAL
 
 
 # The same through a stream: what the socket does not take goes to the transport, in order.
