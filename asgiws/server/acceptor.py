@@ -134,14 +134,13 @@ class Acceptor:
 
     def _connect(self, poller: Poller, fd: int, address: Address | None) -> None:
         """Make a connection with a transport of ours."""
-        stream: Stream = self._make()
         try:
-            SocketTransport(self._loop, poller, fd, stream).start(
-                address, self._address, self._sock.family
-            )
-        except OSError as error:  # it has gone already, or nothing more can be watched
+            stream: Stream = self._make()
+            transport = SocketTransport(self._loop, poller, fd, stream)
+            transport.start(address, self._address, self._sock.family)
+        except Exception as error:
             os.close(fd)
-            logger.info("%s - connection not made: %s", peer_name(address), error)
+            self._tell(peer_name(address), error)
 
     def _hand_to_loop(self, fd: int, address: Address | None) -> None:
         """Have the event loop make a connection."""
@@ -190,11 +189,16 @@ class Acceptor:
         certificates = self._certificates
         if certificates is not None and handshakes.is_failure(error):
             handshakes.tell(self._notices, client, error, certificates.handshake_timeout)
-        elif isinstance(error, (ConnectionError, SSLEOFError)):
+        elif error is not None:
+            self._tell(client, error)
+
+    def _tell(self, client: str, error: BaseException) -> None:
+        """The connection of `client` was not made."""
+        if isinstance(error, (ConnectionError, SSLEOFError)):
             logger.debug("%s - gone before the connection was made", client)
         elif isinstance(error, OSError):
             logger.info("%s - connection not made: %s", client, error)
-        elif error is not None:
+        else:
             logger.error("Exception while a connection was made: %s", client, exc_info=error)
 
 

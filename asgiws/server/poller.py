@@ -50,9 +50,9 @@ class Poller:
         self._epoll.modify(fd, events)
 
     def remove(self, fd: int) -> None:
-        """Watch `fd` no more; it is still open."""
-        del self._transports[fd]
-        self._epoll.unregister(fd)
+        """Watch `fd` no more; it is still open. Nothing happens when it is not watched."""
+        if self._transports.pop(fd, None) is not None:
+            self._epoll.unregister(fd)
 
     def close(self) -> None:
         """Watch nothing any more. Idempotent."""

@@ -28,6 +28,7 @@ cdef class SocketTransport:
     cdef int _watched
 
     cpdef object ready(self, int events)
+    cdef object _crash(self, object error)
     @cython.locals(buffer=bytearray, count=Py_ssize_t)
     cdef object _read(self)
     cdef object _end_of_peer(self)

@@ -102,7 +102,10 @@ class SocketTransport:
             server = syscalls.own_address(self._fd, family)
         self._poller.add(self._fd, self, _IN)
         self._watched = _IN
-        self._stream.attach(self, self._fd, client, server)
+        try:
+            self._stream.attach(self, self._fd, client, server)
+        except Exception as error:
+            self._crash(error)
 
     # From the Poller.
 
@@ -119,10 +122,14 @@ class SocketTransport:
             elif events & ~_OUT:
                 self._end_of_peer()
         except Exception as error:
-            self._loop.call_exception_handler(
-                {"message": "Exception on a connection", "exception": error, "transport": self}
-            )
-            self.abort()
+            self._crash(error)
+
+    def _crash(self, error: Exception) -> None:
+        """End the connection for a fault that is not its own."""
+        self._loop.call_exception_handler(
+            {"message": "Exception on a connection", "exception": error, "transport": self}
+        )
+        self.abort()
 
     def _read(self) -> None:
         buffer = self._stream.buffer()
@@ -181,7 +188,7 @@ class SocketTransport:
     # Writing.
 
     def write(self, data: bytes | memoryview) -> None:
-        if self._closing:
+        if self._closing or not data:
             return
         if self._pending is None:
             self._pending = deque()

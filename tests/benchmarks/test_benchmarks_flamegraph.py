@@ -69,7 +69,7 @@ KERNEL = ("kernel", "kernel")
     ("stack", "part"),
     [
         ((LOOP, SEND, WRITE, KERNEL), "system call: write"),
-        ((LOOP, SEND, ("PyBytes_New", "libpython3.11.so")), "asgiws: stream, gathering writes"),
+        ((LOOP, SEND, ("PyBytes_New", "libpython3.11.so")), "asgiws: sockets, gathering writes"),
         ((LOOP, KERNEL), "system calls: others"),
         ((("main", "python3.11"),), "the rest"),
     ],
@@ -83,7 +83,7 @@ def test_parts_share_the_time_of_a_message():
     assert flamegraph.parts(stacks, 8.0) == [
         ["part", "share", "CPU µs/message"],
         ["system call: write", "75.0%", "6.00"],
-        ["asgiws: stream, gathering writes", "25.0%", "2.00"],
+        ["asgiws: sockets, gathering writes", "25.0%", "2.00"],
         ["all", "100.0%", "8.00"],
     ]
 

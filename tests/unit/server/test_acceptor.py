@@ -17,7 +17,10 @@ from asgiws.asgi.notices import Notices
 from asgiws.server import acceptor as acceptor_module
 from asgiws.server.acceptor import Acceptor, accept
 from asgiws.server.descriptors import limit
+from asgiws.server.poller import AVAILABLE, Poller
 from tests.unit.asgi.loops import on_each_loop
+
+needs_epoll = pytest.mark.skipif(not AVAILABLE, reason="there is no epoll here")
 
 
 class Protocol(asyncio.Protocol):
@@ -252,17 +255,22 @@ async def test_each_handshake_is_under_the_context_of_its_time(
             assert await bench.told() == "lost"
 
 
+@pytest.mark.parametrize("polls", [False, pytest.param(True, marks=needs_epoll)])
 @on_each_loop
 async def test_a_fault_of_ours_is_logged_and_ends_that_connection_alone(
-    caplog: pytest.LogCaptureFixture,
+    polls: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     with Bench() as bench:
         own = bench.own()
+        if polls:
+            own._poller = Poller(asyncio.get_running_loop())
+            bench.closes.append(own._poller)
         make, own._make = own._make, lambda: 1 / 0  # type: ignore[assignment, return-value]
         assert await asyncio.wait_for(end_of(bench.connect()), 30) == b""
         await until(lambda: caplog.records)
         assert "ZeroDivisionError" in caplog.text
         own._make = make
+        own._poller = None
         bench.connect()
         assert await bench.told() == "made"
 

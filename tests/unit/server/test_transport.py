@@ -6,6 +6,7 @@ import os
 import socket
 import struct
 import sys
+from typing import Any
 
 import pytest
 
@@ -131,6 +132,49 @@ async def test_our_end_comes_behind_what_waits() -> None:
     assert len(await pair.read_to_end()) == size
     pair.peer.close()
     await pair.driver.until("lost")
+    pair.ticker.close()
+
+
+@on_each_loop
+async def test_nothing_at_all_behind_what_waits() -> None:
+    """An empty piece would be written for ever."""
+    pair = await Pair().open(send_buffer=4096)
+    pair.transport.write(b"")
+    assert pair.transport.get_write_buffer_size() == 0
+    size = 0
+    while pair.transport.get_write_buffer_size() < 20000:
+        pair.stream.write(bytes(10000))
+        pair.stream.write(b"")
+        size += 10000
+    pair.stream.write(b"end")
+    assert await pair.read(size + 3) == bytes(size) + b"end"
+    await pair.close()
+
+
+@on_each_loop
+async def test_a_driver_that_fails_at_the_start_ends_its_connection() -> None:
+    told: list[dict[str, Any]] = []
+    pair = Pair()
+    pair.loop.set_exception_handler(lambda _, context: told.append(context))
+    pair.driver.connected = lambda outlet: 1 / 0  # type: ignore[method-assign, assignment, return-value]
+    await pair.open()
+    await pair.driver.until("lost")
+    (context,) = told
+    assert isinstance(context["exception"], ZeroDivisionError)
+    assert pair.stream not in pair.runtime.connections
+    assert await pair.read_to_end() == b""
+    pair.peer.close()
+    pair.ticker.close()
+    pair.poller.close()
+
+
+@on_each_loop
+async def test_one_that_outlives_its_poller_still_ends() -> None:
+    pair = await Pair().open()
+    pair.poller.close()
+    pair.stream.abort()
+    await pair.driver.until("lost")
+    pair.peer.close()
     pair.ticker.close()
 
 
