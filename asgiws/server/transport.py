@@ -218,7 +218,11 @@ class SocketTransport:
         if not pending:
             self._pending = None
             if self._eof_written:
-                syscalls.shut_down(self._fd)
+                try:
+                    syscalls.shut_down(self._fd)
+                except OSError:
+                    self.abort()  # reset by what was just written: the peer had closed already
+                    return
             if self._closing:
                 self._finish()
                 return

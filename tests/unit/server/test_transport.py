@@ -6,6 +6,7 @@ import os
 import socket
 import struct
 import sys
+import time
 from typing import Any
 
 import pytest
@@ -24,6 +25,16 @@ pytestmark = [
 ]
 
 RESET = struct.pack("ii", 1, 0)
+
+
+def drain(peer: socket.socket) -> None:
+    """Read what the kernel has for the peer, while the loop does not come to write more."""
+    while True:
+        time.sleep(0.05)  # for what is under way
+        try:
+            peer.recv(1 << 20)
+        except BlockingIOError:
+            return
 
 
 def is_open(fd: int) -> bool:
@@ -132,6 +143,21 @@ async def test_our_end_comes_behind_what_waits() -> None:
     assert len(await pair.read_to_end()) == size
     pair.peer.close()
     await pair.driver.until("lost")
+    pair.ticker.close()
+
+
+@on_each_loop
+async def test_a_peer_that_resets_when_it_gets_the_last_octets_is_no_fault_of_ours() -> None:
+    told: list[dict[str, Any]] = []
+    pair = await Pair().open(send_buffer=65536)
+    pair.loop.set_exception_handler(lambda _, context: told.append(context))
+    while not pair.transport.get_write_buffer_size():
+        pair.stream.write(bytes(8192))
+    pair.stream.close()
+    drain(pair.peer)
+    pair.peer.close()
+    await pair.driver.until("lost")
+    assert told == []
     pair.ticker.close()
 
 
