@@ -155,7 +155,7 @@ class SocketTransport:
 
     def _end_of_peer(self) -> None:
         """While nothing is read: the peer sends no more, or the connection is broken."""
-        if self._closing or self._eof:
+        if self._closing or self._eof or self._hung_up:
             self.abort()  # a mere end is not watched for here
         else:
             self._hung_up = True

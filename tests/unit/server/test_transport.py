@@ -13,9 +13,9 @@ import pytest
 
 from asgiws.server.poller import AVAILABLE
 from asgiws.server.stream import HIGH_WATER
-from asgiws.server.transport import LOW_PART
+from asgiws.server.transport import LOW_PART, SocketTransport
 from tests.unit.asgi.loops import on_each_loop, settle
-from tests.unit.server.test_stream import OURS, Pair, whose_transport
+from tests.unit.server.test_stream import OURS, Pair, ProtocolStream, whose_transport
 
 __all__ = ["whose_transport"]
 
@@ -102,6 +102,34 @@ async def test_reading_goes_on_where_a_hang_up_was_told() -> None:
     assert pair.driver.events[-2:] == [b"last words", "eof"]
     pair.stream.abort()
     await pair.driver.until("lost")
+    pair.ticker.close()
+
+
+class UnixPair(Pair):
+    """Where a peer can end both sides, and what waits for it still takes up the room."""
+
+    async def open(self, send_buffer: int = 0) -> Pair:
+        self.peer, accepted = socket.socketpair()
+        self.peer.setblocking(False)
+        accepted.setblocking(False)
+        self.poller = self.make_poller()
+        self.stream = ProtocolStream(self.runtime, self.ticker, self.driver)
+        self.transport = SocketTransport(self.loop, self.poller, accepted.detach(), self.stream)
+        self.transport.start(None, ("", None), socket.AF_UNIX)
+        return self
+
+
+@on_each_loop
+async def test_a_paused_one_whose_peer_ends_both_sides_is_not_told_of_for_ever() -> None:
+    pair = await UnixPair().open()
+    while not pair.transport.get_write_buffer_size():
+        pair.stream.write(bytes(8192))
+    pair.stream.pause_reading()
+    await settle()
+    pair.peer.shutdown(socket.SHUT_RDWR)
+    await pair.driver.until("lost")
+    assert pair.driver.events.count("hung up") == 1
+    pair.peer.close()
     pair.ticker.close()
 
 
