@@ -119,7 +119,7 @@ class SocketTransport:
             if self._reading:
                 if events & ~_OUT:
                     self._read()
-            elif events & ~_OUT:
+            elif events & ~(_IN | _OUT):  # what can be read is not asked for any more
                 self._end_of_peer()
         except Exception as error:
             self._crash(error)

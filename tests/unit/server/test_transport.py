@@ -134,6 +134,26 @@ async def test_a_paused_one_whose_peer_ends_both_sides_is_not_told_of_for_ever()
 
 
 @on_each_loop
+async def test_pausing_in_the_moment_that_data_comes_is_no_hang_up() -> None:
+    """The driver pauses because what it wrote was taken, and the socket was found readable as well."""
+    pair = await Pair().open(send_buffer=65536)
+    pair.transport.set_write_buffer_limits(0)
+    while not pair.stream.write_paused:
+        pair.stream.write(bytes(8192))
+    note = pair.driver.note
+    pair.driver.note = lambda event: (pair.stream.pause_reading(), note(event))  # type: ignore
+    drain(pair.peer)
+    pair.peer.send(b"more")
+    await pair.driver.until("writable")
+    await settle()
+    assert "hung up" not in pair.driver.events
+    pair.driver.note = note  # type: ignore[method-assign]
+    pair.stream.resume_reading()
+    await pair.driver.until(b"more")
+    await pair.close()
+
+
+@on_each_loop
 async def test_the_marks_of_what_waits_to_be_written() -> None:
     pair = await Pair().open(send_buffer=4096)
     while not pair.transport.get_write_buffer_size():
