@@ -203,3 +203,18 @@ def serve(
     finally:
         server.close()
         sys.stderr.write(server.stderr())
+
+
+def is_alive(pid: int) -> bool:
+    """True until the process has ended, seen by its parent or not."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    if not Path("/proc/self/stat").exists():
+        return True
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):  # just now
+        return False
+    return stat.rpartition(") ")[2][0] != "Z"

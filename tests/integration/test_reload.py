@@ -17,7 +17,7 @@ import pytest
 import websockets
 from websockets.asyncio.client import connect
 
-from tests.integration.server import RunningServer, environment, start
+from tests.integration.server import RunningServer, environment, is_alive, start
 from tests.integration.test_cli import get
 
 APP = """
@@ -88,16 +88,6 @@ def change(project: Path, old: str, new: str) -> None:
 
 def wait_for_starts(server: RunningServer, count: int) -> None:
     server.wait_for_log(r"(?s)" + "asgiws running on .*" * count)
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    # A zombie that nobody waits for yet has ended, too.
-    status = Path(f"/proc/{pid}/stat")
-    return not status.exists() or status.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
 def wait_for_end(pid: int) -> None:

@@ -21,7 +21,7 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from tests.integration.server import RunningServer, serve, start
+from tests.integration.server import RunningServer, is_alive, serve, start
 from tests.integration.test_sockets import Manager, manager, notifying  # noqa: F401
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="workers are not for Windows")
@@ -59,21 +59,6 @@ def workers(server: RunningServer) -> dict[int, int]:
 
 def count(server: RunningServer, text: str) -> int:
     return server.stderr().count(text)
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    if not Path("/proc/self/stat").exists():
-        return True
-    # One that has ended stays until its parent has seen it.
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):  # just now
-        return False
-    return stat.rpartition(") ")[2][0] != "Z"
 
 
 @contextmanager
