@@ -9,6 +9,7 @@ cdef extern from "Python.h":
     PySendResult PyIter_Send(object coroutine, object value, PyObject** result) except? PYGEN_ERROR
     Py_ssize_t Py_REFCNT(object thing) noexcept
     object PyObject_CallOneArg(object function, object argument)
+    dict PyObject_GenericGetDict(object thing, void* context)
     int PyContext_Enter(object context) except -1
     int PyContext_Exit(object context) except -1
 
@@ -23,6 +24,10 @@ cdef inline object call(object context, object function, object argument):
 
 cdef inline Py_ssize_t references(object thing) noexcept:
     return Py_REFCNT(thing)
+
+
+cdef inline bint has_attributes(object task) except -1:
+    return len(PyObject_GenericGetDict(task, NULL)) > 0
 
 
 cdef inline object send(object coroutine):

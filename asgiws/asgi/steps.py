@@ -8,6 +8,8 @@ one is a change of both.
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import sys
 from collections.abc import Callable, Coroutine
 from contextvars import Context
@@ -22,6 +24,11 @@ def call(context: Context, function: Callable[[Any], object], argument: object) 
 def references(thing: object) -> int:
     """How many references there are to it; the number alone says little, a change of it much."""
     return sys.getrefcount(thing)
+
+
+def has_attributes(task: asyncio.Task[Any]) -> bool:
+    """Whether somebody has given it attributes; a task keeps them, but has no `__dict__` that shows them."""
+    return any(type(thing) is dict and thing for thing in gc.get_referents(task))
 
 
 def send(coroutine: Coroutine[Any, Any, Any]) -> Any:

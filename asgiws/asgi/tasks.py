@@ -3,7 +3,7 @@
 Rules of this file:
 - A task per call, always: `current_task()`, its cancellation and its context are the call's own. A task whose
   call ended in its first step may serve the next one, if nothing can tell: nobody refers to it, waits for it,
-  has named or cancelled it (`_is_clean`).
+  has named or cancelled it, or given it attributes (`_is_clean`).
 - The first step runs inside the caller, so that an answer that waits for nothing leaves in the read that
   brought its request. It is run here, with the task entered as the current one (`_enter_task`, from "Extending
   asyncio" in Python's documentation), and what it came to is given to the task when the loop steps it. From
@@ -384,4 +384,5 @@ def _is_clean(task: asyncio.Task[None]) -> bool:
         and not task.cancelling()
         and not task._must_cancel  # type: ignore[attr-defined]
         and not task._callbacks
+        and not steps.has_attributes(task)
     )

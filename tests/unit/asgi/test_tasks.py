@@ -224,6 +224,28 @@ async def test_each_call_has_its_own_current_task() -> None:
 
 
 @on_each_loop
+async def test_attributes_of_the_task_are_the_calls_own() -> None:
+    seen: list[Any] = []
+
+    async def application() -> None:
+        task: Any = asyncio.current_task()
+        seen.append(getattr(task, "attribute", None))
+        task.attribute = "mine"
+
+    loop = asyncio.get_running_loop()
+
+    def call() -> None:
+        spare = tasks.Spare(loop, contextvars.copy_context())
+        for _ in range(2):
+            spare.start(CoroutineJob(application()), contextvars.copy_context())
+        spare.close()
+
+    await from_callback(call)
+    await settle()
+    assert seen == [None, None]
+
+
+@on_each_loop
 async def test_no_task_is_current_behind_the_start() -> None:
     async def waits() -> None:
         await asyncio.sleep(0)
