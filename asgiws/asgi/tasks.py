@@ -315,6 +315,8 @@ class Spare:
         except RuntimeError:  # another is running
             return start(loop, job, context)
         if runner.run(job, context):
+            if self._runner is not runner:
+                runner.end()  # the call has led to another, whose task is to spare now
             return None
         self._runner = None
         return None if runner.has_ended() else runner.task

@@ -245,6 +245,30 @@ async def test_attributes_of_the_task_are_the_calls_own() -> None:
     assert seen == [None, None]
 
 
+@eager
+@on_each_loop
+async def test_no_task_is_left_where_a_call_leads_to_another() -> None:
+    async def ends() -> None:
+        pass
+
+    async def begins_another() -> None:
+        spare.start(CoroutineJob(ends()), contextvars.copy_context())
+
+    loop = asyncio.get_running_loop()
+    spare = tasks.Spare(loop, contextvars.copy_context())
+    gc.disable()
+    try:
+        before = asyncio.all_tasks()
+        for _ in range(3):
+            loop.call_soon(spare.start, CoroutineJob(begins_another()), contextvars.copy_context())
+            await settle()
+        spare.close()
+        await settle()
+        assert asyncio.all_tasks() == before
+    finally:
+        gc.enable()
+
+
 @on_each_loop
 async def test_no_task_is_current_behind_the_start() -> None:
     async def waits() -> None:
