@@ -26,6 +26,7 @@ cdef class Runner:
     cdef _Idle _idle
     cdef Job _job
     cdef object _loop
+    cdef Py_ssize_t _references
     cdef int _state
     cdef object _yielded
     cdef public object task

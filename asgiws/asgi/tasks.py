@@ -3,7 +3,8 @@
 Rules of this file:
 - A task per call, always: `current_task()`, its cancellation and its context are the call's own. A task whose
   call ended in its first step may serve the next one, if nothing can tell: nobody refers to it, waits for it,
-  has named or cancelled it, or given it attributes (`_is_clean`).
+  has named or cancelled it, or given it attributes (`_is_clean`). Only its `get_context()` (Python 3.12) is
+  then the worker's and not the call's.
 - The first step runs inside the caller, so that an answer that waits for nothing leaves in the read that
   brought its request. It is run here, with the task entered as the current one (`_enter_task`, from "Extending
   asyncio" in Python's documentation), and what it came to is given to the task when the loop steps it. From
@@ -67,6 +68,7 @@ class Runner:
         "_idle",
         "_job",
         "_loop",
+        "_references",
         "_state",
         "_yielded",
         "task",
@@ -83,6 +85,8 @@ class Runner:
         self._error: BaseException | None = None
         #: What the task waits for while there is no call.
         self._idle: _Idle | None = None
+        #: How many refer to the task while it is idle.
+        self._references = 0
         self.task: asyncio.Task[None] | None = None
 
     # From `start` and Spare, where no task is running.
@@ -96,17 +100,19 @@ class Runner:
         self._state = _FIRST
         references: int = steps.references(task)
         weak: int = getweakrefcount(task)
+        is_as_before = False
         try:
             steps.call(context, _STEP, self)
+            is_as_before = (
+                references == steps.references(task)
+                and weak == getweakrefcount(task)
+                and _is_clean(task)
+            )
         except BaseException as error:
             self._error = error
             self._state = _ENDED
-        is_as_before: bool = (
-            references == steps.references(task)
-            and weak == getweakrefcount(task)
-            and _is_clean(task)
-        )
-        _leave_task(self._loop, task)
+        finally:
+            _leave_task(self._loop, task)
         if self._state == _RUNS:
             self._context = context
             if getattr(self._yielded, "_asyncio_future_blocking", None):
@@ -117,19 +123,23 @@ class Runner:
             else:
                 self._state = _YIELDED
             task._log_destroy_pending = True  # type: ignore[attr-defined]
-        elif self._error is None and is_as_before:
+        elif is_as_before:
             self._state = _IDLE
+            self._references = steps.references(task)
             return True
         if self._idle is not None:
             self._idle.wake_soon()
         return False
 
     def is_free(self) -> bool:
-        """True while it can run another call."""
-        assert self.task is not None
+        """True while it can run another call: nobody has taken hold of the task since the last one, as who
+        asks for all tasks does, and may cancel them later."""
+        task = self.task
+        assert task is not None
         return (
             self._state == _IDLE
-            and not self.task.cancelling()
+            and self._references == steps.references(task)
+            and not task.cancelling()
             and (self._idle is None or not self._idle.done())
         )
 
@@ -304,11 +314,15 @@ class Spare:
         if not _STEPS or loop.get_task_factory() is not None:
             return start(loop, job, context)
         runner = self._runner
-        if runner is None or not runner.is_free():
+        if runner is not None and not runner.is_free():
+            runner.end()
+            runner = None
+        if runner is None:
             runner = Runner(loop, None)
-            task = _Task(runner, loop=loop, name=NAME, context=self._context)
-            task._log_destroy_pending = False  # nobody misses a task that does nothing
-            runner.task = task
+            # No variable of ours may hold the task: those who do are counted.
+            runner.task = _Task(runner, loop=loop, name=NAME, context=self._context)
+            # Nobody misses a task that does nothing.
+            runner.task._log_destroy_pending = False  # type: ignore[union-attr]  # C's
             self._runner = runner
         try:
             _enter_task(loop, runner.task)  # type: ignore[arg-type]  # it has one

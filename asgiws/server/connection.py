@@ -42,6 +42,8 @@ class CountedConnection(Stream, asyncio.BufferedProtocol):
         #: The address that it is counted for, and what the driver is to refuse it with.
         self._counted: Address | None = None
         self._refusal: Any = None
+        #: Whether it was refused; None until it is counted.
+        self._is_refused: bool | None = None
         super().__init__(runtime, ticker, first_driver(runtime, self._http))
 
     def begun(self) -> None:
@@ -72,6 +74,8 @@ class CountedConnection(Stream, asyncio.BufferedProtocol):
         self._is_refused = self._refusal is not None
 
     def _leave(self) -> None:
+        if self._is_refused is None:
+            return
         if self._is_refused:
             self._admission.leave_refused()
         else:

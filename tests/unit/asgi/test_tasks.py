@@ -814,3 +814,55 @@ def test_a_loop_that_ends_behind_the_first_step(loop_name: str) -> None:
     if EAGER:  # else the loop may have ended before the first step
         assert log == ["unwound"]
     assert [str(warning.message) for warning in warned] == []
+
+
+@eager
+@pytest.mark.parametrize("way", ["new"], indirect=True)
+@on_each_loop
+async def test_who_has_seen_the_idle_task_cannot_cancel_a_later_call() -> None:
+    """As a shutdown of somebody else's that asks for all tasks, and cancels them later."""
+    loop = asyncio.get_running_loop()
+    spare = await from_callback(lambda: used(loop))
+    await settle()
+    (idle,) = asyncio.all_tasks() - {asyncio.current_task()}  # type: ignore[arg-type]
+    assert idle.get_name() == tasks.NAME
+    log: list[Any] = []
+
+    async def application() -> None:
+        log.append(asyncio.current_task())
+        await asyncio.sleep(DELAY)
+        log.append("done")
+
+    task = await from_callback(
+        lambda: spare.start(CoroutineJob(application()), contextvars.copy_context())
+    )
+    idle.cancel()
+    assert await end(task) == "returned"
+    assert log == [task, "done"]
+    assert task is not idle
+    await asyncio.wait([idle])
+    spare.close()
+
+
+@eager
+@pytest.mark.parametrize("way", ["new"], indirect=True)
+@on_each_loop
+async def test_a_task_is_used_again_and_again() -> None:
+    """Or all of this would be for nothing."""
+    loop = asyncio.get_running_loop()
+    spare = tasks.Spare(loop, contextvars.copy_context())
+    seen: list[int] = []
+
+    async def application() -> None:
+        seen.append(id(asyncio.current_task()))
+
+    for _ in range(3):
+        for _ in range(2):
+            await from_callback(
+                lambda: spare.start(CoroutineJob(application()), contextvars.copy_context())
+            )
+        await settle()
+    assert len(seen) == 6
+    assert len(set(seen)) == 1
+    assert len(asyncio.all_tasks()) == 2
+    spare.close()
