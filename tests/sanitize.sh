@@ -26,7 +26,9 @@ if [ "${1:-}" = --fuzz ]; then
 fi
 # What starts processes or builds, or is not compiled: its time is better spent on what is.
 chosen=(tests/unit/asgi tests/unit/http tests/unit/websocket tests/unit/server/test_stream.py
-  tests/unit/server/test_connection.py tests/conformance/test_rfc6455.py tests/conformance/test_properties.py)
+  tests/unit/server/test_connection.py tests/unit/server/test_transport.py tests/unit/server/test_poller.py
+  tests/unit/server/test_syscalls.py tests/unit/server/test_ticker.py tests/conformance/test_rfc6455.py
+  tests/conformance/test_properties.py)
 
 copy=$(mktemp -d)
 trap 'rm -rf "$copy"' EXIT
