@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Coroutine
 from typing import Any
 
@@ -16,6 +17,11 @@ class CoroutineJob(Job):
 
     def begin(self) -> Coroutine[Any, Any, Any]:
         return self.coroutine
+
+    def __del__(self) -> None:
+        # A job whose task has never run is no coroutine that somebody forgot to await.
+        if inspect.getcoroutinestate(self.coroutine) == inspect.CORO_CREATED:
+            self.coroutine.close()
 
     def ended(self, error: BaseException | None) -> None:
         if error is not None:
