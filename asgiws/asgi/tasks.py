@@ -179,7 +179,10 @@ class Runner:
                 return
         except BaseException as caught:
             error = caught
-        self._finish(error)
+        try:
+            self._finish(error)
+        finally:
+            error = None  # its traceback holds this frame, and all that the application had
 
     def _finish(self, error: BaseException | None) -> None:
         job = self._job
@@ -269,7 +272,10 @@ class Runner:
             pass
         except BaseException as caught:
             error = caught
-        self._finish(error)
+        try:
+            self._finish(error)
+        finally:
+            error = None  # its traceback holds this frame, and all that the application had
 
     def close(self) -> None:
         self._error = None
@@ -373,7 +379,10 @@ async def _run(job: Job) -> None:
         await job.begin()
     except BaseException as caught:
         error = caught
-    job.ended(error)
+    try:
+        job.ended(error)
+    finally:
+        error = None  # its traceback holds this frame, and all that the application had
 
 
 async def _awaited(awaitable: Awaitable[Any]) -> None:
