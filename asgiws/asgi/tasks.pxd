@@ -28,6 +28,7 @@ cdef class Runner:
     cdef object _loop
     cdef Py_ssize_t _references
     cdef int _state
+    cdef object _thrown
     cdef object _yielded
     cdef public object task
 
@@ -41,7 +42,7 @@ cdef class Runner:
     cdef object step(self)
     @cython.locals(job=Job)
     cdef object _finish(self, object error)
-    cdef object throw_in(self)
+    cdef object _advance(self)
 
 
 cdef class _Idle(Waiter):
@@ -61,9 +62,7 @@ cdef class Spare:
 cpdef object start(object loop, Job job, object context)
 cdef bint _can_step(object loop) except -1
 cdef object _step(Runner runner)
-cdef object _throw(Runner runner)
 cdef object _STEP
-cdef object _THROW
 cdef object _current_task
 cdef object _enter_task
 cdef object _leave_task

@@ -70,6 +70,7 @@ class Runner:
         "_loop",
         "_references",
         "_state",
+        "_thrown",
         "_yielded",
         "task",
     )
@@ -83,6 +84,8 @@ class Runner:
         self._state = _IDLE if job is None else _FIRST
         self._yielded: Any = None
         self._error: BaseException | None = None
+        #: What the next step is to raise in the call.
+        self._thrown: BaseException | None = None
         #: What the task waits for while there is no call.
         self._idle: _Idle | None = None
         #: How many refer to the task while it is idle.
@@ -122,7 +125,7 @@ class Runner:
                 self._state = _WAITS
             else:
                 self._state = _YIELDED
-            task._log_destroy_pending = True  # type: ignore[attr-defined]
+            task._log_destroy_pending = True  # type: ignore[attr-defined]  # asyncio's own, not in the stubs
         elif is_as_before:
             self._state = _IDLE
             self._references = steps.references(task)
@@ -173,7 +176,11 @@ class Runner:
                 if type(begun) is not CoroutineType:
                     begun = _awaited(begun)
                 coroutine = self._coroutine = begun
-            self._yielded = steps.send(coroutine)
+            thrown, self._thrown = self._thrown, None
+            if thrown is None:
+                self._yielded = steps.send(coroutine)
+            else:
+                self._yielded = _thrown_into(coroutine, thrown)
             if self._yielded is not coroutine:
                 self._state = _RUNS
                 return
@@ -193,23 +200,26 @@ class Runner:
         self._state = _ENDED
         job.ended(error)
 
+    def _advance(self) -> Any:
+        """A step, in the task: what the call waits for. Raises StopIteration at its end."""
+        if self._context is None:
+            self.step()
+        else:
+            steps.call(self._context, _STEP, self)
+        if self._state == _ENDED:
+            raise StopIteration
+        return self._yielded
+
     # What the task asks of a coroutine.
 
     def __next__(self) -> Any:
         state = self._state
         if state == _WAITS and self._idle is not None and self._yielded.done():
-            state = self._state = (
-                _RUNS  # while the task was taking over: it would have been woken by now
-            )
+            # While the task was taking over. An ordinary one would have been woken by now.
+            state = self._state = _RUNS
             self._idle = None
         if state in (_RUNS, _FIRST):
-            if self._context is None:
-                self.step()
-            else:
-                steps.call(self._context, _STEP, self)
-            if self._state == _ENDED:
-                raise StopIteration
-            return self._yielded
+            return self._advance()
         if state == _ENDED:
             error = self._error
             self._error = None
@@ -248,34 +258,8 @@ class Runner:
         elif self._coroutine is None:
             self._state = _ENDED  # idle: somebody cancels whatever task there is
             raise error
-        self._state = _RUNS
-        self._yielded = error
-        if self._context is None:
-            self.throw_in()
-        else:
-            steps.call(self._context, _THROW, self)
-        if self._state == _ENDED:
-            raise StopIteration
-        return self._yielded
-
-    def throw_in(self) -> None:
-        """Raise in the call what `_yielded` is, as `step` does nothing."""
-        coroutine = self._coroutine
-        thrown = self._yielded
-        self._yielded = None
-        assert coroutine is not None
-        error: BaseException | None = None
-        try:
-            self._yielded = coroutine.throw(thrown)
-            return
-        except StopIteration:
-            pass
-        except BaseException as caught:
-            error = caught
-        try:
-            self._finish(error)
-        finally:
-            error = None  # its traceback holds this frame, and all that the application had
+        self._thrown = error
+        return self._advance()
 
     def close(self) -> None:
         self._error = None
@@ -393,13 +377,16 @@ def _step(runner: Runner) -> None:
     runner.step()
 
 
-def _throw(runner: Runner) -> None:
-    runner.throw_in()
+def _thrown_into(coroutine: Coroutine[Any, Any, Any], error: BaseException) -> Any:
+    """As `steps.send`, with an exception."""
+    try:
+        return coroutine.throw(error)
+    except StopIteration:
+        return coroutine
 
 
-# As objects, which a compiled function is not by itself.
+# As an object, which a compiled function is not by itself.
 _STEP = _step
-_THROW = _throw
 
 
 def _is_clean(task: asyncio.Task[None]) -> bool:
@@ -407,7 +394,7 @@ def _is_clean(task: asyncio.Task[None]) -> bool:
     return (
         task.get_name() is NAME
         and not task.cancelling()
-        and not task._must_cancel  # type: ignore[attr-defined]
+        and not task._must_cancel  # type: ignore[attr-defined]  # as above
         and not task._callbacks
         and not steps.has_attributes(task)
     )

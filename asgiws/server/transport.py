@@ -18,7 +18,6 @@ import select
 import socket
 from collections import deque
 from itertools import islice
-from typing import Any
 
 from asgiws.asgi.types import Address
 from asgiws.server import syscalls
@@ -304,7 +303,3 @@ class SocketTransport:
             self._stream.connection_lost(None)
         finally:
             os.close(fd)
-
-    def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """There is nothing that the Stream was not told of."""
-        return default
