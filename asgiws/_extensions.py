@@ -43,6 +43,8 @@ COMPILED_MODULES = (
     "asgiws.asgi.calls",
     "asgiws.server.poller",
     "asgiws.server.transport",
+    "asgiws.server.tls_records",
+    "asgiws.server.tls_transport",
     "asgiws.server.ticker",
 )
 MODES = ("auto", "require", "no")

@@ -19,6 +19,10 @@ from asgiws.http.errors import HTTPError, ServiceUnavailable, TooManyRequests
 #: A second is what the rate of handshakes is counted in, and a fair time to try again after.
 RETRY_AFTER = [(b"retry-after", b"1")]
 
+#: So many refused clients are told why at a time; the others are closed without a word, as each takes a
+#: descriptor while it is told.
+REFUSED = 64
+
 #: So many addresses' handshakes are kept before those of the past seconds are looked for.
 SWEEP = 4096
 
@@ -61,6 +65,10 @@ class Admission:
             self._of_address[key] = count + 1
         self._connections += 1
         return None
+
+    def is_crowded(self) -> bool:
+        """True while more refused clients are connected than are told why."""
+        return self._refused > REFUSED
 
     def leave_refused(self) -> None:
         """A connection has gone that was refused."""

@@ -52,6 +52,7 @@ cdef class HTTPDriver(Driver):
     cdef bint _pumping
     cdef bint _reading_paused
     cdef _Shared _shared
+    cdef object _taking
     cdef bint _uncalled
     cdef object _upgrade
     cdef readonly HTTPConnection http

@@ -52,6 +52,7 @@ from asgiws.asgi.health import Health
 from asgiws.asgi.outlet import Driver, Outlet
 from asgiws.asgi.runtime import Runtime, access_logger, logger, peer_name
 from asgiws.asgi.scope import http_scope
+from asgiws.asgi.taking import Taking
 from asgiws.asgi.tasks import Job
 from asgiws.asgi.types import Headers, Message
 from asgiws.asgi.wakeup import Waiter
@@ -174,6 +175,7 @@ class HTTPDriver(Driver):
         "_pumping",
         "_reading_paused",
         "_shared",
+        "_taking",
         "_uncalled",
         "_upgrade",
         "http",
@@ -208,6 +210,8 @@ class HTTPDriver(Driver):
         self._deadline = 0.0
         self._asked = 0.0
         self._client: str | None = None
+        #: From when the client seemed to be idle for the first time.
+        self._taking: Taking | None = None
 
     # From the outlet
 
@@ -258,9 +262,20 @@ class HTTPDriver(Driver):
         elif self._phase == _UPLOAD:
             error = RequestTimeout("the request body did not come on", "timeout_request_body")
             self._refuse(error, True)
+        elif self._takes_the_response():
+            self._set_deadline(now + self._shared.timeout_keep_alive)
+            return self._deadline
         else:
             self._close()
         return 0.0
+
+    def _takes_the_response(self) -> bool:
+        """True while a slow client still reads the last response: it is not idle yet."""
+        if self._phase != _IDLE:
+            return False
+        if self._taking is None:
+            self._taking = Taking()
+        return self._taking.look(self.outlet)
 
     def hung_up(self) -> None:
         pass  # a body that the application does not take is at its end when it has been taken
@@ -271,7 +286,10 @@ class HTTPDriver(Driver):
             "timeout_send", self.client(), f"cut off: took nothing for {seconds:g} seconds"
         )
         self._log_incomplete()
+        cycle, self._cycle = self._cycle, None
         self.outlet.abort()
+        if cycle is not None:
+            cycle.disconnect(True)
 
     def shutdown(self) -> None:
         if self._cycle is None and (self._phase == _NEW or self._phase == _HEAD):
@@ -806,8 +824,11 @@ class HTTPCycle(Job):
 
     async def _drained(self) -> None:
         """The rest of `send` once all was written."""
-        if self._outlet.write_paused:
-            await self._outlet.drain()
+        outlet = self._outlet
+        if outlet.write_paused:
+            await outlet.drain()
+            if self._stage < _DONE and outlet.is_closing():
+                self._stage = _LOST  # `connection_lost` follows
             if self._stage == _LOST:
                 raise ClientDisconnected("the client has gone")
 

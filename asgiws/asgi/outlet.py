@@ -82,7 +82,9 @@ class Outlet:
     server: tuple[str, int | None] | None
     #: True under TLS.
     secure: bool
-    #: True while more is waiting to be sent than the high-water mark: `drain()` would wait.
+    #: True while more is waiting to be sent than the high-water mark, for which `drain()` waits, and from
+    #: the moment that the connection is closing: so a driver that has written something and finds it false
+    #: need not ask `is_closing()`, and one that finds it true, and has called `drain()`, must.
     write_paused: bool
 
     def tls(self) -> dict[str, Any] | None:
@@ -100,7 +102,7 @@ class Outlet:
         raise NotImplementedError
 
     async def drain(self) -> None:
-        """Wait until `write_paused` is false, or the connection is lost."""
+        """Wait until `write_paused` is false, or the connection is closing; ask `is_closing()` which it is."""
         raise NotImplementedError
 
     async def send_file(self, file: BinaryIO, size: int) -> int:
@@ -121,7 +123,8 @@ class Outlet:
         raise NotImplementedError
 
     def taken(self) -> tuple[int, int]:
-        """How many octets the peer has taken of all that was written, and how many are on their way to it."""
+        """How many octets the peer's kernel has acknowledged so far, and how many are on their way to it:
+        the one measure of progress for whatever judges a peer. Under TLS they are TLS's octets."""
         raise NotImplementedError
 
     def pause_reading(self) -> None:

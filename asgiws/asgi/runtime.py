@@ -96,8 +96,8 @@ class Runtime:
         #: Every connection of the loop reads into this buffer, one at a time.
         self.read_buffer = bytearray(READ_SIZE)
         self.read_view = memoryview(self.read_buffer)
-        #: What the connection whose read is in progress is about to send.
-        self.gathered: list[bytes] = []
+        #: What the connection whose read is in progress is about to send; the connections' to fill.
+        self.gathering: Any = None
 
     def is_passing(self, error: BaseException) -> bool:
         """True for what comes out of an application's call although the application did not raise it: the

@@ -43,8 +43,7 @@ cdef class WebSocketSession(Driver):
     cdef bytearray _rest
     cdef bint _eof
     cdef bint _hung_up
-    cdef long long _taken
-    cdef bint _owes
+    cdef object _taking
     cdef bint _owes_turn
     cdef object _ahead
     cdef Py_ssize_t _done_ahead

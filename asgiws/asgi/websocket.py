@@ -34,6 +34,7 @@ from asgiws.asgi.errors import (
 )
 from asgiws.asgi.outlet import Driver, Outlet
 from asgiws.asgi.runtime import Runtime, access_logger, logger, peer_name
+from asgiws.asgi.taking import Taking
 from asgiws.asgi.tasks import Job
 from asgiws.asgi.types import Address, Message, Scope
 from asgiws.asgi.wakeup import Waiter
@@ -157,10 +158,8 @@ class WebSocketSession(Driver):
         self._pong_at = 0.0
         self._pings = 0
         self._heard = False
-        #: What the peer had taken of what was written, when that was looked at last.
-        self._taken = 0
-        #: Whether it had some more to take at that look.
-        self._owes = False
+        #: For a ping or a close frame that may be behind much that a slow peer has still to read.
+        self._taking: Taking | None = None
         #: The latest ping that could not be answered yet: the peer does not read (5.5.3 lets us answer the
         #: most recent one only).
         self._unanswered: bytes | None = None
@@ -214,7 +213,7 @@ class WebSocketSession(Driver):
             self._take_last()
             self._deliver(True)
         if self._rest is None and self._terminal is None:
-            self._outlet.close(linger=False)
+            self._end_lost()
 
     def connection_lost(self) -> None:
         self._runtime.admission.websockets -= 1
@@ -235,6 +234,9 @@ class WebSocketSession(Driver):
         state = self._ws.state
         if state == CLOSING:
             if now < self._close_at:
+                return self._close_at
+            if self._takes_what_was_sent():  # and cannot have seen our close frame for so long
+                self._close_at = now + self._runtime.config.ws_close_timeout
                 return self._close_at
             self._act(self._ws.apply(Trigger.DEADLINE))
         elif state == CONNECTING:
@@ -335,7 +337,7 @@ class WebSocketSession(Driver):
         if self._hung_up:
             if len(rest) > LAST_ROOM * self._high:
                 self._take_last()
-                self._outlet.close(linger=False)
+                self._end_lost()
                 return
         elif not is_full or len(rest) > self._high:
             self._pause_reading()
@@ -481,13 +483,11 @@ class WebSocketSession(Driver):
         return self._ping_at
 
     def _takes_what_was_sent(self) -> bool:
-        """True when the peer took some of what was written since the last look, and had some to take at that or
-        has some now: a ping behind all of it has been there for less than that time, or is not yet."""
-        taken, outstanding = self._outlet.taken()
-        owed, self._owes = self._owes, outstanding > 0
-        has_moved = taken != self._taken
-        self._taken = taken
-        return has_moved and (owed or outstanding > 0)
+        """See Taking: true when what was written last has not been there for as long as the last look is
+        ago."""
+        if self._taking is None:
+            self._taking = Taking()
+        return self._taking.look(self._outlet)
 
     # Other deadlines.
 
@@ -555,6 +555,11 @@ class WebSocketSession(Driver):
             self._act(self._ws.apply(Trigger.LOST))
             self._outlet.abort()
 
+    def _end_lost(self) -> None:
+        """The client has ended its side without a close frame: the connection is over, whatever it may read."""
+        self._act(self._ws.apply(Trigger.LOST))
+        self._outlet.close(linger=False)
+
     def _end(self) -> None:
         """Let what the client ended the connection with take effect."""
         terminal = self._terminal
@@ -584,6 +589,7 @@ class WebSocketSession(Driver):
         if effect & _SEND_CLOSE:
             outlet.write(self._ws.close_frame(code, reason))
         if effect & _START_DEADLINE:
+            self._takes_what_was_sent()  # the first look is at what is in front of the close frame
             self._close_at = self._loop.time() + self._runtime.config.ws_close_timeout
             outlet.check_at(self._close_at)
             self._go_on()
@@ -770,9 +776,10 @@ class WebSocketSession(Driver):
         return self._outlet.write_paused
 
     async def send_slowly(self, message: Message) -> None:
-        """`send` while the client does not take what was written."""
+        """`send` while the client does not take what was written, or takes nothing more."""
         if self._outlet.write_paused and self._ws.state == OPEN:
             await self._make_room(message)
+        self._see_end()
         self.send_now(message)
         await self.drained(message)
 
@@ -780,8 +787,14 @@ class WebSocketSession(Driver):
         """The rest of `send` once the message was written."""
         if self._outlet.write_paused:
             await self._outlet.drain()
+            self._see_end()
             if self._ws.state in FINAL and message["type"] == "websocket.send":
                 self._send_late("websocket.send", message)  # it was lost meanwhile
+
+    def _see_end(self) -> None:
+        """The connection may be over without our having been told yet: the next `send` is to say so."""
+        if self._outlet.is_closing() and self._ws.state not in FINAL:
+            self._act(self._ws.apply(Trigger.LOST))
 
     async def _make_room(self, message: Message) -> None:
         """Wait until there is room for another message, or end the connection for want of it."""
@@ -917,7 +930,7 @@ class WebSocketSession(Driver):
             if self._eof:
                 self._take_last()
                 if self._terminal is None:
-                    self._outlet.close(linger=False)
+                    self._end_lost()
             elif not self._pump(TURN_EVENTS):
                 self._finish_rest()
             elif self._is_full():

@@ -3,10 +3,10 @@
 Rules of this file:
 - Each TLS handshake is under the context that is in use when it begins.
 - A client is counted from the moment it is accepted, in its TLS handshake too: until its connection is made,
-  a task in `pending` stands for it.
+  something in `pending` stands for it, which can be cancelled.
 - To run out of file descriptors is no fault of the program's. One line tells of it and one that it is over;
   meanwhile, whoever connects waits in the kernel's queue.
-- A connection is a SocketTransport's where there is a Poller, and no TLS; the event loop's otherwise.
+- A connection is a transport's of our own where there is a Poller, and the event loop's otherwise.
 - Where several workers accept on one socket, each asks its Share before it takes a client.
 - Windows' own loop accepts by itself: it cannot watch a socket.
 """
@@ -21,16 +21,18 @@ import socket
 import sys
 from collections.abc import Callable
 from functools import partial
-from ssl import SSLContext, SSLEOFError
-from typing import Any, Protocol
+from ssl import SSLEOFError
+from typing import Any
 
 from asgiws.asgi.notices import Notices
 from asgiws.asgi.runtime import peer_name
 from asgiws.asgi.types import Address
 from asgiws.server import descriptors, handshakes
+from asgiws.server.handshakes import Certificates, Handshaking
 from asgiws.server.poller import Poller
 from asgiws.server.share import PAUSE, Share
 from asgiws.server.stream import Stream
+from asgiws.server.tls_transport import TLSTransport
 from asgiws.server.transport import SocketTransport
 from asgiws.server.transport import accept as accept_client
 
@@ -48,25 +50,12 @@ BATCH = 64
 Make = Callable[[], Any]  # a Stream that is a protocol too
 
 
-class Certificates(Protocol):
-    """What is needed for TLS: the context for who connects now, and the seconds that a handshake may take.
-
-    On Windows, where the loop accepts by itself, the context is the one that was there at first.
-    """
-
-    @property
-    def context(self) -> SSLContext: ...
-
-    @property
-    def handshake_timeout(self) -> float: ...
-
-
 class Acceptor:
     """Accepts on one socket, whose connections `make` makes, until `close`.
 
     `certificates` are for TLS, or None. `pending` gets a task for each client that is not a connection yet.
-    `poller` is for the connections' sockets, None where there is none. `share` says when to leave a client to
-    another process, None that there is no other.
+    `poller` is for the connections' sockets, None where there is none, and `handshaking` for their TLS.
+    `share` says when to leave a client to another process, None that there is no other.
     """
 
     def __init__(
@@ -79,6 +68,7 @@ class Acceptor:
         notices: Notices,
         poller: Poller | None = None,
         share: Share | None = None,
+        handshaking: Handshaking | None = None,
     ) -> None:
         self._loop = loop
         self._sock = sock
@@ -86,7 +76,8 @@ class Acceptor:
         self._certificates = certificates
         self._notices = notices
         self._pending = pending
-        self._poller = poller if certificates is None else None
+        self._poller = poller if certificates is None or handshaking is not None else None
+        self._handshaking = handshaking
         #: The address that its connections have, where it is always the same.
         self._address = _own_address(sock)
         self._share = share
@@ -136,7 +127,14 @@ class Acceptor:
         """Make a connection with a transport of ours."""
         try:
             stream: Stream = self._make()
-            transport = SocketTransport(self._loop, poller, fd, stream)
+            handshaking = self._handshaking
+            if handshaking is None:
+                transport = SocketTransport(self._loop, poller, fd, stream)
+            elif stream.expected(address):
+                transport = TLSTransport(self._loop, poller, fd, stream, handshaking)
+            else:
+                os.close(fd)
+                return
             transport.start(address, self._address, self._sock.family)
         except Exception as error:
             os.close(fd)
@@ -212,6 +210,7 @@ async def accept(
     backlog: int,
     poller: Poller | None = None,
     share: Share | None = None,
+    handshaking: Handshaking | None = None,
 ) -> Acceptor | asyncio.AbstractServer:
     """Accept on `sock` until the `close()` of what this returns. Raises OSError.
 
@@ -222,7 +221,9 @@ async def accept(
         return await loop.create_server(
             make, sock=sock, backlog=backlog, **_tls_arguments(certificates)
         )
-    acceptor = Acceptor(loop, sock, make, certificates, pending, notices, poller, share)
+    acceptor = Acceptor(
+        loop, sock, make, certificates, pending, notices, poller, share, handshaking
+    )
     acceptor.start()
     return acceptor
 

@@ -12,7 +12,7 @@ from typing import Any
 from asgiws.asgi.http import HTTPDriver
 from asgiws.asgi.outlet import Driver
 from asgiws.asgi.proxy_protocol import ProxyProtocolDriver
-from asgiws.asgi.runtime import Runtime
+from asgiws.asgi.runtime import Runtime, peer_name
 from asgiws.asgi.types import Address
 from asgiws.asgi.upgrade import upgrade
 from asgiws.server.stream import Stream
@@ -46,9 +46,20 @@ class CountedConnection(Stream, asyncio.BufferedProtocol):
         self._is_refused: bool | None = None
         super().__init__(runtime, ticker, first_driver(runtime, self._http))
 
+    def expected(self, client: Address | None) -> bool:
+        self._enter(client)
+        if self._refusal is None or not self._admission.is_crowded():
+            return True
+        self._turn_away(client)
+        return False
+
+    def unmade(self) -> None:
+        self._leave()
+
     def begun(self) -> None:
         super().begun()
-        self._enter(None if self._is_named_later else self.client)
+        if self._is_refused is None:
+            self._enter(None if self._is_named_later else self.client)
         if not self._is_named_later:
             self._refuse()
 
@@ -74,17 +85,27 @@ class CountedConnection(Stream, asyncio.BufferedProtocol):
         self._is_refused = self._refusal is not None
 
     def _leave(self) -> None:
-        if self._is_refused is None:
-            return
-        if self._is_refused:
+        is_refused, self._is_refused = self._is_refused, None
+        if is_refused:
             self._admission.leave_refused()
-        else:
+        elif is_refused is not None:
             self._admission.leave(self._counted)
 
     def _refuse(self) -> None:
+        if self._refusal is not None and self._admission.is_crowded():
+            self._turn_away(self.client)
+            self.abort()
         refusal, self._refusal = self._refusal, None
         if refusal is not None:
             self._http.refuse_connection(refusal)
+
+    def _turn_away(self, client: Address | None) -> None:
+        """Refuse a client without a word: so many are being told already that it would cost too much."""
+        refusal, self._refusal = self._refusal, None
+        assert refusal is not None
+        what = f"connection closed: {refusal.message}"
+        self._runtime.notices.tell(refusal.limit or "", peer_name(client), what)
+        self._leave()
 
 
 def first_driver(runtime: Runtime, http: HTTPDriver) -> Driver:

@@ -1,17 +1,29 @@
-"""TLS handshakes that fail, in the log.
+"""TLS handshakes in progress, and those that fail in the log.
 
 Rules of this file:
+- A client is counted from the moment that it is accepted; `pending` has each whose handshake is not complete.
+- Each handshake is under the context that is in use when the client begins it, and has so many seconds from
+  when it was accepted, however slowly it trickles in.
 - One line for each, with who it was and why. Nothing that the client sent stands in it.
 - Whoever tries again and again does not fill the log: LINES of them are told before they are counted.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import ssl
-from typing import TypeGuard
+from typing import Any, Protocol, TypeGuard
 
 from asgiws.asgi.notices import Notices
+from asgiws.asgi.runtime import peer_name
+from asgiws.asgi.types import Address
+from asgiws.server.ticker import Ticker
+
+logger = logging.getLogger("asgiws.error")
+
+#: Octets that one read of a TLS connection takes: a large message's frame in one, with what TLS adds.
+READ_SIZE = 66560
 
 #: Lines of one kind within `notices.QUIET` seconds: clients fail for reasons of their own.
 LINES = 10
@@ -25,6 +37,64 @@ REASONS = {
     "NO_SHARED_CIPHER": "it offers no cipher that is allowed",
     "PEER_DID_NOT_RETURN_A_CERTIFICATE": "it has sent no certificate",
 }
+
+
+class Certificates(Protocol):
+    """What is needed for TLS: the context for a client that connects now, and the seconds that a handshake may
+    take.
+
+    On Windows, where the loop accepts by itself, the context is the one that was there at first.
+    """
+
+    @property
+    def context(self) -> ssl.SSLContext: ...
+
+    @property
+    def handshake_timeout(self) -> float: ...
+
+
+class Handshaking:
+    """What the TLS connections of one worker share."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        ticker: Ticker,
+        certificates: Certificates,
+        pending: set[Any],
+        notices: Notices,
+    ) -> None:
+        self._loop = loop
+        self._ticker = ticker
+        self._certificates = certificates
+        self._pending = pending
+        self._notices = notices
+        #: All of them read into this buffer, one at a time; it is free again once that was fed to OpenSSL.
+        self.buffer = bytearray(READ_SIZE)
+        self.view = memoryview(self.buffer)
+
+    def context(self) -> ssl.SSLContext:
+        """The context for a client that begins now."""
+        return self._certificates.context
+
+    def begin(self, transport: Any) -> float:
+        """A client was accepted; when its time is over, by the loop's clock."""
+        self._pending.add(transport)
+        deadline = self._loop.time() + self._certificates.handshake_timeout
+        self._ticker.schedule(transport, deadline)
+        return deadline
+
+    def end(self, transport: Any) -> None:
+        """Its handshake is complete, or will never be."""
+        self._ticker.discard(transport)
+        self._pending.discard(transport)
+
+    def tell(self, client: Address | None, error: OSError | None) -> None:
+        """Log that the handshake has failed by `error`; None when the client has only gone."""
+        if is_failure(error):
+            tell(self._notices, peer_name(client), error, self._certificates.handshake_timeout)
+        else:
+            logger.debug("%s - gone before the connection was made", peer_name(client))
 
 
 def is_failure(error: BaseException | None) -> TypeGuard[OSError]:

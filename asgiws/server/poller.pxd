@@ -4,12 +4,24 @@ from asgiws.server cimport syscalls
 from asgiws.server.transport cimport SocketTransport
 
 
+cdef double TURN
+cdef int LOOK
+
+
 cdef class Poller:
     cdef object __weakref__
     cdef object _epoll
     cdef object _loop
     cdef int _fd
+    cdef object _context
+    cdef list _left
+    cdef bint _may_nest
     cdef dict _transports
+    cdef long long _turn
 
-    @cython.locals(transports=dict, transport=SocketTransport, events=int)
+    cpdef object call_soon(self, object callback)
+    @cython.locals(
+        transports=dict, transport=SocketTransport, events=int, told=list, turn="long long", count=Py_ssize_t,
+        index=Py_ssize_t, end=double
+    )
     cpdef object _look(self)

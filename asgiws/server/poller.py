@@ -3,15 +3,25 @@
 Rules of this file:
 - The loop is woken once for all sockets that are ready, and they are served in one callback of its: a watch of
   the loop's own for each of them costs more than the small message that it tells of.
-- BATCH sockets at most are served before the loop has its turn; the others stay ready and come next.
-- The sockets are watched level-triggered: what was left is told again.
-- Linux alone has it. Elsewhere, and under TLS, the loop's own transports serve.
+- BATCH sockets at most are served before the loop has its turn, and none is begun once TURN seconds are over:
+  twenty clients that each cost a few milliseconds do not keep a twenty-first waiting for all of them. Those
+  that were told of and not served come first in the next turn.
+- The sockets are watched level-triggered: what was left in one is told again.
+- An application may run the loop from within itself (nest_asyncio). A handle of asyncio's cannot run within
+  itself, so each turn has one of its own, which costs no system call; and a turn that finds that another
+  has run within it ends, since what it was told of is not true any more. No loop but asyncio's own can be
+  run so.
+- What it calls back runs in the context in which the Poller was made, and never in an application's.
+- Linux alone has it. Elsewhere the loop's own transports serve.
 """
 
 from __future__ import annotations
 
 import asyncio
 import select
+from collections.abc import Callable
+from contextvars import copy_context
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from asgiws.server import syscalls
@@ -25,6 +35,11 @@ AVAILABLE = hasattr(select, "epoll")
 #: Sockets that are served in one turn of the loop.
 BATCH = 128
 
+#: Seconds after which no further socket is served in a turn of the loop, and after how many sockets the
+#: clock is looked at.
+TURN = 0.01
+LOOK = 8
+
 
 class Poller:
     """Tells transports when their sockets are ready. Raises OSError when there is no descriptor for it."""
@@ -34,6 +49,13 @@ class Poller:
         self._transports: dict[int, SocketTransport] = {}
         self._epoll = select.epoll()
         self._fd = self._epoll.fileno()
+        self._context = copy_context()
+        #: Whether the loop may be run from within itself.
+        self._may_nest = isinstance(loop, asyncio.BaseEventLoop)
+        #: The number of the turn in progress.
+        self._turn = 0
+        #: What was told of and not served yet.
+        self._left: list[tuple[int, int]] = []
         try:
             loop.add_reader(self._fd, self._look)
         except BaseException:
@@ -53,6 +75,12 @@ class Poller:
         """Watch `fd` no more; it is still open. Nothing happens when it is not watched."""
         if self._transports.pop(fd, None) is not None:
             self._epoll.unregister(fd)
+            if self._left:  # the number may soon be another connection's
+                self._left = [told for told in self._left if told[0] != fd]
+
+    def call_soon(self, callback: Callable[[], object]) -> None:
+        """Have `callback` called in the loop's next turn."""
+        self._loop.call_soon(callback, context=self._context.copy())
 
     def close(self) -> None:
         """Watch nothing any more. Idempotent."""
@@ -62,8 +90,24 @@ class Poller:
             self._transports.clear()
 
     def _look(self) -> None:
+        """Serve those that are ready."""
+        if self._may_nest:
+            self._loop.add_reader(self._fd, self._look)
         transports = self._transports
-        for fd, events in syscalls.ready(self._epoll, self._fd, BATCH):
+        turn = self._turn = self._turn + 1
+        told, self._left = self._left, []
+        if not told:
+            told = syscalls.ready(self._epoll, self._fd, BATCH)
+        count = len(told)
+        end = monotonic() + TURN if count > LOOK else 0.0
+        for index in range(count):
+            fd, events = told[index]
             transport = transports.get(fd)
-            if transport is not None:  # else what came before it has ended it
-                transport.ready(events)
+            if transport is None:  # what came before it has ended it
+                continue
+            transport.ready(events)
+            if turn != self._turn:
+                return
+            if end and index % LOOK == LOOK - 1 and monotonic() > end:
+                self._left = told[index + 1 :]
+                return

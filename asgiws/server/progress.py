@@ -1,4 +1,4 @@
-"""How much of what was written has reached the peer.
+"""How much of what was written has reached the peer, and how much of what it sent lies unread.
 
 Rules of this file: the kernel takes megabytes on behalf of a peer that takes nothing, and a socket counts as
 writable only when a good part of that is free again. So what still lies in the kernel is asked for, where that
@@ -11,7 +11,7 @@ import struct
 
 try:
     from fcntl import ioctl
-    from termios import TIOCOUTQ
+    from termios import FIONREAD, TIOCOUTQ
 except ImportError:  # Windows
     _ASKS = False
 else:
@@ -21,10 +21,19 @@ else:
 def in_kernel(fd: int) -> int:
     """Octets that were written to the socket `fd` and that its peer has not acknowledged; 0 where the system
     does not tell."""
-    if not _ASKS or fd < 0:
+    return _asked(fd, TIOCOUTQ) if _ASKS else 0
+
+
+def to_be_read(fd: int) -> int:
+    """Octets that have arrived on the socket `fd` and were not read; 0 where the system does not tell."""
+    return _asked(fd, FIONREAD) if _ASKS else 0
+
+
+def _asked(fd: int, what: int) -> int:
+    if fd < 0:
         return 0
     try:
-        size: int = struct.unpack("i", ioctl(fd, TIOCOUTQ, b"\0\0\0\0"))[0]
+        size: int = struct.unpack("i", ioctl(fd, what, b"\0\0\0\0"))[0]
     except OSError:
         return 0
     return size

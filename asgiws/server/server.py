@@ -28,11 +28,12 @@ from asgiws.asgi.lifespan import Lifespan
 from asgiws.asgi.runtime import Runtime, compression
 from asgiws.asgi.types import ASGIApp
 from asgiws.config import Config, ConfigError, StartError, load
-from asgiws.server import certificates, descriptors, drain, hangups, loops, sockets, systemd
+from asgiws.server import certificates, descriptors, drain, loops, sockets, systemd
 from asgiws.server.acceptor import GRACE, Acceptor, accept
 from asgiws.server.certificates import Certificates
 from asgiws.server.connection import Connection, CountedConnection
 from asgiws.server.drain import Drain
+from asgiws.server.handshakes import Handshaking
 from asgiws.server.lifetime import request_limit
 from asgiws.server.poller import AVAILABLE, Poller
 from asgiws.server.registry import Registry
@@ -237,7 +238,6 @@ class Server:
             runtime.close()
             lifespan.cancel()
             ticker.close()
-            hangups.of(self._loop).close()
             if poller is not None:
                 poller.close()
             watchdog.close()
@@ -275,6 +275,9 @@ class Server:
         tls = self._certificates
         runtime.ready = True
         share = None if self._seat is None else self._seat.share
+        handshaking = None
+        if tls is not None and poller is not None:
+            handshaking = Handshaking(runtime.loop, ticker, tls, self._pending, runtime.notices)
         make()  # what is loaded for the first is loaded now: later there may be no descriptor for it
         for listener in self._listeners:
             try:
@@ -288,6 +291,7 @@ class Server:
                     self.config.backlog,
                     poller,
                     share,
+                    handshaking,
                 )
             except OSError as error:
                 raise sockets.failure(listener.url(tls is not None), error) from None

@@ -8,6 +8,14 @@ cdef bint _DIRECT
 cdef Py_ssize_t _IOV_MAX
 
 
+cdef class Stream  # which Gathering refers to
+
+
+cdef class Gathering:
+    cdef list out
+    cdef Stream stream
+
+
 cdef class Stream(Outlet):
     cdef public object bucket
     cdef bint _closing
@@ -15,12 +23,13 @@ cdef class Stream(Outlet):
     cdef bint _direct
     cdef object _drains
     cdef Driver _driver
+    cdef object _ending
     cdef bint _eof
     cdef int _fd
     cdef bint _lost
     cdef Py_ssize_t _gathered
+    cdef Gathering _gathering
     cdef long long _given
-    cdef list _out
     cdef bint _own
     cdef bytearray _read_buffer
     cdef bint _proceeding
@@ -28,13 +37,15 @@ cdef class Stream(Outlet):
     cdef object _runtime
     cdef double _send_timeout
     cdef double _stall_at
+    cdef long long _taken
     cdef object _ticker
     cdef dict _tls
     cdef object _transport
-    cdef long long _unsent
     cdef bint _via_transport
 
-    cpdef object attach(self, object transport, int fd, object client, object server)
+    cpdef object attach(self, object transport, int fd, object client, object server, bint secure)
+    cpdef object expected(self, object client)
+    cpdef object unmade(self)
     cpdef object begun(self)
     cdef object detach(self)
     cdef bytearray buffer(self)
@@ -47,7 +58,9 @@ cdef class Stream(Outlet):
     cpdef object resume_writing(self)
     cpdef object hung_up(self)
     cpdef object get_buffer(self, object sizehint)
-    cdef object _uncork(self)
+    @cython.locals(gathering=Gathering, other=Stream)
+    cdef object _cork(self)
+    cpdef object uncork(self)
     cdef object _flush(self)
     cdef object _gather(self, Py_ssize_t size)
     cdef object _wake_drains(self)

@@ -4,14 +4,20 @@ Rules of this file:
 - It moves octets and knows nothing of what they mean. Every protocol is a `Driver`.
 - All connections of a loop read into one buffer (`Runtime.read_buffer`): it is free again once the driver has
   returned, so no connection owns a read buffer.
-- What is written during a read is gathered and leaves in one system call when the read is done.
-- The transport is our own (`transport.py`) where that can be, and the event loop's otherwise, as under TLS.
+- What is written during a read is gathered and leaves in one system call when the read is done. One stream of
+  the worker gathers at a time: where an application runs the loop from within itself, the read that begins
+  there ends the gathering of the one around it.
+- The transport is our own (`transport.py`, `tls_transport.py`) where that can be, and the event loop's
+  otherwise.
 - Octets go straight to the socket while the transport holds none, and through the transport otherwise, or
   under TLS. A transport that is closing is never written to: its descriptor may be another connection's
   already.
+- From the moment that the connection is closing, by whoever's doing, `write_paused` is true: so whoever sends
+  asks `drain`, which does not wait any more, and then `is_closing`.
 - A driver is called through a variable of the caller's: it may hand the connection over while it is called, and
   must outlive that.
-- Closing ends: LINGER and FLUSH bound how long a peer that takes nothing can put it off.
+- Nobody is judged by a clock before what the socket holds was read (`tick`).
+- Closing ends: `ending.py` says when.
 """
 
 from __future__ import annotations
@@ -21,28 +27,19 @@ import errno
 import os
 import socket
 from collections import deque
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 from asgiws.asgi.outlet import Driver, Outlet
 from asgiws.asgi.runtime import Runtime
 from asgiws.asgi.types import Address
 from asgiws.asgi.wakeup import Waiter
-from asgiws.server import hangups, syscalls, tls_info
+from asgiws.server import syscalls, tls_info
+from asgiws.server.ending import LEAST_TAKEN, Ending
 from asgiws.server.progress import in_kernel
 from asgiws.server.ticker import Ticker
 
-#: Seconds that a peer is listened to after our side was closed, so that it can read our last words.
-LINGER = 2.0
-
 #: Octets that wait in a transport before `write_paused`, as asyncio and uvloop have it without TLS.
 HIGH_WATER = 65536
-
-#: Seconds without progress that a peer has to take what was written before `close`.
-FLUSH = 10.0
-
-#: What counts as next to nothing, when a peer is slow to take what is sent to it: in octets, for each period
-#: of the timeout.
-LEAST_TAKEN = 4096
 
 #: Several pieces below this many octets are joined to one; larger ones are handed over as they are.
 JOIN_BELOW = 65536
@@ -58,6 +55,16 @@ _HAS_SENDFILE = hasattr(os, "sendfile")
 _PEER_GONE = (errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN)
 
 
+class Gathering:
+    """What the stream that reads at the moment is about to send; one for a worker."""
+
+    __slots__ = ("out", "stream")
+
+    def __init__(self) -> None:
+        self.out: list[bytes] = []
+        self.stream: Stream | None = None
+
+
 class Stream(Outlet):
     """The server's side of one TCP, TLS or Unix connection; `driver` speaks on it first.
 
@@ -70,12 +77,13 @@ class Stream(Outlet):
         "_direct",
         "_drains",
         "_driver",
+        "_ending",
         "_eof",
         "_fd",
         "_gathered",
+        "_gathering",
         "_given",
         "_lost",
-        "_out",
         "_own",
         "_proceeding",
         "_read_buffer",
@@ -83,10 +91,10 @@ class Stream(Outlet):
         "_runtime",
         "_send_timeout",
         "_stall_at",
+        "_taken",
         "_ticker",
         "_tls",
         "_transport",
-        "_unsent",
         "_via_transport",
         "bucket",
         "client",
@@ -106,7 +114,8 @@ class Stream(Outlet):
         self._runtime = runtime
         self._ticker = ticker
         self._driver = driver
-        self._transport: asyncio.Transport = _NO_TRANSPORT
+        #: Ours, or the event loop's.
+        self._transport: Any = _NO_TRANSPORT
         self._fd = -1
         #: Whether the transport is our own, and whether writes may go straight to the socket.
         self._own = False
@@ -114,8 +123,9 @@ class Stream(Outlet):
         #: Whether the transport was given something that it may not have sent yet.
         self._via_transport = False
         self._corked = False
-        #: What the read in progress has gathered; one list for the worker, as one read is in progress at once.
-        self._out: list[bytes] = runtime.gathered
+        if runtime.gathering is None:
+            runtime.gathering = Gathering()
+        self._gathering: Gathering = runtime.gathering
         self._read_buffer: bytearray = runtime.read_buffer
         self._gathered = 0
         self._proceeding = False
@@ -127,9 +137,11 @@ class Stream(Outlet):
         self._given = 0
         #: When it is looked at whether the peer takes what was written; 0.0 while nobody waits for that.
         self._stall_at = 0.0
-        #: What it had taken when it was looked at last; while closing, how much it had still to take.
-        self._unsent = 0
+        #: What it had taken when it was looked at last.
+        self._taken = 0
         self._closing = False
+        #: From our close on.
+        self._ending: Ending | None = None
         self._lost = False
         self._drains: deque[Waiter] | None = None
         self._tls: dict[str, Any] | None = None
@@ -137,7 +149,7 @@ class Stream(Outlet):
     # From the transport.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)  # uvloop's does not inherit from it
+        self._transport = transport
         info = transport.get_extra_info
         self.secure = info("sslcontext") is not None
         if self.secure:
@@ -160,14 +172,24 @@ class Stream(Outlet):
         fd: int,
         client: Address | None,
         server: tuple[str, int | None] | None,
+        secure: bool,
     ) -> None:
         """As `connection_made`, for a transport of our own."""
         self._transport = transport
-        self._own = self._direct = True
+        self._own = True
+        self._direct = not secure
+        self.secure = secure
         self._fd = fd
         self.client = client
         self.server = server
         self.begun()
+
+    def expected(self, client: Address | None) -> bool:
+        """`client` was accepted, and its TLS handshake begins; false when it is to be turned away at once."""
+        return True
+
+    def unmade(self) -> None:
+        """What was `expected` has not become a connection."""
 
     def begun(self) -> None:
         """The connection is there."""
@@ -178,6 +200,8 @@ class Stream(Outlet):
     def detach(self) -> None:
         """Our own transport has given up the socket; `connection_lost` follows."""
         self._direct = False
+        self._closing = True
+        self._wake_drains()
 
     def buffer(self) -> bytearray:
         """What our own transport is to read into, before `arrived`."""
@@ -192,37 +216,40 @@ class Stream(Outlet):
     def arrived(self, count: int) -> None:
         """So many octets are in the buffer."""
         if self._closing:
-            return  # what comes behind our last words is thrown away
+            # What comes behind our last words is thrown away.
+            if self._ending is not None:
+                self._ending.heard()
+            return
         driver = self._driver
-        self._corked = True
+        self._cork()
         try:
             driver.receive_data(self._read_buffer, 0, count)
         finally:
-            self._uncork()
+            self.uncork()
 
     def eof_received(self) -> bool:
         self._eof = True
         if self._closing:
-            if not self.secure:  # TLS ends by itself, and asyncio's breaks when it is closed twice
+            if (
+                self._own or not self.secure
+            ):  # asyncio's TLS ends by itself, and breaks when closed twice
                 self._transport.close()
             return False
         driver = self._driver
-        self._corked = True
+        self._cork()
         try:
             driver.receive_eof()
         finally:
-            self._uncork()
-        # Stay half-open so that the answer still goes out; TLS has no such state.
-        return not self.secure
+            self.uncork()
+        # Stay half-open so that the answer still goes out; the loops' TLS has no such state.
+        return self._own or not self.secure
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._closing = True
         self._lost = True
         self._direct = False
-        if not (self._reading or self._own):
-            hangups.of(self.loop).forget(self._fd)
         if self._corked:
-            self._out.clear()
+            self._gathering.out.clear()
         self._ticker.discard(self)
         self._runtime.connections.discard(self)
         self._wake_drains()
@@ -245,6 +272,8 @@ class Stream(Outlet):
 
     def tick(self, now: float) -> float:
         """A deadline of the driver's has come, or the one of our own closing."""
+        if self._own and self._reading:
+            self._transport.read_now()
         if not self._closing:
             driver = self._driver
             when: float = driver.check(now)
@@ -253,17 +282,17 @@ class Stream(Outlet):
                 if self._stall_at and (when == 0.0 or self._stall_at < when):
                     when = self._stall_at
             return when
-        unsent = self._transport.get_write_buffer_size()
-        if unsent != self._unsent:
-            # The peer still takes what was written before the close, slowly as it may.
-            self._unsent = unsent
-            return now + (FLUSH if unsent else LINGER)
-        self._transport.abort()
-        return 0.0
+        if self._ending is None:
+            return 0.0
+        taken, outstanding = self.taken()
+        when = self._ending.next_look(now, taken, outstanding)
+        if when == 0.0:
+            self._transport.abort()
+        return when
 
     def _watch_progress(self) -> None:
         if self._send_timeout:
-            self._unsent, _ = self.taken()
+            self._taken, _ = self.taken()
             self._stall_at = self.loop.time() + self._send_timeout
             self._ticker.schedule(self, self._stall_at)
 
@@ -272,8 +301,8 @@ class Stream(Outlet):
         if now < self._stall_at:
             return
         taken, _ = self.taken()
-        has_stalled = taken - self._unsent < LEAST_TAKEN
-        self._unsent = taken
+        has_stalled = taken - self._taken < LEAST_TAKEN
+        self._taken = taken
         self._stall_at = now + self._send_timeout
         if has_stalled:
             driver = self._driver
@@ -286,6 +315,8 @@ class Stream(Outlet):
         if not self._closing:
             driver = self._driver
             driver.shutdown()
+        elif self._ending is not None:
+            self._ending.hurry(self.loop.time())
 
     def lasts(self) -> bool:
         """True while the driver's conversation has no end of its own."""
@@ -305,7 +336,7 @@ class Stream(Outlet):
         if self._closing:
             return
         if self._corked:
-            self._out.append(data)
+            self._gathering.out.append(data)
             self._gather(len(data))
         else:
             self._send(data)
@@ -314,7 +345,7 @@ class Stream(Outlet):
         if self._closing:
             return
         if self._corked:
-            self._out += chunks
+            self._gathering.out += chunks
             self._gather(sum(map(len, chunks)))
         else:
             self._send_many(chunks)
@@ -326,15 +357,27 @@ class Stream(Outlet):
         if self._gathered >= JOIN_BELOW:
             self._flush()
 
-    def _uncork(self) -> None:
-        try:
-            self._flush()
-        finally:
-            self._corked = False
+    def _cork(self) -> None:
+        """Gather what is written, until `uncork`."""
+        gathering = self._gathering
+        other = gathering.stream
+        if other is not None:
+            other.uncork()
+        gathering.stream = self
+        self._corked = True
+
+    def uncork(self) -> None:
+        """Send what was gathered, unless a read within this one has done so."""
+        if self._corked:
+            try:
+                self._flush()
+            finally:
+                self._corked = False
+                self._gathering.stream = None
 
     def _flush(self) -> None:
         """Send what was gathered."""
-        out = self._out
+        out = self._gathering.out
         if out and self._corked:
             self._gathered = 0
             try:
@@ -387,9 +430,13 @@ class Stream(Outlet):
         if not self._transport.is_closing():
             self._via_transport = True
             self._transport.write(data)
+        else:
+            # The loop's transport knows already that the peer has gone, and will tell us.
+            self._closing = True
+            self._wake_drains()
 
     async def drain(self) -> None:
-        while self.write_paused:
+        while self.write_paused and not self._closing:
             if self._drains is None:
                 self._drains = deque()
             waiter = Waiter(self.loop)
@@ -397,7 +444,7 @@ class Stream(Outlet):
             await waiter
 
     def _wake_drains(self) -> None:
-        self.write_paused = False
+        self.write_paused = self._closing
         self._stall_at = 0.0
         waiters = self._drains
         if waiters is not None:
@@ -479,23 +526,23 @@ class Stream(Outlet):
     def taken(self) -> tuple[int, int]:
         held = 0 if self._lost else in_kernel(self._fd)
         outstanding = self._transport.get_write_buffer_size() + held
-        return self._given - outstanding, outstanding
+        given = self._given
+        if self._own:
+            given += self._transport.overhead()
+        return given - outstanding, outstanding
 
     def unsent(self) -> int:
-        return self._transport.get_write_buffer_size() + (self._gathered if self._corked else 0)
+        size: int = self._transport.get_write_buffer_size()
+        return size + (self._gathered if self._corked else 0)
 
     def pause_reading(self) -> None:
         if self._reading and not self._closing:
             self._reading = False
             self._transport.pause_reading()
-            if not self._own:
-                hangups.of(self.loop).watch(self._fd, self.hung_up)
 
     def resume_reading(self) -> None:
         if not self._reading and not self._closing:
             self._reading = True
-            if not self._own:
-                hangups.of(self.loop).forget(self._fd)
             self._transport.resume_reading()
 
     def hung_up(self) -> None:
@@ -512,11 +559,11 @@ class Stream(Outlet):
     def _proceed(self) -> None:
         driver = self._driver
         self._proceeding = False
-        self._corked = True
+        self._cork()
         try:
             driver.proceed()
         finally:
-            self._uncork()
+            self.uncork()
 
     def check_at(self, when: float) -> None:
         if not self._closing:
@@ -547,8 +594,8 @@ class Stream(Outlet):
         transport = self._transport
         if transport.is_closing():
             return  # the peer has gone, and the transport knows it already
+        taken, _ = self.taken()
         try:
-            self._unsent = transport.get_write_buffer_size()
             if linger and not self._eof and transport.can_write_eof():
                 # RFC 9112, 9.6: close our side, and read until the peer has closed its own.
                 transport.write_eof()
@@ -557,17 +604,18 @@ class Stream(Outlet):
         except OSError:
             transport.abort()  # the peer has gone, and the transport is about to learn of it
             return
-        self._ticker.schedule(self, self.loop.time() + (FLUSH if self._unsent else LINGER))
+        self._ending = Ending(self.loop.time(), taken)
+        self._ticker.schedule(self, self._ending.first_look())
 
     def abort(self) -> None:
         if self._lost:
             return
         self._closing = True
         if self._corked:
-            self._out.clear()
+            self._gathering.out.clear()
         self._wake_drains()
         transport = self._transport
-        if self._direct and self.client is not None and not transport.is_closing():
+        if self._own and self.client is not None and not transport.is_closing():
             # A reset: an orderly end would be taken for that of a response without a length.
             try:
                 syscalls.reset_on_close(self._fd)

@@ -3,6 +3,7 @@ cimport cython
 from asgiws.server cimport syscalls
 from asgiws.server.stream cimport Stream
 
+cdef int READS
 cdef int _IN
 cdef int _OUT
 cdef int _RDHUP
@@ -27,15 +28,29 @@ cdef class SocketTransport:
     cdef Stream _stream
     cdef int _watched
 
+    cdef object _begin(self)
     cpdef object ready(self, int events)
     cdef object _crash(self, object error)
-    @cython.locals(buffer=bytearray, count=Py_ssize_t)
     cdef object _read(self)
+    @cython.locals(buffer=bytearray, count=Py_ssize_t)
+    cdef bint _take(self) except -1
+    cdef Py_ssize_t _room(self) except -1
+    cdef object _end_in(self)
+    @cython.locals(held="long long")
+    cpdef object read_now(self)
     cdef object _end_of_peer(self)
     @cython.locals(events=int, watched=int)
     cdef object _watch(self)
     cdef object _write_out(self)
+    cdef object _refill(self)
+    cdef object _written_out(self)
+    cdef object _end_our_side(self)
+    cdef object _leave(self)
     cdef object _pause_if_full(self)
     cpdef object abort(self)
     cpdef object close(self)
+    cpdef object write(self, object data)
+    cpdef object write_eof(self)
+    cpdef object resume_reading(self)
     cdef object _finish(self)
+    cpdef object _lose(self)

@@ -6,6 +6,8 @@ Rules of this file:
 - It owns the descriptor, and is the one place that closes it: behind `connection_lost`, so that nobody meets
   the number as another connection's.
 - It writes what the Stream could not send by itself. What is written after that waits behind it.
+- `tls_transport.py` has the one for TLS, which changes what is done with the octets of the socket (`_take`,
+  `_refill`, `_end_our_side`, `_leave`) and nothing of how the socket is watched.
 - A socket is watched for what is of use just now: for reading while nobody has paused it, for the end of the
   peer's side while somebody has, for writing while something waits to be written. An error is told in any case.
 """
@@ -22,6 +24,7 @@ from itertools import islice
 from asgiws.asgi.types import Address
 from asgiws.server import syscalls
 from asgiws.server.poller import Poller
+from asgiws.server.progress import to_be_read
 from asgiws.server.stream import HIGH_WATER, Stream
 
 _IN: int = getattr(select, "EPOLLIN", 0)
@@ -99,12 +102,16 @@ class SocketTransport:
         has gone, or cannot be watched; it is the caller's then."""
         if server is None:
             server = syscalls.own_address(self._fd, family)
-        self._poller.add(self._fd, self, _IN)
-        self._watched = _IN
+        self._begin()
         try:
-            self._stream.attach(self, self._fd, client, server)
+            self._stream.attach(self, self._fd, client, server, False)
         except Exception as error:
             self._crash(error)
+
+    def _begin(self) -> None:
+        """Read from now on. Raises OSError."""
+        self._poller.add(self._fd, self, _IN)
+        self._watched = _IN
 
     # From the Poller.
 
@@ -131,26 +138,49 @@ class SocketTransport:
         self.abort()
 
     def _read(self) -> None:
+        for _ in range(READS + 1):
+            # All of it, as a rule; what else has come meanwhile is told of again.
+            if not self._take() or not self._reading:
+                return
+
+    def _take(self) -> bool:
+        """Read once, and hand on what came; true when there may be more."""
         buffer = self._stream.buffer()
         count = syscalls.receive(self._fd, buffer)
-        for _ in range(READS):
-            if count <= 0:
-                break
-            self._stream.arrived(count)
-            if count < len(buffer) or not self._reading:
-                return  # all of it, as a rule; what else has come meanwhile is told of again
-            count = syscalls.receive(self._fd, buffer)
         if count > 0:
             self._stream.arrived(count)
-        elif count == 0:
-            self._eof = True
-            self._reading = False
-            if self._stream.eof_received():
-                self._watch()
-            else:
-                self.close()
+            return count == len(buffer)
+        if count == 0:
+            self._end_in()
         elif count == syscalls.BROKEN:
             self.abort()
+        return False
+
+    def _room(self) -> int:
+        """How many octets one `_take` may read."""
+        return len(self._stream.buffer())
+
+    def _end_in(self) -> None:
+        """The peer sends no more, and all that it sent was read."""
+        self._eof = True
+        self._reading = False
+        if self._stream.eof_received():
+            self._watch()
+        else:
+            self.close()
+
+    def read_now(self) -> None:
+        """Read all that the socket holds at this moment, unless reading is paused or over."""
+        if not self._reading or self._finished:
+            return
+        held = to_be_read(self._fd)
+        try:
+            while held > 0 and self._reading and not self._finished:
+                held -= self._room()
+                if not self._take():
+                    break
+        except Exception as error:
+            self._crash(error)
 
     def _end_of_peer(self) -> None:
         """While nothing is read: the peer sends no more, or the connection is broken."""
@@ -216,19 +246,38 @@ class SocketTransport:
             sent -= len(piece)
         if not pending:
             self._pending = None
-            if self._eof_written:
-                try:
-                    syscalls.shut_down(self._fd)
-                except OSError:
-                    self.abort()  # reset by what was just written: the peer had closed already
-                    return
-            if self._closing:
-                self._finish()
-                return
-            self._watch()
-        if self._paused and self._size <= self._low:
+            self._refill()
+            if self._pending is None and not self._finished:
+                self._written_out()
+        if self._paused and self._size <= self._low and not self._finished:
             self._paused = False
             self._stream.resume_writing()
+
+    def _refill(self) -> None:
+        """All that waited was written: have more of it wait, where some was kept back."""
+
+    def _written_out(self) -> None:
+        """Nothing waits to be written any more."""
+        if self._eof_written:
+            try:
+                self._end_our_side()
+            except OSError:
+                self.abort()  # reset by what was just written: the peer had closed already
+                return
+        if self._pending is not None:
+            self._watch()  # last words, of TLS
+        elif self._closing:
+            self._leave()
+        else:
+            self._watch()
+
+    def _end_our_side(self) -> None:
+        """Close our side, behind all that was written. Raises OSError when the peer has gone."""
+        syscalls.shut_down(self._fd)
+
+    def _leave(self) -> None:
+        """Close, behind all that was written."""
+        self._finish()
 
     def _pause_if_full(self) -> None:
         if self._size > self._high and not self._paused:
@@ -237,6 +286,10 @@ class SocketTransport:
 
     def get_write_buffer_size(self) -> int:
         return self._size
+
+    def overhead(self) -> int:
+        """How many octets more than it was given it has sent, or is about to."""
+        return 0
 
     def set_write_buffer_limits(self, high: int = HIGH_WATER) -> None:
         self._high = high
@@ -251,7 +304,7 @@ class SocketTransport:
         if not self._eof_written:
             self._eof_written = True
             if self._pending is None:
-                syscalls.shut_down(self._fd)
+                self._end_our_side()
 
     # Reading.
 
@@ -276,7 +329,7 @@ class SocketTransport:
             self._closing = True
             self._reading = False
             if self._pending is None:
-                self._finish()
+                self._leave()
             else:
                 self._watch()
 
@@ -295,7 +348,7 @@ class SocketTransport:
             self._watched = _NOT
             self._poller.remove(self._fd)
         self._stream.detach()
-        self._loop.call_soon(self._lose)
+        self._poller.call_soon(self._lose)
 
     def _lose(self) -> None:
         fd, self._fd = self._fd, -1

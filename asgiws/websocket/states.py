@@ -90,8 +90,6 @@ TRANSITIONS: dict[tuple[State, Trigger], Transition] = {
     ),
     (State.CLOSING, Trigger.FAILURE): Transition(State.FAILED, Effect.END_TCP | Effect.DISCONNECT),
     (State.CLOSING, Trigger.LOST): Transition(State.CLOSED, Effect.DISCONNECT),
-    (State.CLOSING, Trigger.DEADLINE): Transition(
-        State.CLOSED, Effect.ABORT_TCP | Effect.DISCONNECT
-    ),
+    (State.CLOSING, Trigger.DEADLINE): Transition(State.CLOSED, Effect.END_TCP | Effect.DISCONNECT),
     **_IGNORED,
 }

@@ -100,9 +100,7 @@ class MemoryOutlet(Outlet):
     def _lose(self) -> None:
         assert not self.lost
         self.lost = True
-        self.ended = self.ended or "lost"
-        self.write_paused = False
-        self._wake_drains()
+        self._end("lost")
         self.driver.connection_lost()
 
     def pause_writing(self) -> None:
@@ -113,7 +111,7 @@ class MemoryOutlet(Outlet):
         await self.call(self.driver.stalled)
 
     async def resume_writing(self) -> None:
-        self.write_paused = False
+        self.write_paused = bool(self.ended)
         self._wake_drains()
         if not self.ended:
             await self.call(self.driver.writable)
@@ -158,7 +156,7 @@ class MemoryOutlet(Outlet):
             self.written += b"".join(chunks)
 
     async def drain(self) -> None:
-        while self.write_paused:
+        while self.write_paused and not self.ended:
             future: asyncio.Future[None] = self.loop.create_future()
             self._drains.append(future)
             await future
@@ -215,10 +213,15 @@ class MemoryOutlet(Outlet):
         self.server = server
 
     def close(self, linger: bool = True) -> None:
-        self.ended = self.ended or "close"
+        self._end("close")
 
     def abort(self) -> None:
-        self.ended = self.ended or "abort"
+        self._end("abort")
+
+    def _end(self, how: str) -> None:
+        self.ended = self.ended or how
+        self.write_paused = True
+        self._wake_drains()
 
     def is_closing(self) -> bool:
         return bool(self.ended)

@@ -848,7 +848,7 @@ async def test_the_close_deadline() -> None:
     assert peer.session.check(deadline - 0.001) == deadline
     assert not peer.outlet.ended
     assert peer.session.check(deadline) == 0.0
-    assert peer.outlet.ended == "abort"
+    assert peer.outlet.ended == "close"  # what was written shall arrive
     assert await app.do("receive") == disconnect(1006)
     assert peer.session.check(deadline + 100) == 0.0
     await peer.outlet.lose()

@@ -1,0 +1,74 @@
+"""How long a connection that we have closed is still looked after.
+
+Rules of this file:
+- Time and figures in, the next look or the end out: no loop, no socket.
+- There is one measure of progress: what the peer's kernel has acknowledged. A peer that takes LEAST_TAKEN
+  octets in each FLUSH seconds, or all that is left, is never cut off.
+- Once it has taken all, it is listened to for LINGER seconds more, and for LINGER_MOST as long as it sends: it
+  may be in the middle of an upload, and reads our answer behind that. A socket that is closed with octets
+  unread resets the connection, and a reset can destroy the answer on its way (RFC 9112, 9.6).
+"""
+
+from __future__ import annotations
+
+#: Seconds in which a peer has to take LEAST_TAKEN octets of what was written before the close. A window
+#: that was full opens by a sixteenth of the peer's buffer at a time, which may be some hundred thousand
+#: octets.
+FLUSH = 30.0
+
+#: What counts as next to nothing, when a peer is slow to take what is sent to it: in octets, for each period.
+LEAST_TAKEN = 4096
+
+#: Seconds that a peer which has taken everything is listened to, since it was heard of last, and in all.
+LINGER = 2.0
+LINGER_MOST = 60.0
+
+
+class Ending:
+    """The end of one connection, from the close of our side on.
+
+    `now` is in seconds, `taken` is how many octets the peer has acknowledged so far.
+    """
+
+    __slots__ = ("_flush_by", "_heard", "_linger_by", "_most", "_owes", "_taken")
+
+    def __init__(self, now: float, taken: int) -> None:
+        self._taken = taken
+        self._flush_by = now + FLUSH
+        #: Whether it had some to take at the last look.
+        self._owes = False
+        self._heard = False
+        self._linger_by = now + LINGER
+        self._most = now + LINGER_MOST
+
+    def first_look(self) -> float:
+        """When to ask `next_look` first."""
+        return self._linger_by
+
+    def heard(self) -> None:
+        """The peer has sent something."""
+        self._heard = True
+
+    def hurry(self, now: float) -> None:
+        """The server stops: a peer that goes on sending is listened to for LINGER seconds more."""
+        self._most = min(self._most, now + LINGER)
+
+    def next_look(self, now: float, taken: int, outstanding: int) -> float:
+        """When to look again, 0.0 for the end; `outstanding` octets are still on their way to the peer."""
+        if outstanding:
+            self._owes = True
+            if taken - self._taken >= LEAST_TAKEN:
+                self._taken = taken
+                self._flush_by = now + FLUSH
+            elif now >= self._flush_by:
+                return 0.0
+            return min(now + LINGER, self._flush_by)
+        if self._owes:
+            # It has just taken the last of it.
+            self._owes = False
+            self._linger_by = now + LINGER
+            self._most = max(self._most, now + LINGER)
+        elif self._heard:
+            self._heard = False
+            self._linger_by = min(now + LINGER, self._most)
+        return 0.0 if now >= self._linger_by else self._linger_by
