@@ -14,7 +14,7 @@ cdef bytearray _NOTHING
 cdef int _SEND_CLOSE
 cdef int _START_DEADLINE
 cdef int _END_TCP
-cdef int _ABORT_TCP
+cdef int _LEAVE_TCP
 cdef int _DISCONNECT
 cdef int CLOSING
 cdef int CONNECTING

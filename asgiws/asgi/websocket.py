@@ -70,7 +70,7 @@ HELD_BACK = 65536
 _SEND_CLOSE = int(Effect.SEND_CLOSE)
 _START_DEADLINE = int(Effect.START_DEADLINE)
 _END_TCP = int(Effect.END_TCP)
-_ABORT_TCP = int(Effect.ABORT_TCP)
+_LEAVE_TCP = int(Effect.LEAVE_TCP)
 _DISCONNECT = int(Effect.DISCONNECT)
 
 #: The options that make the server close with a code.
@@ -596,8 +596,8 @@ class WebSocketSession(Driver):
         if effect & _END_TCP:
             # What a client sends behind its close frame must not reset the connection: it would lose ours.
             outlet.close()
-        if effect & _ABORT_TCP:
-            outlet.abort()
+        if effect & _LEAVE_TCP:
+            outlet.close(linger=False)
         if effect & _DISCONNECT:
             ws = self._ws
             if self._opened:
