@@ -1,7 +1,7 @@
 # Types of http.py.
 cimport cython
 from asgiws.asgi cimport slots
-from asgiws.asgi.calls cimport Call
+from asgiws.asgi.calls cimport Call, begin_row
 from asgiws.asgi.outlet cimport Driver, Outlet
 from asgiws.asgi.tasks cimport Job
 from asgiws.asgi.wakeup cimport Waiter
@@ -103,6 +103,9 @@ cdef class HTTPCycle(Job):
     cpdef object disconnect(self, bint now)
     @cython.locals(waiter=Waiter, waiters=list)
     cdef object _wake(self, bint now)
+    cdef object next_message(self)
+    cdef Waiter wait(self)
+    cdef object give_up(self, Waiter waiter)
     @cython.locals(pieces=list, message=dict)
     cdef object _take_body(self)
     cdef object _start(self, object message)
@@ -111,6 +114,14 @@ cdef class HTTPCycle(Job):
     cdef object _body_done(self)
     cdef object _done(self)
     cdef object send_now(self, object message)
+
+
+cdef class Receive(Call):
+    @cython.locals(cycle=HTTPCycle)
+    cdef object advance(self)
+    cdef bint takes(self) except -1
+    @cython.locals(cycle=HTTPCycle)
+    cdef object abandon(self, Waiter waiter)
 
 
 cdef class Send(Call):

@@ -41,7 +41,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, BinaryIO
 
 from asgiws.asgi import slots
-from asgiws.asgi.calls import Call
+from asgiws.asgi.calls import Call, begin_row
 from asgiws.asgi.errors import (
     ApplicationError,
     ClientDisconnected,
@@ -691,6 +691,7 @@ class HTTPCycle(Job):
     # The application
 
     def begin(self) -> Awaitable[None]:
+        begin_row()
         runtime = self._driver.runtime
         return runtime.app(http_scope(runtime, self._head, self._outlet), self.receive, self.send)
 
@@ -736,32 +737,39 @@ class HTTPCycle(Job):
     def _name(self) -> str:
         return f"{self._head.method} {self._head.target.decode('ascii')}"
 
-    async def receive(self) -> Message:
+    def receive(self) -> Receive:
         """The next event: the body, all of it that is there, until `more_body` is false; then
         `http.disconnect`, once the response is complete or the peer has gone."""
-        while True:
-            if self._stage == _DONE:
-                return {"type": "http.disconnect"}
-            if self._pieces or (self._ended and not self._final_taken):
-                return self._take_body()
-            if self._disconnected:
-                return {"type": "http.disconnect"}
-            if self._driver.http.expects_continue and not self._ended:
-                interim = self._driver.http.send_continue()
-                if interim:
-                    self._outlet.write(interim)
-                    self._driver.body_asked_for()
-            waiter = Waiter(self._outlet.loop)
-            if self._waiters is None:
-                self._waiters = [waiter]
-            else:
-                self._waiters.append(waiter)
-            try:
-                await waiter
-            except BaseException:
-                if self._waiters is not None and waiter in self._waiters:
-                    self._waiters.remove(waiter)
-                raise
+        return slots.new(Receive, self, None)
+
+    def next_message(self) -> Message | None:
+        """The next event, None when there is none yet."""
+        if self._stage == _DONE:
+            return {"type": "http.disconnect"}
+        if self._pieces or (self._ended and not self._final_taken):
+            return self._take_body()
+        if self._disconnected:
+            return {"type": "http.disconnect"}
+        if self._driver.http.expects_continue and not self._ended:
+            interim = self._driver.http.send_continue()
+            if interim:
+                self._outlet.write(interim)
+                self._driver.body_asked_for()
+        return None
+
+    def wait(self) -> Waiter:
+        """Wait for the next event."""
+        waiter = Waiter(self._outlet.loop)
+        if self._waiters is None:
+            self._waiters = [waiter]
+        else:
+            self._waiters.append(waiter)
+        return waiter
+
+    def give_up(self, waiter: Waiter) -> None:
+        """A receive() was cancelled."""
+        if self._waiters is not None and waiter in self._waiters:
+            self._waiters.remove(waiter)
 
     def _take_body(self) -> Message:
         pieces = self._pieces
@@ -955,6 +963,26 @@ def _get(message: Message, key: str, default: Any) -> Any:
         plain: dict[str, Any] = message
         return plain.get(key, default)
     return message.get(key, default)
+
+
+class Receive(Call):
+    """A `receive()` of a request's."""
+
+    __slots__ = ()
+
+    def advance(self) -> Message | None:
+        cycle: HTTPCycle = self._owner
+        message = cycle.next_message()
+        if message is None:
+            self._waiter = cycle.wait()
+        return message
+
+    def takes(self) -> bool:
+        return True
+
+    def abandon(self, waiter: Waiter) -> None:
+        cycle: HTTPCycle = self._owner
+        cycle.give_up(waiter)
 
 
 class Send(Call):

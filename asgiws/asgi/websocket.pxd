@@ -1,7 +1,7 @@
 # Types of websocket.py.
 cimport cython
 from asgiws.asgi cimport slots
-from asgiws.asgi.calls cimport Call
+from asgiws.asgi.calls cimport Call, begin_row
 from asgiws.asgi.outlet cimport Driver, Outlet
 from asgiws.asgi.tasks cimport Job
 from asgiws.asgi.wakeup cimport Waiter
@@ -108,6 +108,7 @@ cdef class _Serve(Job):
 cdef class Receive(Call):
     @cython.locals(session=WebSocketSession)
     cdef object advance(self)
+    cdef bint takes(self) except -1
     @cython.locals(session=WebSocketSession)
     cdef object abandon(self, Waiter waiter)
 

@@ -26,7 +26,7 @@ from collections.abc import Awaitable
 from typing import Any
 
 from asgiws.asgi import slots
-from asgiws.asgi.calls import Call
+from asgiws.asgi.calls import Call, begin_row
 from asgiws.asgi.errors import (
     ApplicationError,
     ClientDisconnected,
@@ -966,6 +966,7 @@ class _Serve(Job):
         scope = self._scope
         assert scope is not None
         self._scope = None  # the application's to keep, or not
+        begin_row()
         return self._session.call(scope)
 
     def ended(self, error: BaseException | None) -> None:
@@ -983,6 +984,9 @@ class Receive(Call):
         if message is None:
             self._waiter = session.wait()
         return message
+
+    def takes(self) -> bool:
+        return True
 
     def abandon(self, waiter: Waiter) -> None:
         session: WebSocketSession = self._owner
