@@ -10,6 +10,7 @@ from asgiws.http.head cimport RequestHead
 from asgiws.websocket cimport octets
 
 cdef Py_ssize_t _HIGH_WATER
+cdef Py_ssize_t _SHARE
 cdef int _NEW
 cdef int _IDLE
 cdef int _HEAD
@@ -43,6 +44,7 @@ cdef class HTTPDriver(Driver):
     cdef double _asked
     cdef int _budget
     cdef object _client
+    cdef Py_ssize_t _counted
     cdef HTTPCycle _cycle
     cdef double _deadline
     cdef bint _eof
@@ -61,6 +63,9 @@ cdef class HTTPDriver(Driver):
 
     @cython.locals(cycle=HTTPCycle)
     cdef object _pump(self, bint now)
+    @cython.locals(held=Py_ssize_t)
+    cdef object recount(self)
+    cpdef object let_go(self)
     @cython.locals(cycle=HTTPCycle)
     cdef bint _take_event(self, bint now) except -1
     cdef bint _begin(self, RequestHead head) except -1
@@ -98,6 +103,7 @@ cdef class HTTPCycle(Job):
 
     cpdef object feed(self, bytes data)
     cpdef object end(self, object trailers)
+    cdef object drop_body(self)
     cpdef object tell(self, bint now)
     cpdef object half_closed(self, bint now)
     cpdef object disconnect(self, bint now)

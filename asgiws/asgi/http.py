@@ -41,6 +41,8 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, BinaryIO
 
 from asgiws.asgi import slots
+from asgiws.asgi.admission import RETRY_AFTER
+from asgiws.asgi.budget import SHARE
 from asgiws.asgi.calls import Call, begin_row
 from asgiws.asgi.errors import (
     ApplicationError,
@@ -63,7 +65,13 @@ from asgiws.http.connection import (
     EndOfRequest,
     HTTPConnection,
 )
-from asgiws.http.errors import Forbidden, HTTPError, InvalidResponse, RequestTimeout
+from asgiws.http.errors import (
+    Forbidden,
+    HTTPError,
+    InvalidResponse,
+    RequestTimeout,
+    ServiceUnavailable,
+)
 from asgiws.http.head import RequestHead
 from asgiws.http.hosts import HostFilter
 from asgiws.http.limits import Limits
@@ -86,8 +94,13 @@ JOIN_BELOW = 1024
 #: connections have their turn.
 TURN = 32
 
-# As the compiled module compares with it.
+# As the compiled module compares with them.
 _HIGH_WATER = HIGH_WATER
+_SHARE = SHARE
+
+_TOO_MUCH = ServiceUnavailable(
+    "too much is on its way to the application", "limit_incoming", RETRY_AFTER
+)
 
 #: What the connection is waiting for: its first byte, its next request, the rest of a head, the rest of a
 #: body, or the application.
@@ -166,6 +179,7 @@ class HTTPDriver(Driver):
         "_asked",
         "_budget",
         "_client",
+        "_counted",
         "_cycle",
         "_deadline",
         "_eof",
@@ -212,6 +226,8 @@ class HTTPDriver(Driver):
         self._client: str | None = None
         #: From when the client seemed to be idle for the first time.
         self._taking: Taking | None = None
+        #: What the worker's budget has of it.
+        self._counted = 0
 
     # From the outlet
 
@@ -244,6 +260,7 @@ class HTTPDriver(Driver):
         cycle = self._cycle
         if cycle is not None:
             cycle.disconnect(True)
+        self.recount()
 
     def writable(self) -> None:
         self.proceed()
@@ -328,6 +345,27 @@ class HTTPDriver(Driver):
         cycle = self._cycle
         if cycle is not None:
             cycle.tell(now)
+        self.recount()
+
+    def recount(self) -> None:
+        """Tell the worker's budget of what is held for the application, where it has changed. What a call
+        holds whose client has gone is its own."""
+        held = self.http.buffered()
+        if self._cycle is not None:
+            held += self._cycle.queued
+        if held <= _SHARE or self.outlet.is_closing():
+            held = 0
+        if held != self._counted:
+            self._counted = held
+            self.runtime.budget.set(self, held)
+
+    def let_go(self) -> None:
+        """All connections together hold too much, and this one most of it."""
+        cycle = self._cycle
+        self._refuse(_TOO_MUCH, False)
+        if cycle is not None:
+            cycle.drop_body()
+        self.recount()
 
     def _take_event(self, now: bool) -> bool:
         """Act on the next event; false when the pump is to stop."""
@@ -663,6 +701,11 @@ class HTTPCycle(Job):
         if trailers:
             self._trailers = trailers
 
+    def drop_body(self) -> None:
+        """What of the body waits for the application is not there for it any more."""
+        self._pieces = None
+        self.queued = 0
+
     def tell(self, now: bool) -> None:
         """Wake who waits for the body, if there is some."""
         if self._waiters and (self._pieces or (self._ended and not self._final_taken)):
@@ -780,6 +823,7 @@ class HTTPCycle(Job):
             body = pieces[0] if len(pieces) == 1 else b"".join(pieces)  # type: ignore[assignment]
             self._pieces = None
             self.queued = 0
+            self._driver.recount()
         message: dict[str, Any] = {
             "type": "http.request",
             "body": body,

@@ -11,6 +11,7 @@ from asgiws.websocket.connection cimport WebSocketConnection
 
 cdef Py_ssize_t COMPACT
 cdef bytearray _NOTHING
+cdef Py_ssize_t _SHARE
 cdef int _SEND_CLOSE
 cdef int _START_DEADLINE
 cdef int _END_TCP
@@ -61,6 +62,8 @@ cdef class WebSocketSession(Driver):
     cdef bint _refused_by_app
     cdef int _denial
     cdef bint _told
+    cdef Py_ssize_t _counted
+    cdef bint _limit_told
     cdef double _ping_interval
     cdef double _ping_timeout
     cdef double _ping_at
@@ -79,6 +82,10 @@ cdef class WebSocketSession(Driver):
     cdef object _take_last(self)
     cdef object _drop_rest(self)
     cdef object _finish_rest(self)
+    @cython.locals(held=Py_ssize_t)
+    cdef object _recount(self)
+    cpdef object let_go(self)
+    cdef object _drop_messages(self)
     @cython.locals(waiter=Waiter)
     cdef object _deliver(self, bint now)
     cdef object _pause_reading(self)
