@@ -435,7 +435,7 @@ class Config:
         "How many bytes of further requests a client may send ahead before reading pauses.",
     )
     limit_incoming: int = option(
-        256 * 2**20,
+        128 * 2**20,
         Size(0),
         LIMITS,
         "How many bytes on their way to the application all connections of a worker may hold together, "

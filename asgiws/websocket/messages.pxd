@@ -80,7 +80,7 @@ cdef class MessageReader:
     cdef object _whole_message(self, Py_ssize_t start, Py_ssize_t stop)
 
     @cython.locals(message=bytearray, gather=bytearray)
-    cdef int _gather_data(self, Py_ssize_t start, Py_ssize_t stop) except -1
+    cdef object _gather_data(self, Py_ssize_t start, Py_ssize_t stop)
 
     @cython.locals(message=bytearray)
     cdef int _settle(self) except -1
@@ -92,7 +92,7 @@ cdef class MessageReader:
     cdef bint _inflate(self, bytes piece, bint final) except -1
 
     @cython.locals(frame=FrameReader, message=bytearray, piece=bytes, begins=bint, begin=Py_ssize_t)
-    cdef int _take_data(self, Py_ssize_t start, Py_ssize_t stop, bint final) except -1
+    cdef object _take_data(self, Py_ssize_t start, Py_ssize_t stop, bint final)
 
     @cython.locals(size=Py_ssize_t)
     cdef int _find_target(self, bytearray message, Py_ssize_t length) except -1
