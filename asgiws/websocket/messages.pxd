@@ -13,6 +13,7 @@ cdef Py_ssize_t _INFLATE
 cdef Py_ssize_t _INFLATED
 cdef Py_ssize_t _STEP
 cdef Py_ssize_t _GATHER
+cdef Py_ssize_t _JOIN_BELOW
 cdef bytes NO_TARGET
 cdef int BINARY
 cdef int CLOSE
@@ -37,6 +38,8 @@ cdef class MessageReader:
     cdef int _opcode
     cdef bint _compressed
     cdef bytearray _message
+    cdef list _pieces
+    cdef Py_ssize_t _inflated
     cdef bytearray _control
     cdef object _utf8
     cdef bytes _target
@@ -88,11 +91,14 @@ cdef class MessageReader:
     @cython.locals(gather=bytearray)
     cdef bytes _take_gathered(self)
 
-    @cython.locals(message=bytearray, inflated=bytes, units=Py_ssize_t)
+    @cython.locals(inflated=bytes, units=Py_ssize_t)
     cdef bint _inflate(self, bytes piece, bint final) except -1
 
-    @cython.locals(frame=FrameReader, message=bytearray, piece=bytes, begins=bint, begin=Py_ssize_t)
+    @cython.locals(frame=FrameReader, message=bytearray, piece=bytes, begin=Py_ssize_t)
     cdef object _take_data(self, Py_ssize_t start, Py_ssize_t stop, bint final)
+
+    @cython.locals(pieces=list)
+    cdef object _keep_inflated(self, bytes inflated)
 
     @cython.locals(size=Py_ssize_t)
     cdef int _find_target(self, bytearray message, Py_ssize_t length) except -1
@@ -103,5 +109,5 @@ cdef class MessageReader:
     @cython.locals(opcode=int, data=bytes)
     cdef object _finished_target(self)
 
-    @cython.locals(opcode=int, message=bytearray)
+    @cython.locals(opcode=int, message=bytearray, pieces=list)
     cdef object _assembled_message(self)

@@ -18,6 +18,8 @@ Rules of this file:
 
 from __future__ import annotations
 
+from typing import Any
+
 from asgiws.websocket import close, octets
 from asgiws.websocket.close import (
     INVALID_PAYLOAD,
@@ -44,6 +46,10 @@ TRUST = 8
 STEP = 32768
 GATHER = 16384
 
+#: Pieces of what a message inflates to are joined to one below this many octets: by themselves they would take
+#: many times their size.
+JOIN_BELOW = 1024
+
 # As the compiled module compares and counts with them.
 _SMALL = SMALL
 _SLICE = SLICE
@@ -51,6 +57,7 @@ _INFLATE = INFLATE
 _INFLATED = INFLATED
 _STEP = STEP
 _GATHER = GATHER
+_JOIN_BELOW = JOIN_BELOW
 
 #: A message of 4 MiB in fragments of 64 octets passes.
 MAX_FRAGMENTS = 131072
@@ -79,12 +86,14 @@ class MessageReader:
         "_gathered",
         "_has_target",
         "_in_frame",
+        "_inflated",
         "_inflating",
         "_max_fragments",
         "_max_size",
         "_message",
         "_opcode",
         "_phase",
+        "_pieces",
         "_position",
         "_remaining",
         "_target",
@@ -122,6 +131,9 @@ class MessageReader:
         self._compressed = False
         #: What came of the message in progress; None until its first octets are kept.
         self._message: bytearray | None = None
+        #: The same of a compressed one: what it has inflated to, and how many octets that is.
+        self._pieces: list[bytes | bytearray] | None = None
+        self._inflated = 0
         #: Where a message of one frame is put while it comes in several reads.
         self._target = NO_TARGET
         self._has_target = False
@@ -154,7 +166,7 @@ class MessageReader:
 
     def held(self) -> int:
         """How many octets are kept of a message that is not complete."""
-        held = 0
+        held = self._inflated
         if self._message is not None:
             held = len(self._message)
         elif self._has_target:
@@ -333,9 +345,6 @@ class MessageReader:
 
     def _gather_data(self, start: int, stop: int) -> None:
         """Keep the octets of a whole fragment."""
-        message = self._message
-        if message is None:
-            message = self._message = bytearray()
         if self._compressed:
             gather = self._gather
             if gather is None:
@@ -345,6 +354,9 @@ class MessageReader:
             if len(gather) >= _GATHER:
                 self._settle()
             return
+        message = self._message
+        if message is None:
+            message = self._message = bytearray()
         if self._opcode == TEXT and not self._gathered:
             self._unchecked = len(message)
             self._gathered = True
@@ -352,12 +364,12 @@ class MessageReader:
 
     def _settle(self) -> None:
         """Inflate or check what was gathered."""
-        self._gathered = False
-        message = self._message
-        assert message is not None
         if self._compressed:
             self._inflate(self._take_gathered(), False)
         else:
+            message = self._message
+            assert message is not None
+            self._gathered = False
             self._validate_plain(message, self._unchecked, len(message), False)
 
     def _take_gathered(self) -> bytes:
@@ -372,17 +384,18 @@ class MessageReader:
 
         Of a compressed one not all may have been inflated then; see `_inflating`.
         """
-        message = self._message
-        begins = message is None
-        if message is None:
-            message = self._message = bytearray()
         if self._compressed:
-            if final and start == stop and begins:
+            piece = octets.to_bytes(self._data, start, stop)
+            if self._gathered:
+                piece = self._take_gathered() + piece
+            elif final and start == stop and self._pieces is None:
                 # An empty message is one octet of deflate (RFC 7692, 7.2.3.6); none is no stream at all.
                 raise ProtocolError(INVALID_PAYLOAD, "compressed message without a payload")
-            piece = octets.to_bytes(self._data, start, stop)
-            self._inflate(self._take_gathered() + piece if self._gathered else piece, final)
+            self._inflate(piece, final)
             return
+        message = self._message
+        if message is None:
+            message = self._message = bytearray()
         begin = self._unchecked if self._gathered else len(message)
         self._gathered = False
         octets.append(message, self._data, start, stop)
@@ -395,12 +408,10 @@ class MessageReader:
     def _inflate(self, piece: bytes, final: bool) -> bool:
         """Inflate as much as this turn has work for; false when there is more."""
         deflate = self._deflate
-        message = self._message
         assert deflate is not None  # RSV1 passes the frame reader only with compression
-        assert message is not None
         while True:
-            inflated = deflate.inflate(piece, final, self._max_size - len(message), _STEP)
-            message += inflated
+            inflated = deflate.inflate(piece, final, self._max_size - self._inflated, _STEP)
+            self._keep_inflated(inflated)
             self._inflating = deflate.more
             if self._opcode == TEXT:
                 self._validate(inflated, final and not self._inflating)
@@ -415,6 +426,18 @@ class MessageReader:
                 self._final = final
                 return False
             piece = b""
+
+    def _keep_inflated(self, inflated: bytes) -> None:
+        pieces = self._pieces
+        self._inflated += len(inflated)
+        if pieces is None:
+            self._pieces = [inflated]
+        elif len(inflated) >= _JOIN_BELOW:
+            pieces.append(inflated)
+        elif type(pieces[-1]) is bytearray:
+            pieces[-1] += inflated
+        else:
+            pieces.append(bytearray(inflated))
 
     def _find_target(self, message: bytearray, length: int) -> None:
         """Make room for a message of one frame, once enough of it has come for the client to mean it."""
@@ -463,9 +486,16 @@ class MessageReader:
 
     def _assembled_message(self) -> Event:
         opcode = self._opcode
+        self._opcode = NONE
+        pieces = self._pieces
+        if pieces is not None:
+            self._pieces = None
+            self._inflated = 0
+            # The first one is never joined to another.
+            data: Any = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            return data.decode() if opcode == TEXT else data  # type: ignore[no-any-return]
         message = self._message
         assert message is not None  # _take_data came before
-        self._opcode = NONE
         self._message = None
         if opcode == TEXT:
             return message.decode()
