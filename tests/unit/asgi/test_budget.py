@@ -1,4 +1,4 @@
-"""`asgiws/asgi/budget.py`: what all connections hold is one sum, which comes back to nothing whatever ends them."""
+"""`asgiws/asgi/budget.py`: what all connections hold is one sum, and comes to nothing whatever ends them."""
 
 from __future__ import annotations
 
@@ -278,9 +278,7 @@ async def test_one_that_lets_go_before_its_handshake_was_answered_is_refused() -
 @on_each_loop
 async def test_one_that_lets_go_within_a_denial_is_cut() -> None:
     app, peer = await scripted(accept=False)
-    await app.do(
-        "send", {"type": "websocket.http.response.start", "status": 401, "headers": []}
-    )
+    await app.do("send", {"type": "websocket.http.response.start", "status": 401, "headers": []})
     await peer.outlet.call(peer.session.let_go)
     assert peer.outlet.ended == "abort"
     assert await app.do("receive") == disconnect(1006)
