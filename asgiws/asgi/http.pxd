@@ -8,6 +8,7 @@ from asgiws.asgi.wakeup cimport Waiter
 from asgiws.http.connection cimport HTTPConnection
 from asgiws.http.head cimport RequestHead
 from asgiws.websocket cimport octets
+from asgiws.websocket.turn cimport Turn
 
 cdef Py_ssize_t _HIGH_WATER
 cdef Py_ssize_t _SHARE
@@ -38,6 +39,7 @@ cdef class _Shared:
     cdef double timeout_keep_alive
     cdef double timeout_send
     cdef double timeout_upload
+    cdef Turn turn
 
 
 cdef class HTTPDriver(Driver):

@@ -78,6 +78,7 @@ from asgiws.http.limits import Limits
 from asgiws.http.parser import make_parser
 from asgiws.http.response import ResponseDefaults, as_pairs
 from asgiws.websocket import octets
+from asgiws.websocket.turn import REQUESTS, Turn
 
 #: Seconds that a client has to send its first request, or the rest of a request's head, once the server stops.
 LAST_REQUEST = 2.0
@@ -93,6 +94,9 @@ JOIN_BELOW = 1024
 #: Pipelined requests of one connection that are begun, and pieces of a body that are taken, before other
 #: connections have their turn.
 TURN = 32
+
+#: The same where all connections together have used up the turn's work.
+LEAST = 4
 
 # As the compiled module compares with them.
 _HIGH_WATER = HIGH_WATER
@@ -140,11 +144,13 @@ class _Shared:
         "timeout_keep_alive",
         "timeout_send",
         "timeout_upload",
+        "turn",
     )
 
     def __init__(self, runtime: Runtime) -> None:
         config = runtime.config
         self.parser = make_parser(config.http)
+        self.turn: Turn = runtime.turn
         self.limits = Limits(
             request_line=config.limit_request_line,
             header_bytes=config.limit_header_bytes,
@@ -242,7 +248,7 @@ class HTTPDriver(Driver):
         self.proceed()
 
     def proceed(self) -> None:
-        self._budget = TURN
+        self._budget = TURN if self._shared.turn.left > 0 else LEAST
         self._pump(True)
 
     def receive_eof(self) -> None:
@@ -390,6 +396,7 @@ class HTTPDriver(Driver):
             return False
         # The last request that is begun is read to its end where that is there.
         if self._budget <= (0 if cycle is None else -1) and self.http.buffered():
+            self._shared.turn.take(REQUESTS)
             self._pause_reading()  # or the loop would go on reading from this connection
             self.outlet.proceed_soon()
             return False

@@ -8,10 +8,14 @@ from asgiws.asgi.wakeup cimport Waiter
 from asgiws.http.connection cimport HTTPConnection
 from asgiws.websocket cimport octets
 from asgiws.websocket.connection cimport WebSocketConnection
+from asgiws.websocket.turn cimport Turn
 
 cdef Py_ssize_t COMPACT
 cdef bytearray _NOTHING
 cdef Py_ssize_t _SHARE
+cdef Py_ssize_t _TURN_EVENTS
+cdef Py_ssize_t _LEAST_EVENTS
+cdef Py_ssize_t _MESSAGES
 cdef int _SEND_CLOSE
 cdef int _START_DEADLINE
 cdef int _END_TCP
@@ -25,6 +29,7 @@ cdef int OPEN
 cdef class WebSocketSession(Driver):
     cdef object _runtime
     cdef object _loop
+    cdef Turn _turn
     cdef object _scope
     cdef object _client
     cdef bytes _raw_path

@@ -49,6 +49,7 @@ from asgiws.websocket.events import MORE, Close, Ping, Pong
 from asgiws.websocket.handshake import Handshake, response
 from asgiws.websocket.lookahead import Lookahead, close_event
 from asgiws.websocket.states import FINAL, Effect, State, Trigger
+from asgiws.websocket.turn import MESSAGES, Turn
 
 #: Seconds that the application has to answer earlier messages once the client has ended the connection.
 ANSWER_GRACE = 2.0
@@ -63,13 +64,19 @@ COMPACT = 256
 #: Messages and control frames of one connection that are taken before the others have their turn.
 TURN_EVENTS = 64
 
+#: The same where all connections together have used up the turn's work.
+LEAST_EVENTS = 16
+
 #: An idle WebSocket is noticed after its timeout, and at most one part in so many later.
 IDLE_PARTS = 4
 
 #: Octets that a client may send behind its handshake before the application has accepted.
 HELD_BACK = 65536
 
-# As the compiled module compares with it.
+# As the compiled module counts and compares with them.
+_TURN_EVENTS = TURN_EVENTS
+_LEAST_EVENTS = LEAST_EVENTS
+_MESSAGES = MESSAGES
 _SHARE = SHARE
 
 _LIMIT_INCOMING = "limit_incoming"
@@ -101,6 +108,7 @@ class WebSocketSession(Driver):
         config = runtime.config
         self._runtime = runtime
         self._loop = runtime.loop
+        self._turn: Turn = runtime.turn
         #: For the application alone: an idle connection holds no more of its request than log lines need.
         self._scope: Scope | None = scope
         self._client: Address | None = scope["client"]
@@ -204,14 +212,14 @@ class WebSocketSession(Driver):
             self._deliver(True)
             return
         self._ws.feed(data, start, end)
-        if self._pump(TURN_EVENTS):
+        if self._pump(_TURN_EVENTS if self._turn.left > 0 else _LEAST_EVENTS):
             self._keep(data, end - self._ws.unread(), end)
         self._deliver(True)
 
     def proceed(self) -> None:
         if self._rest is None or self._ws.state == CONNECTING:
             return
-        if not self._pump(TURN_EVENTS):
+        if not self._pump(_TURN_EVENTS if self._turn.left > 0 else _LEAST_EVENTS):
             self._finish_rest()
         elif self._is_full():
             self._look_ahead(0)
@@ -310,7 +318,10 @@ class WebSocketSession(Driver):
         ws = self._ws
         queue = self._queue
         while True:
-            if budget == 0 or self._is_full():
+            if budget == 0:
+                self._turn.take(_MESSAGES)
+                return ws.is_behind()
+            if self._is_full():
                 return ws.is_behind()
             budget -= 1
             event = ws.next_event()
@@ -974,7 +985,7 @@ class WebSocketSession(Driver):
             headers.append((lowered, _octets(value)))
         data = self._http.switch_protocols(headers)
         deflate = None if parameters is None else Deflate(parameters, compression)
-        self._ws.open(config.ws_max_size, deflate, config.ws_max_fragments, self._runtime.turn)
+        self._ws.open(config.ws_max_size, deflate, config.ws_max_fragments, self._turn)
         self._ws.apply(Trigger.ACCEPT)
         self._opened = True
         self._handshake = None
@@ -990,7 +1001,7 @@ class WebSocketSession(Driver):
                 self._take_last()
                 if self._terminal is None:
                     self._end_lost()
-            elif not self._pump(TURN_EVENTS):
+            elif not self._pump(_TURN_EVENTS if self._turn.left > 0 else _LEAST_EVENTS):
                 self._finish_rest()
             elif self._is_full():
                 self._look_ahead(0)

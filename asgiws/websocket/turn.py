@@ -6,6 +6,8 @@ Rules of this file:
   for those who send much.
 - The unit beyond is taken from `left`. Where there is none, the connection goes on in the loop's next turn; so
   does one that has had SLICE units, though there be more.
+- What takes longest is what the application does with it. So a connection that has come to its own bound of
+  messages or requests in a turn takes a fixed price for them, and where nothing is left that bound is lower.
 - `begins` is called when a turn's first unit is taken; whoever gave it calls `renew` once the loop has turned.
 """
 
@@ -21,6 +23,10 @@ UNITS = 8192
 #: What a call of the inflater costs beside what it makes, and how many octets of that are a unit.
 INFLATE = 32
 INFLATED = 128
+
+#: The price of as many messages, or requests, as one connection has in a turn.
+MESSAGES = 512
+REQUESTS = 2048
 
 # As the compiled module compares with it.
 _UNITS = UNITS
