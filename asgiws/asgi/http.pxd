@@ -66,7 +66,7 @@ cdef class HTTPDriver(Driver):
     @cython.locals(cycle=HTTPCycle)
     cdef object _pump(self, bint now)
     @cython.locals(held=Py_ssize_t)
-    cdef object recount(self)
+    cdef object _recount(self)
     cpdef object let_go(self)
     @cython.locals(cycle=HTTPCycle)
     cdef bint _take_event(self, bint now) except -1
@@ -83,6 +83,7 @@ cdef class HTTPDriver(Driver):
     cpdef object write(self, list pieces)
     cpdef object response_done(self)
     cdef object _log_access(self)
+    cdef object body_counts_no_more(self)
     cpdef object body_taken(self)
     cpdef object body_asked_for(self)
     cdef object _cut(self)

@@ -266,7 +266,7 @@ class HTTPDriver(Driver):
         cycle = self._cycle
         if cycle is not None:
             cycle.disconnect(True)
-        self.recount()
+        self._recount()
 
     def writable(self) -> None:
         self.proceed()
@@ -351,9 +351,10 @@ class HTTPDriver(Driver):
         cycle = self._cycle
         if cycle is not None:
             cycle.tell(now)
-        self.recount()
+        if self._counted or cycle is not None or self.http.buffered() > _SHARE:
+            self._recount()
 
-    def recount(self) -> None:
+    def _recount(self) -> None:
         """Tell the worker's budget of what is held for the application, where it has changed. What a call
         holds whose client has gone is its own."""
         held = self.http.buffered()
@@ -371,7 +372,7 @@ class HTTPDriver(Driver):
         self._refuse(_TOO_MUCH, False)
         if cycle is not None:
             cycle.drop_body()
-        self.recount()
+        self._recount()
 
     def _take_event(self, now: bool) -> bool:
         """Act on the next event; false when the pump is to stop."""
@@ -616,6 +617,11 @@ class HTTPDriver(Driver):
             self._client = peer_name(self.outlet.client)
         return self._client
 
+    def body_counts_no_more(self) -> None:
+        """The application has got the body that was there."""
+        if self._counted:
+            self._recount()
+
     def body_taken(self) -> None:
         """The application took the body that was there: go on reading."""
         if self._reading_paused:
@@ -830,7 +836,7 @@ class HTTPCycle(Job):
             body = pieces[0] if len(pieces) == 1 else b"".join(pieces)  # type: ignore[assignment]
             self._pieces = None
             self.queued = 0
-            self._driver.recount()
+            self._driver.body_counts_no_more()
         message: dict[str, Any] = {
             "type": "http.request",
             "body": body,
