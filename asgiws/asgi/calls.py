@@ -115,16 +115,19 @@ class Call:
         """Raise an exception where it waits; see `coroutine.throw`."""
         if self._state == _ENDED:
             raise RuntimeError("cannot reuse already awaited coroutine")
-        error = _exception(kind, value, traceback)
+        error: BaseException | None = _exception(kind, value, traceback)
         coroutine = self._coroutine
-        if coroutine is not None:
-            try:
-                return coroutine.throw(error)
-            except BaseException:
-                self._state = _ENDED
-                raise
-        self._stop()
-        raise error
+        try:
+            if coroutine is not None:
+                try:
+                    return coroutine.throw(error)
+                except BaseException:
+                    self._state = _ENDED
+                    raise
+            self._stop()
+            raise error  # type: ignore[misc]  # it is one
+        finally:
+            error = kind = value = traceback = None  # type: ignore[assignment]  # it holds this frame
 
     def close(self) -> None:
         """End it where it waits. Idempotent."""
