@@ -3,14 +3,42 @@
 from __future__ import annotations
 
 import asyncio
+import heapq
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 Result = TypeVar("Result")
 
 
+class NestableLoop(asyncio.SelectorEventLoop):
+    """asyncio's own loop; a turn of it may run in the middle of another one."""
+
+    _ready: Any
+    _scheduled: Any
+    _selector: Any
+
+    def _run_once(self) -> None:
+        ready, scheduled = self._ready, self._scheduled
+        timeout = None
+        if ready:
+            timeout = 0
+        elif scheduled:
+            timeout = max(0, scheduled[0].when() - self.time())
+        self._process_events(self._selector.select(timeout))  # type: ignore[attr-defined]
+        while scheduled and scheduled[0].when() <= self.time():
+            handle = heapq.heappop(scheduled)
+            handle._scheduled = False
+            ready.append(handle)
+        for _ in range(len(ready)):
+            if not ready:
+                break  # a turn within this one has taken them
+            handle = ready.popleft()
+            if not handle.cancelled():
+                handle._run()
+
+
 def run_nested(coroutine: Coroutine[Any, Any, Result]) -> Result:
-    """Run the loop, which is asyncio's own, from within one of its tasks until `coroutine` has ended."""
+    """Run the loop from within one of its tasks until `coroutine` has ended."""
     loop: Any = asyncio.get_running_loop()
     current = asyncio.current_task()
     assert current is not None
