@@ -115,7 +115,7 @@ class Call:
         """Raise an exception where it waits; see `coroutine.throw`."""
         if self._state == _ENDED:
             raise RuntimeError("cannot reuse already awaited coroutine")
-        error: BaseException | None = _exception(kind, value, traceback)
+        error = _exception(kind, value, traceback)
         coroutine = self._coroutine
         try:
             if coroutine is not None:
@@ -125,9 +125,10 @@ class Call:
                     self._state = _ENDED
                     raise
             self._stop()
-            raise error  # type: ignore[misc]  # it is one
+            raise error
         finally:
-            error = kind = value = traceback = None  # type: ignore[assignment]  # it holds this frame
+            # Its traceback holds this frame.
+            error = kind = value = traceback = None  # type: ignore[assignment]
 
     def close(self) -> None:
         """End it where it waits. Idempotent."""

@@ -21,9 +21,7 @@ def call(context: Context, function: Callable[[Any], object], argument: object) 
     context.run(function, argument)
 
 
-def call_inline(
-    context: Context, function: Callable[[Any], object], argument: object
-) -> None:
+def call_inline(context: Context, function: Callable[[Any], object], argument: object) -> None:
     """As `call`; compiled, for a function that is compiled as well."""
     context.run(function, argument)
 

@@ -66,6 +66,7 @@ cdef class Spare:
 
     @cython.locals(runner=Runner)
     cpdef object start(self, Job job, object context)
+    cdef object _keep(self, Runner runner)
 
 
 @cython.locals(runner=Runner)

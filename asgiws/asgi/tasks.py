@@ -395,11 +395,15 @@ class Spare:
             return start(loop, job, context)
         if not runner.run(job, context):
             return runner.release()
+        self._keep(runner)
+        return None
+
+    def _keep(self, runner: Runner) -> None:
+        """It has a task to spare, unless another call, which began meanwhile, has left one."""
         if self._runner is None:
             self._runner = runner
         else:
-            runner.end()  # that of another call, which began and ended meanwhile, is to spare
-        return None
+            runner.end()
 
     def close(self) -> None:
         """End the spare task."""
@@ -414,13 +418,15 @@ def start(loop: asyncio.AbstractEventLoop, job: Job, context: Context) -> asynci
     if not _can_step(loop):
         return context.run(loop.create_task, _run(job))
     if _IS_EAGER:
-        task: asyncio.Task[None] = _Task(
+        task: asyncio.Task[None] | None = _Task(
             Runner(loop, job), loop=loop, context=context, name=NAME, eager_start=True
         )
-        return None if task.done() else task
+        if task is not None and task.done():
+            task = None  # an error that it ends with has a traceback, and that this frame
+        return task
     runner = Runner(loop, None)
     runner.task = _Task(runner, loop=loop, name=NAME, context=context.copy())
-    _enter_task(loop, runner.task)  # type: ignore[arg-type]  # it has one
+    _enter_task(loop, runner.task)
     if runner.run(job, context):
         runner.end()
     return runner.release()
@@ -449,10 +455,12 @@ def _end(job: Job, error: BaseException | None) -> None:
     try:
         job.ended(error)
     except BaseException as raised:
-        if raised is error:
-            # Without the frames that it was passed on through, which name it.
-            raised.__traceback__ = traceback
-        raise
+        if raised is not error:
+            raise
+        # Without the frames that it was passed on through, which name it. Before Python 3.11 a mere `raise`
+        # would bring them back.
+        raised.__traceback__ = traceback
+        raise raised
     finally:
         error = traceback = None
 

@@ -802,7 +802,9 @@ async def test_a_cancellation_of_the_idle_task_that_is_taken_back(idle: bool) ->
     main: Any = asyncio.current_task()
     spare = tasks.Spare(loop, contextvars.copy_context())
     if idle:
-        await from_callback(lambda: spare.start(CoroutineJob(settle(0)), contextvars.copy_context()))
+        await from_callback(
+            lambda: spare.start(CoroutineJob(settle(0)), contextvars.copy_context())
+        )
         await settle()
         cancel()
         task = await from_callback(call)

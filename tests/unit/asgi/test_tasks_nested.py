@@ -331,4 +331,6 @@ def test_a_call_that_is_woken_in_a_read_runs_the_loop(way: str) -> None:
 
     in_a_loop(main())
     assert log[:3] == ["0 begins", "1 begins", "2 begins"]
-    assert sorted(log[3:]) == sorted(f"{n} {what}" for n in range(3) for what in ("goes on", "ends"))
+    assert sorted(log[3:]) == sorted(
+        f"{n} {what}" for n in range(3) for what in ("goes on", "ends")
+    )
