@@ -128,14 +128,14 @@ def test_a_deadline_of_another_is_logged_in_no_request() -> None:
     """The timer for all deadlines was armed last while the application of the first client ran."""
     options = ("--timeout-keep-alive", "1", "--timeout-request-head", "3", "--no-access-log")
     with serve(APP, *options) as server, Raw.connect(server) as first:
-        first.request(b"GET /at_once HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        first.request(b"GET /waits HTTP/1.1\r\nHost: localhost\r\n\r\n")
         with Raw.connect(server) as second:
             second.send(b"GET / HTTP/1.1\r\n")
             assert first.read_all() == b""
             assert second.response().status == 408
             line = server.wait_for_log(r".*timeout_request_head.*")[0]
     assert "[request none]" in line
-    assert "/at_once" not in line
+    assert "/waits" not in line
 
 
 @pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
