@@ -183,14 +183,18 @@ class Call:
             raise RuntimeError("cannot reuse already awaited coroutine")
         error = _exception(kind, value, traceback)
         coroutine = self._coroutine
-        if coroutine is not None:
-            try:
-                return coroutine.throw(error)
-            except BaseException:
-                self._state = _ENDED
-                raise
-        self._stop()
-        raise error
+        try:
+            if coroutine is not None:
+                try:
+                    return coroutine.throw(error)
+                except BaseException:
+                    self._state = _ENDED
+                    raise
+            self._stop()
+            raise error
+        finally:
+            # Its traceback holds this frame.
+            error = kind = value = traceback = None  # type: ignore[assignment]
 
     def close(self) -> None:
         """End it where it waits. Idempotent."""

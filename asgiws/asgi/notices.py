@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 
+from asgiws.asgi.contexts import OwnContext
+
 logger = logging.getLogger("asgiws.error")
 
 #: Seconds without a further line.
@@ -20,6 +22,7 @@ class Notices:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
+        self._own = OwnContext()
         #: How often each kind has happened since its first line.
         self._counts: dict[str, int] = {}
 
@@ -33,7 +36,7 @@ class Notices:
         if count < lines:
             logger.log(level, "%s - %s (%s)", who, what, kind)
         if count == 0:
-            self._loop.call_later(QUIET, self._end_quiet, kind, level, lines)
+            self._own.run(self._loop.call_later, QUIET, self._end_quiet, kind, level, lines)
 
     def _end_quiet(self, kind: str, level: int, lines: int) -> None:
         more = self._counts.pop(kind) - lines

@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from contextvars import copy_context
 from typing import Any
 
 from asgiws.asgi import tasks
 from asgiws.asgi.admission import Admission
 from asgiws.asgi.budget import Budget
+from asgiws.asgi.contexts import OwnContext
 from asgiws.asgi.errors import ProcessEnds
 from asgiws.asgi.notices import Notices
 from asgiws.asgi.reaper import Reaper
@@ -96,9 +96,11 @@ class Runtime:
         self.served = 0
         self._limit = 0
         self._reached: Callable[[], object] = bool
-        # Tasks begin in the server's context. The current one may be another request's, whose application has
-        # just been stepped.
-        self._context = copy_context()
+        #: The server's context: what begins, or is to be called later, does not take that of the request whose
+        #: application is being stepped.
+        self.own = OwnContext()
+        # No application runs in it, so it may serve all ends of tasks.
+        self._context = self.own.copy()
         self._on_end = self._ended
         self._spare = Spare(loop, self._context)
         #: Every connection of the loop reads into this buffer, one at a time.

@@ -13,11 +13,21 @@ cdef extern from "Python.h":
     int PyContext_Enter(object context) except -1
     int PyContext_Exit(object context) except -1
 
+ctypedef object (*Function)(object)
+
 
 cdef inline object call(object context, object function, object argument):
     PyContext_Enter(context)
     try:
         PyObject_CallOneArg(function, argument)
+    finally:
+        PyContext_Exit(context)
+
+
+cdef inline object call_inline(object context, Function function, object argument):
+    PyContext_Enter(context)
+    try:
+        function(argument)
     finally:
         PyContext_Exit(context)
 

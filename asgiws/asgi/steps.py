@@ -21,6 +21,11 @@ def call(context: Context, function: Callable[[Any], object], argument: object) 
     context.run(function, argument)
 
 
+def call_inline(context: Context, function: Callable[[Any], object], argument: object) -> None:
+    """As `call`; compiled, for a function that is compiled as well."""
+    context.run(function, argument)
+
+
 def references(thing: object) -> int:
     """How many references there are to it; the number alone says little, a change of it much."""
     return sys.getrefcount(thing)

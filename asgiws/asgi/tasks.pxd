@@ -3,7 +3,9 @@ cimport cython
 from asgiws.asgi cimport steps
 from asgiws.asgi.wakeup cimport Waiter
 
+cdef bint _RESCINDS
 cdef int _FIRST
+cdef int _BEGINS
 cdef int _WAITS
 cdef int _YIELDED
 cdef int _RUNS
@@ -24,6 +26,7 @@ cdef class Runner:
     cdef object _coroutine
     cdef object _error
     cdef _Idle _idle
+    cdef object _interruption
     cdef Job _job
     cdef object _loop
     cdef Py_ssize_t _references
@@ -34,15 +37,22 @@ cdef class Runner:
 
     @cython.locals(references=Py_ssize_t, weak=Py_ssize_t, is_as_before=bint)
     cpdef bint run(self, Job job, object context) except -1
+    cdef object _interrupt(self, object task)
     cpdef bint is_free(self) except -1
+    cpdef object release(self)
+    cpdef bint has_ended(self) except -1
+    cdef bint begins(self)
     cpdef object end(self)
     cdef bint is_waiting(self)
     cdef bint cancel_future(self, object message) except -1
-    cpdef bint has_ended(self) except -1
-    cdef object step(self)
+    @cython.locals(idle=_Idle)
+    cdef object _wake_task(self)
     @cython.locals(job=Job)
-    cdef object _finish(self, object error)
+    cdef object step(self)
     cdef object _advance(self)
+    @cython.locals(waiter=_Idle)
+    cdef _Idle _wait(self)
+    cdef object _end_of_task(self)
 
 
 cdef class _Idle(Waiter):
@@ -56,13 +66,15 @@ cdef class Spare:
 
     @cython.locals(runner=Runner)
     cpdef object start(self, Job job, object context)
+    cdef object _keep(self, Runner runner)
 
 
 @cython.locals(runner=Runner)
 cpdef object start(object loop, Job job, object context)
 cdef bint _can_step(object loop) except -1
-cdef object _step(Runner runner)
-cdef object _STEP
+@cython.locals(one=Runner)
+cdef object _step(object runner)
+cdef object _end(Job job, object error)
 cdef object _current_task
 cdef object _enter_task
 cdef object _leave_task

@@ -19,6 +19,7 @@ from bisect import insort
 from collections.abc import Callable
 from typing import Any
 
+from asgiws.asgi.contexts import OwnContext
 from asgiws.config import Config
 from asgiws.server.registry import Registry
 
@@ -52,6 +53,7 @@ class Drain:
         self, loop: asyncio.AbstractEventLoop, connections: Registry, window: float
     ) -> None:
         self._loop = loop
+        self._own = OwnContext()
         self._connections = connections
         self._window = window
         self._end = 0.0
@@ -87,7 +89,7 @@ class Drain:
             self._timer = None
 
     def _added(self, connection: Any) -> None:
-        self._loop.call_soon(self._take, connection)
+        self._own.run(self._loop.call_soon, self._take, connection)
 
     def _take(self, connection: Any) -> None:
         """End one that came, or became another, since the begin."""

@@ -554,7 +554,7 @@ class Stream(Outlet):
     def proceed_soon(self) -> None:
         if not self._proceeding:
             self._proceeding = True
-            self.loop.call_soon(self._proceed)
+            self._runtime.own.run(self.loop.call_soon, self._proceed)
 
     def _proceed(self) -> None:
         driver = self._driver

@@ -6,10 +6,8 @@ cdef class Ticker:
     cdef long long _armed
     cdef dict _buckets
     cdef Py_ssize_t _count
-    cdef bint _firing
     cdef list _heap
     cdef long long _least
-    cdef object _loop
     cdef object _timer
 
     @cython.locals(number="long long", current="long long", bucket=set)
@@ -18,4 +16,5 @@ cdef class Ticker:
     cpdef object discard(self, object entry)
     @cython.locals(bucket=set)
     cpdef object close(self)
+    @cython.locals(number="long long")
     cdef object _arm(self)

@@ -9,6 +9,8 @@ Rules of this file:
 - One timer is armed, for the earliest bucket; none when there is no entry. An empty bucket stays
   until its time, so every number is in the heap once, and the heap is as long as the farthest
   deadline is away.
+- What falls due while the event loop stands still is put off, and the stall is logged
+  (`asgi/timer.py`).
 """
 
 from __future__ import annotations
@@ -18,6 +20,8 @@ import logging
 from heapq import heappop, heappush
 from math import ceil, floor
 from typing import Protocol
+
+from asgiws.asgi.timer import Timer
 
 logger = logging.getLogger("asgiws.error")
 
@@ -43,13 +47,12 @@ class Ticker:
     """The deadlines of one worker."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
         self._buckets: dict[int, set[Entry]] = {}
         self._heap: list[int] = []
         self._count = 0
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer = Timer(loop, self._fire, True)
+        #: The bucket that it is armed for; 0 while it is not.
         self._armed = 0
-        self._firing = False
         #: The first bucket that may be filled: while they fire, those before it are being emptied.
         self._least = 1
 
@@ -73,8 +76,7 @@ class Ticker:
             bucket = self._buckets[number] = set()
             heappush(self._heap, number)
         bucket.add(entry)
-        if not self._firing:
-            self._arm()
+        self._arm()
 
     def discard(self, entry: Entry) -> None:
         """Forget `entry`; nothing happens when it does not wait."""
@@ -82,7 +84,7 @@ class Ticker:
             self._buckets[entry.bucket].remove(entry)
             entry.bucket = 0
             self._count -= 1
-            if not self._count and not self._firing:
+            if not self._count:
                 self.close()
 
     def close(self) -> None:
@@ -90,33 +92,33 @@ class Ticker:
         for bucket in self._buckets.values():
             for entry in bucket:
                 entry.bucket = 0
+            bucket.clear()
         self._buckets.clear()
         self._heap.clear()
         self._count = 0
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._armed = 0
+        self._timer.cancel()
 
     def _arm(self) -> None:
-        number = self._heap[0]
-        if self._timer is not None:
-            if self._armed <= number:
-                return
-            self._timer.cancel()
-        self._armed = number
-        self._timer = self._loop.call_at(number * GRAIN, self._fire)
+        number = self._heap[0] if self._heap else 0
+        if number != self._armed:
+            self._armed = number
+            if number:
+                self._timer.arm(number * GRAIN)
+            else:
+                self._timer.cancel()
 
-    def _fire(self) -> None:
-        self._timer = None
-        now = self._loop.time()
-        # A loop may call up to its clock's resolution too early; then the timer is only armed
-        # again.
-        last = floor(now / GRAIN)
-        self._firing = True
-        self._least = last + 1
+    def _fire(self, now: float, due: float) -> None:
+        # A loop may call up to its clock's resolution too early, and what fell due while it stood still is put
+        # off: then the timer is only armed again.
+        last = floor(due / GRAIN) if due > 0.0 else 0
+        least, self._least = self._least, floor(now / GRAIN) + 1
         heap, buckets = self._heap, self._buckets
+        self._armed = 0
+        # Now and not at the end: an entry's application may run the loop, with all that is due in it.
+        self._arm()
         while heap and heap[0] <= last:
-            number = heappop(heap)
+            number = heap[0]
             bucket = buckets[number]
             while bucket:
                 entry = bucket.pop()
@@ -128,10 +130,8 @@ class Ticker:
                         self.schedule(entry, when)
                 except Exception:
                     logger.exception("Exception in the tick of %r", entry)
-            del buckets[number]
-        self._firing = False
-        self._least = 1
-        if self._count:
-            self._arm()
-        else:
-            self.close()
+            if heap and heap[0] == number:
+                heappop(heap)
+                del buckets[number]
+        self._least = least
+        self._arm()

@@ -24,8 +24,13 @@ if sys.platform != "win32":
 class Loop:
     """An event loop for one test; what the loop would only log fails the test."""
 
-    def __init__(self, name: str, debug: bool = False) -> None:
-        self.loop = LOOPS[name]()
+    def __init__(
+        self,
+        name: str = "",
+        debug: bool = False,
+        factory: Callable[[], asyncio.AbstractEventLoop] | None = None,
+    ) -> None:
+        self.loop = factory() if factory is not None else LOOPS[name]()
         self.loop.set_debug(debug)
         self.complaints: list[dict[str, Any]] = []
         self.loop.set_exception_handler(lambda loop, context: self.complaints.append(context))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
+import logging
 
 import pytest
 
@@ -45,3 +47,32 @@ async def test_the_first_few_may_be_told_each(
     caplog.clear()
     await asyncio.sleep(0.2)
     assert caplog.messages == ["2 more within 0.05 seconds (x)"]
+
+
+async def test_the_count_is_told_in_the_context_of_the_server(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(notices, "QUIET", 0.05)
+    one = Notices(asyncio.get_running_loop())
+    variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="unset")
+    seen: list[str] = []
+
+    class Looks(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            seen.append(variable.get())
+
+    def application() -> None:
+        variable.set("an application's")
+        for _ in range(2):
+            one.tell("limit_x", "192.0.2.1", "refused")
+
+    handler = Looks()
+    logger = logging.getLogger("asgiws.error")
+    logger.addHandler(handler)
+    try:
+        contextvars.copy_context().run(application)
+        while len(seen) < 2:
+            await asyncio.sleep(0.01)
+    finally:
+        logger.removeHandler(handler)
+    assert seen == ["an application's", "unset"]

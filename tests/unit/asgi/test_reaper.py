@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
+import time
 
 import pytest
 
+from asgiws.asgi import timer
 from asgiws.asgi.reaper import Reaper
+
+variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="unset")
 
 
 async def test_who_goes_on_is_cancelled_and_who_ends_is_not(
@@ -60,3 +65,51 @@ async def test_who_ends_by_itself_is_forgotten() -> None:
     reaper.discard(task)  # type: ignore[arg-type]
     reaper.discard(task)  # type: ignore[arg-type]
     assert not reaper._waiting
+    assert reaper._timer._handle is None
+
+
+async def test_who_could_not_end_as_the_loop_stood_still_has_a_moment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(timer, "STALL", 0.05)
+    monkeypatch.setattr(timer, "GRACE", 3600.0)
+    loop = asyncio.get_running_loop()
+    reaper = Reaper(loop, 0.01)
+    other = loop.create_future()
+    task = loop.create_task(asyncio.wait_for(other, None))
+    reaper.add(task, "")  # type: ignore[arg-type]
+    time.sleep(0.2)
+    for _ in range(5):
+        await asyncio.sleep(0)
+    other.set_result(None)
+    await task
+    reaper.discard(task)  # type: ignore[arg-type]
+
+
+async def test_its_lines_are_in_the_context_of_the_server() -> None:
+    loop = asyncio.get_running_loop()
+    reaper = Reaper(loop, 0.01)
+    seen: list[str] = []
+
+    class Looks(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            seen.append(variable.get())
+
+    logger = logging.getLogger("asgiws.error")
+    handler = Looks()
+    logger.addHandler(handler)
+    level = logger.level
+    logger.setLevel(logging.INFO)
+    try:
+        task = loop.create_task(asyncio.sleep(3600))
+
+        def application() -> None:
+            variable.set("an application's")
+            reaper.add(task, "")  # type: ignore[arg-type]
+
+        contextvars.copy_context().run(application)
+        await asyncio.wait([task])
+    finally:
+        logger.setLevel(level)
+        logger.removeHandler(handler)
+    assert seen == ["unset"]

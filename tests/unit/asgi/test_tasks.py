@@ -582,6 +582,42 @@ async def cancels_itself(log: Log) -> None:
         raise
 
 
+async def takes_a_cancellation_back(log: Log) -> None:
+    task: Any = asyncio.current_task()
+    task.cancel("not meant")
+    task.uncancel()
+    await waits_for_a_future(log)
+
+
+async def takes_one_of_two_back(log: Log) -> None:
+    task: Any = asyncio.current_task()
+    task.cancel("first")
+    task.cancel("second")
+    task.uncancel()
+    try:
+        await asyncio.sleep(0)
+    except asyncio.CancelledError as error:
+        log.append(error.args)
+        raise
+
+
+async def takes_a_cancellation_back_for_a_turn(log: Log) -> None:
+    task: Any = asyncio.current_task()
+    task.cancel()
+    task.uncancel()
+    await asyncio.sleep(0)
+    log.append("a turn later")
+    await asyncio.sleep(0)
+
+
+async def cancels_itself_and_goes_on(log: Log) -> None:
+    task = asyncio.current_task()
+    assert task is not None
+    task.cancel("myself")
+    await asyncio.sleep(0)
+    log.append("not reached")
+
+
 async def raises_later(log: Log) -> None:
     await asyncio.sleep(0)
     raise KeyError(1)
@@ -614,12 +650,20 @@ SCENARIOS = [
     gathers,
     shields,
     cancels_itself,
+    cancels_itself_and_goes_on,
     raises_later,
     yields_what_cannot_be_awaited,
 ]
 ENDLESS = [cleans_up, refuses_to_be_cancelled]
 if sys.version_info >= (3, 11):
-    SCENARIOS += [times_out, times_out_at_once, has_a_task_group]
+    SCENARIOS += [
+        times_out,
+        times_out_at_once,
+        has_a_task_group,
+        takes_a_cancellation_back,
+        takes_a_cancellation_back_for_a_turn,
+        takes_one_of_two_back,
+    ]
 
 
 def as_told(log: Log) -> Log:
@@ -701,6 +745,80 @@ async def test_a_task_whose_first_step_was_the_last_is_not_cancelled() -> None:
     assert mine[0].done()
     assert not mine[0].cancelled()
     assert mine[0].result() is None
+
+
+@eager
+@pytest.mark.parametrize("taken_back", [False, True])
+@on_each_loop
+async def test_cancelled_in_a_first_step_that_is_the_last(taken_back: bool) -> None:
+    mine: list[Task] = []
+
+    async def application() -> None:
+        task: Any = asyncio.current_task()
+        mine.append(task)
+        task.cancel("in the last step")
+        if taken_back:
+            task.uncancel()
+
+    async def next_call() -> None:
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+
+    await begin(application())
+    following = await begin(next_call())
+    await begin_ordinary(application())
+    assert await end(following) == "returned"
+    await settle()
+    ours, ordinary = mine
+    if ours.done():  # else it serves another call, and cannot be told from a new one
+        assert ours.cancelled() == ordinary.cancelled()
+    else:
+        assert taken_back
+
+
+@eager
+@pytest.mark.parametrize("way", ["new"], indirect=True)
+@pytest.mark.parametrize("idle", [False, True])
+@on_each_loop
+async def test_a_cancellation_of_the_idle_task_that_is_taken_back(idle: bool) -> None:
+    """It comes all the same, before Python 3.13, and is not the next call's."""
+    loop = asyncio.get_running_loop()
+    log: Log = []
+
+    async def application() -> None:
+        await asyncio.sleep(0)
+        log.append("undisturbed")
+
+    def cancel() -> None:
+        (task,) = asyncio.all_tasks() - {main}
+        task.cancel()
+        task.uncancel()
+
+    def call() -> Task | None:
+        if not idle:
+            cancel()
+        return spare.start(CoroutineJob(application()), contextvars.copy_context())
+
+    main: Any = asyncio.current_task()
+    spare = tasks.Spare(loop, contextvars.copy_context())
+    if idle:
+        await from_callback(
+            lambda: spare.start(CoroutineJob(settle(0)), contextvars.copy_context())
+        )
+        await settle()
+        cancel()
+        task = await from_callback(call)
+    else:
+
+        def both() -> Task | None:
+            spare.start(CoroutineJob(settle(0)), contextvars.copy_context())
+            return call()
+
+        task = await from_callback(both)
+    assert await end(task) == "returned"
+    assert log == ["undisturbed"]
+    spare.close()
+    await settle()
 
 
 @on_each_loop

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import heapq
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from asgiws.asgi.timer import GRACE, STALL
 from asgiws.server.ticker import GRAIN, Ticker
+
+variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="unset")
 
 
 class Timer:
@@ -42,7 +47,7 @@ class Clock:
 
     def call_at(self, when: float, callback: Callable[[], object]) -> Timer:
         self.made += 1
-        timer = Timer(when, callback)
+        timer = Timer(when, partial(contextvars.copy_context().run, callback))
         heapq.heappush(self.timers, (when, self.made, timer))
         return timer
 
@@ -150,18 +155,107 @@ def test_an_entry_that_asks_for_now_is_ticked_in_the_next_bucket_only() -> None:
     assert len(entry.ticks) == 4
 
 
-def test_after_a_stall_everything_due_is_ticked_once() -> None:
+def test_what_fell_due_in_a_stall_is_put_off_and_then_ticked_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     clock = Clock()
     ticker = make(clock)
     entries = [Entry(lambda now: now) for _ in range(100)]
     for number, entry in enumerate(entries):
         ticker.schedule(entry, 1000.0 + number)
-    timer = clock.timers[0][2]
-    clock.timers.clear()
+    later = Entry()
+    ticker.schedule(later, 1200.5)
     clock.now = 1200.0  # the loop was blocked
-    timer.callback()
-    assert [len(entry.ticks) for entry in entries] == [1] * 100
+    clock.advance(1200.0)
+    assert [entry.ticks for entry in [*entries, later]] == [[]] * 101
+    assert caplog.messages == [
+        "The event loop stood still for 200.0 seconds or more: as a rule the application has blocked it "
+        "(work that belongs in a thread), or this process or machine was paused"
+    ]
+    asked = Entry()
+    ticker.schedule(asked, 1200.0)  # nor is anybody else ticked in the grace
+    clock.advance(1200.0 + GRACE - GRAIN)
+    assert [entry.ticks for entry in [*entries, later, asked]] == [[]] * 102
+    clock.advance(1200.0 + GRACE)
+    assert [len(entry.ticks) for entry in [*entries, later, asked]] == [1] * 102
     assert len(ticker) == 100
+    assert len(caplog.messages) == 1
+
+
+def test_a_loop_that_stalls_all_the_time_puts_nothing_off_for_ever(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    clock = Clock()
+    ticker = make(clock)
+    first, second = Entry(), Entry()
+    ticker.schedule(first, 1001.0)
+    ticker.schedule(second, 1008.0)
+    for now in (1005.0, 1010.0, 1015.0):
+        clock.now = now
+        clock.advance(now)
+    assert first.ticks == [1010.0]  # not in the firing that ended the stall in which it fell due
+    assert second.ticks == [1015.0]
+    assert len(caplog.messages) == 3
+
+
+def test_a_timer_that_is_a_little_late_is_no_stall(caplog: pytest.LogCaptureFixture) -> None:
+    clock = Clock()
+    ticker = make(clock)
+    entry, past = Entry(), Entry()
+    ticker.schedule(entry, 1001.0)
+    clock.now = 1001.0 + STALL
+    clock.advance(clock.now)
+    assert entry.ticks == [1001.0 + STALL]
+    ticker.schedule(past, 900.0)  # asked for late, and not served late
+    clock.advance(clock.now)
+    assert len(past.ticks) == 1
+    assert caplog.messages == []
+
+
+def test_deadlines_are_met_while_an_entry_runs_the_loop() -> None:
+    """As its application may: those in its own bucket, and those that fall due meanwhile, have their turn."""
+    clock = Clock()
+    ticker = make(clock)
+
+    def run_the_loop(now: float) -> float:
+        ticker.schedule(asked, now)
+        clock.advance(now + 10.0)
+        seen.append([len(entry.ticks) for entry in others])
+        return now
+
+    asked = Entry()
+    others = [*[Entry(lambda now: now + 1.0) for _ in range(5)], Entry(), asked]
+    outer = Entry(run_the_loop)
+    seen: list[list[int]] = []
+    for entry in (*others[:5], outer):
+        ticker.schedule(entry, 1001.0)
+    ticker.schedule(others[5], 1005.0)
+    clock.advance(1002.0)
+    assert seen == [[2] * 5 + [1, 1]]
+    clock.advance(1050.0)
+    assert len(outer.ticks) == 2
+    assert len(ticker) == 0
+    assert clock.armed() == []
+
+
+def test_entries_are_ticked_in_the_context_of_the_server() -> None:
+    """And not in that of an application that has asked for a deadline."""
+    clock = Clock()
+    ticker = make(clock)
+    seen: list[str] = []
+
+    class Looks(Entry):
+        def tick(self, now: float) -> float:
+            seen.append(variable.get())
+            return 0.0
+
+    def application() -> None:
+        variable.set("an application's")
+        ticker.schedule(Looks(), 1001.0)
+
+    contextvars.copy_context().run(application)
+    clock.advance(1002.0)
+    assert seen == ["unset"]
 
 
 def test_a_discarded_entry_is_not_ticked() -> None:
@@ -265,7 +359,7 @@ def test_many_entries_share_few_timers() -> None:
         ticker.schedule(entry, 1000.0 + number / 1000)
     clock.advance(1100.0)
     assert all(len(entry.ticks) == 3 for entry in entries)
-    assert clock.made < 60 / GRAIN + 100
+    assert clock.made < 2 * 60 / GRAIN + 100
 
 
 def test_the_clock_may_begin_at_zero() -> None:
