@@ -14,6 +14,7 @@ import asyncio
 import logging
 import os
 import signal
+import socket
 import sys
 from types import FrameType
 from typing import Any
@@ -111,6 +112,7 @@ class Worker(BaseWorker):
             "timeout_graceful_shutdown": max(cfg.graceful_timeout - RESERVE, RESERVE),
             "log_level": cfg.loglevel,
             "access_log": bool(self.log.access_log.handlers),
+            "forwarded_allow_ips": self._trusted(),
             "ssl_certfile": cfg.certfile,
             "ssl_keyfile": cfg.keyfile,
         }
@@ -122,6 +124,12 @@ class Worker(BaseWorker):
         }
         options["workers"] = 0  # gunicorn has them
         return load({**options, "app": self._counted(adapt(self.wsgi, "the application"))})
+
+    def _trusted(self) -> list[str]:
+        """The proxies that gunicorn believes: on a Unix socket, whoever connects."""
+        unix = getattr(socket, "AF_UNIX", None)
+        has_unix = any(listener.sock.family == unix for listener in self.sockets)
+        return [*self.cfg.forwarded_allow_ips, *(["unix"] if has_unix else [])]
 
     def _counted(self, app: ASGIApp) -> ASGIApp:
         """`app`, whose calls count against `max_requests`."""
