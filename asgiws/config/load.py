@@ -17,8 +17,6 @@ from asgiws.config.errors import ConfigError
 from asgiws.config.kinds import Application
 from asgiws.config.options import OPTIONS, Config
 
-logger = logging.getLogger("asgiws.error")
-
 #: What Kubernetes, and a link of Docker's, say of a service by the name X in X_PORT.
 _SERVICE = re.compile(r"(?:tcp|udp|sctp)://\S+:[0-9]+")
 
@@ -59,7 +57,7 @@ def load(options: Mapping[str, Any], environ: Mapping[str, str] | None = None) -
         if not text or item.name in options or is_elsewhere:
             continue
         if item.env.endswith("_PORT") and _SERVICE.fullmatch(text):
-            logger.warning(
+            logging.getLogger("asgiws.error").warning(
                 "%s=%s is left aside: it is what Kubernetes says of a service by that name, and no value of %s",
                 item.env,
                 text,

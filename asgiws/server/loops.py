@@ -11,11 +11,14 @@ Rules of this file:
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from asgiws.config import StartError
+
+logger = logging.getLogger("asgiws.error")
 
 #: Seconds for what is left to end after the server has ended.
 LAST_MOMENT = 1.0
@@ -82,9 +85,20 @@ def run(main: Callable[[], Coroutine[Any, Any, T]], name: str) -> T:
 
 
 def _report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """What the loop wants to have logged: all but the end of the process, which is no fault."""
-    if not isinstance(context.get("exception"), SystemExit):
-        loop.default_exception_handler(context)
+    """What the loop wants to have logged: all but the end of the process, which is no fault.
+
+    In our log: asyncio's own may have been disabled by the application's set-up of the log.
+    """
+    error = context.get("exception")
+    if isinstance(error, SystemExit):
+        return
+    lines = [context.get("message") or "Unhandled exception in the event loop"]
+    lines += [
+        f"{key}: {value!r}"
+        for key, value in sorted(context.items())
+        if key not in ("message", "exception", "source_traceback", "handle_traceback")
+    ]
+    logger.error("%s", "\n".join(lines), exc_info=error)
 
 
 async def _end_tasks(main: asyncio.Task[Any]) -> None:

@@ -16,7 +16,6 @@ import importlib.util
 import logging
 import signal
 import socket
-import sys
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import nullcontext
@@ -456,10 +455,10 @@ def run_server(server: Server, serve: Callable[[], Coroutine[Any, Any, None]] | 
     try:
         loops.run(serve or server.serve_process, server.config.loop)
     except importer.AppRaised as error:
-        print(f"{error.report()}\nError: {error}", file=sys.stderr)
+        logs.tell(f"{error.report()}\nError: {error}")
         return error.exit_code
     except StartError as error:
-        print(f"Error: {error}", file=sys.stderr)
+        logs.tell(f"Error: {error}")
         return error.exit_code
     return 0 if server.forced_by is None else 128 + server.forced_by
 
@@ -471,6 +470,7 @@ def run(app: str | Callable[..., Any], **options: Any) -> None:
     command line. Returns after a graceful stop. Raises ConfigError for a bad option, and SystemExit
     with the exit code when the server cannot start, after a line on stderr, or was ended at once.
     """
+    descriptors.fill_standard()
     config = load({"app": app, **options})
     if config.reload:
         from asgiws.server.reload import run_reloading

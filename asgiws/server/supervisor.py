@@ -450,6 +450,6 @@ def supervise(config: Config) -> int:
             supervisor = Supervisor(config, sockets.bind(config), notifier)
             loops.run(supervisor.run, "asyncio")
     except StartError as error:
-        print(f"Error: {error}", file=sys.stderr)
+        logs.tell(f"Error: {error}")
         return error.exit_code
     return supervisor.code

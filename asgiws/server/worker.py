@@ -124,7 +124,7 @@ def main(file: BinaryIO) -> NoReturn:
     sys.argv[:] = start.argv
     for fd in (*start.listeners, start.channel, start.board):
         os.set_inheritable(fd, False)
-    if not faulthandler.is_enabled():
+    if not faulthandler.is_enabled() and sys.stderr is not None:
         # SIGABRT ends a worker that hangs: this shows where it did.
         faulthandler.enable()
     for name in NOT_OURS:

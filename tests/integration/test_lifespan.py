@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import urllib.error
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -72,6 +74,38 @@ def test_a_stop_that_hangs_is_bounded() -> None:
     with serve(APP, *options, env={"LIFESPAN": "stop-hangs"}) as server:
         assert server.stop() == 0
     assert "The application did not end its lifespan within" in server.stderr()
+
+
+LOGGING = """
+import logging.config
+
+async def app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        await receive()
+        logging.config.dictConfig({"version": 1})
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await send({"type": "lifespan.shutdown.complete"})
+    elif scope["path"] == "/task":
+        import asyncio
+        asyncio.get_running_loop().call_soon(lambda: 1 / 0)
+        raise LookupError("own fault")
+    else:
+        raise LookupError("own fault")
+"""
+
+
+def test_an_application_that_sets_up_its_log_in_the_start_does_not_silence_ours(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "logging_app.py").write_text(LOGGING)
+    with serve("logging_app:app", cwd=tmp_path, expect_errors=True) as server:
+        with pytest.raises(urllib.error.HTTPError):
+            get(server.url("/task"))
+        server.wait_for_log("LookupError: own fault")
+        server.wait_for_log('"GET /task HTTP/1.1" 500')
+        server.wait_for_log("ERROR .*Exception in callback[^~]*ZeroDivisionError")
+        assert server.stop() == 0
 
 
 def test_a_start_that_hangs_can_be_stopped() -> None:
