@@ -149,7 +149,8 @@ def version_text() -> str:
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command and end the process. `arguments` are those of the process by default."""
     descriptors.fill_standard()
-    end_by = None
+    server: Server | None = None
+    code: int
     try:
         result = command.main(arguments, prog_name="asgiws", standalone_mode=False)
         if isinstance(result, Config) and result.reload:
@@ -159,7 +160,6 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         elif isinstance(result, Config):
             server = Server(result)
             code = run_server(server)
-            end_by = server.end_by
         else:
             code = int(result or 0)
     except click.ClickException as error:
@@ -170,8 +170,18 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         code = error.exit_code
     except (KeyboardInterrupt, click.Abort):
         code = 128 + signal.SIGINT
-    _bound_threads(code, end_by)
+    except SystemExit as error:  # of the application, or a second signal's
+        code = _exit_code(error)
+    _bound_threads(code, None if server is None else server.end_by)
     sys.exit(code)
+
+
+def _exit_code(error: SystemExit) -> int:
+    """What Python makes of it: a text is told, and counts as 1."""
+    if error.code is None or isinstance(error.code, int):
+        return error.code or 0
+    logs.tell(str(error.code))
+    return 1
 
 
 def _bound_threads(code: int, end_by: float | None) -> None:

@@ -7,7 +7,8 @@ Rules of this file:
 - They stay on when an application sets up its own log: `logging.config` disables all loggers that it does not
   name, unless told otherwise. Whoever names ours, or disables one, means it.
 - A line of the access log is one line, whatever a peer has put into its request.
-- A line that cannot be written is lost, and stops nobody: there may be no stderr (`2>&-`, pythonw), or a closed one.
+- A line that cannot be written is lost, and stops nobody: there may be no stderr (`2>&-`, pythonw), or a
+  closed one.
 """
 
 from __future__ import annotations

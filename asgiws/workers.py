@@ -73,7 +73,7 @@ class Worker(BaseWorker):
         try:
             config = self._config()
             self._server = Server(config)
-            loops.run(self._serve, config.loop)
+            loops.run(self._serve, config.loop, self._server.patience())
         except StartError as error:
             self.log.error("%s", error)
             # Of this code gunicorn makes its own end: starting the worker again would not help.

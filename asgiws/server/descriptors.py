@@ -1,6 +1,6 @@
-"""The file descriptors of the process: how many it may have, since each connection takes one, and its first three.
+"""The file descriptors of the process: how many it may have, and the first three.
 
-Rules of this file: the limit is read anew each time, since anybody may change it.
+Rules of this file: each connection takes one. The limit is read anew each time, since anybody may change it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def raise_limit() -> None:
 
 
 def fill_standard() -> None:
-    """Open what is closed of stdin, stdout and stderr (`2>&-`) on nothing, for a process of our own and its children.
+    """Open what is closed of stdin, stdout and stderr (`2>&-`) on nothing, in a process of our own.
 
     Else the next socket would be the one with that number, and whoever writes to stderr without Python, as
     libraries in C and programs that the application starts, would write to a client.

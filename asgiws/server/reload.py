@@ -133,6 +133,9 @@ class Child:
         finally:
             os.close(theirs)
 
+    def is_alive(self) -> bool:
+        return self.process.poll() is None
+
     def stop(self) -> None:
         """Have it stop, and wait until it has gone, for PATIENCE seconds at most."""
         if self._ours >= 0:
@@ -221,10 +224,9 @@ class Reloader:
                     self._child = Child(_of_child(self._config), given)
                     settling = Settling(delay)
                     has_ended = False
-                elif not (has_ended or settling.has_begun()):
-                    if self._child.process.poll() is not None:
-                        has_ended = True
-                        logger.error("The application has ended; the next change starts it again")
+                elif not (has_ended or settling.has_begun() or self._child.is_alive()):
+                    has_ended = True
+                    logger.error("The application has ended; the next change starts it again")
         finally:
             if self._child is not None:
                 self._child.stop()

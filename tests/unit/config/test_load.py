@@ -165,12 +165,12 @@ def test_nor_is_it_of_a_service_whose_name_begins_with_ours(value: str) -> None:
 
 @pytest.mark.parametrize("value", ["http://10.0.0.1:80", "tcp://10.0.0.1", "tcp", "80x"])
 def test_other_values_are_refused_by_the_name_of_the_variable(value: str) -> None:
-    with pytest.raises(ConfigError, match="^ASGIWS_PORT: "):
+    with pytest.raises(ConfigError, match=r"^ASGIWS_PORT: "):
         load({"app": "main:app"}, {"ASGIWS_PORT": value})
 
 
 def test_a_contradiction_names_the_variable_that_is_part_of_it() -> None:
     with pytest.raises(ConfigError, match=r"workers and reload .*: ASGIWS_WORKERS\)$"):
         load({"app": "main:app", "reload": True}, {"ASGIWS_WORKERS": "2", "ASGIWS_PORT": "81"})
-    with pytest.raises(ConfigError, match="is for development$"):
+    with pytest.raises(ConfigError, match=r"is for development$"):
         load({"app": "main:app", "reload": True, "workers": 2}, {"ASGIWS_PORT": "81"})
