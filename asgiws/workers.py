@@ -25,7 +25,7 @@ from gunicorn.workers.base import Worker as BaseWorker
 from asgiws.asgi.interface import adapt
 from asgiws.asgi.types import ASGIApp
 from asgiws.config import OPTIONS, Config, StartError, load
-from asgiws.server import loops
+from asgiws.server import forks, loops
 from asgiws.server.server import Server
 
 #: Seconds between two signs of life, at most.
@@ -45,6 +45,13 @@ class Worker(BaseWorker):
         super().init_signals()
         # The event loop has its own way to be woken, and nobody reads from gunicorn's.
         signal.set_wakeup_fd(-1)
+        forks.in_child(self._forked)
+
+    def _forked(self) -> None:
+        """In a process that the application has forked: gunicorn's signals are not for it."""
+        for number in self.SIGNALS:
+            if getattr(signal.getsignal(number), "__self__", None) is self:
+                signal.signal(number, signal.SIG_DFL)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """SIGTERM: the graceful stop, of a reload and of gunicorn's own end."""

@@ -14,12 +14,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import sys
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from asgiws.asgi.errors import ProcessEnds
 from asgiws.config import StartError
+from asgiws.server import forks
 
 logger = logging.getLogger("asgiws.error")
 
@@ -75,20 +77,23 @@ def run(main: Callable[[], Coroutine[Any, Any, T]], name: str, patience: float =
         pass
     else:
         raise RuntimeError("a loop is running already: await asgiws.Server(config).serve() in it")
+    process = os.getpid()
     loop = factory(name)()
     loop.set_exception_handler(_report)
     task = loop.create_task(main())
     try:
         return loop.run_until_complete(task)
     finally:
+        if os.getpid() != process:
+            forks.end()
         try:
             ending = loop.create_task(_end_tasks(task, patience))
             while not ending.done():
                 try:
                     loop.run_until_complete(ending)
-                except ProcessEnds:
+                except ProcessEnds:  # noqa: PERF203
                     raise
-                except SystemExit:  # noqa: PERF203
+                except SystemExit:
                     pass  # another one's: the process ends already
         finally:
             loop.close()

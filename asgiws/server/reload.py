@@ -4,7 +4,8 @@ Rules of this file:
 - The watching process binds the sockets, imports nothing of the application and serves nobody. While no
   child serves, whoever connects waits in the kernel's queue.
 - A child is a fresh interpreter. It stops when the pipe that it has from the watching process is closed,
-  be it on purpose or because that process has gone; SIGINT, which a terminal sends to both, is not its own.
+  be it on purpose or because that process has gone; SIGINT and SIGHUP, which a terminal sends to both, are
+  not its own.
 - A child has STOP seconds for its graceful stop and is killed after PATIENCE: no open WebSocket, no
   stream and no loop that is blocked holds up a reload.
 - A reload waits until the files that count have been left alone, and not for ever: SETTLING bounds it. Files
@@ -33,7 +34,7 @@ from typing import BinaryIO, NoReturn
 
 from asgiws import logs
 from asgiws.config import Config, StartError
-from asgiws.server import sockets
+from asgiws.server import signals, sockets
 from asgiws.server.server import Server, run_server
 from asgiws.server.signals import SIGNALS
 
@@ -262,7 +263,8 @@ def serve_child(file: BinaryIO) -> NoReturn:
     with file:
         start: Start = pickle.load(file)
     # A handler and not SIG_IGN, which programs that the application starts would inherit.
-    signal.signal(signal.SIGINT, lambda *_: None)
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signals.take(number, bool)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
     sys.argv[:] = start.argv
     for fd in (*start.listeners, start.pipe):

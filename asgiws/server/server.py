@@ -18,6 +18,7 @@ import importlib.util
 import logging
 import signal
 import socket
+import threading
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import ExitStack, nullcontext
@@ -29,7 +30,16 @@ from asgiws.asgi.lifespan import Lifespan
 from asgiws.asgi.runtime import Runtime, compression
 from asgiws.asgi.types import ASGIApp
 from asgiws.config import Config, ConfigError, StartError, load
-from asgiws.server import certificates, descriptors, drain, loops, sockets, systemd
+from asgiws.server import (
+    certificates,
+    descriptors,
+    drain,
+    forks,
+    loops,
+    signals,
+    sockets,
+    systemd,
+)
 from asgiws.server.acceptor import GRACE, Acceptor, accept
 from asgiws.server.certificates import Certificates
 from asgiws.server.connection import Connection, CountedConnection
@@ -120,6 +130,11 @@ class Server:
         self._acceptors: list[Acceptor | asyncio.AbstractServer] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._certificates: Certificates | None = None
+        self._poller: Poller | None = None
+        #: Whether the process ends with the server.
+        self._is_process = False
+        #: The thread of the loop.
+        self._thread = 0
         self._change = asyncio.Event()
         self._notifier = systemd.Notifier(None)
 
@@ -177,8 +192,7 @@ class Server:
         Raises StartError, whose text is one line, when the server cannot start.
         """
         await self._run(sockets, install_signal_handlers)
-        if self.stopped_by is not None and callable(signal.getsignal(self.stopped_by)):
-            signal.raise_signal(self.stopped_by)
+        signals.pass_on()
 
     def reload_certificates(self) -> None:
         """Load certificate, key and authorities anew, as SIGHUP does; from any thread.
@@ -191,6 +205,7 @@ class Server:
 
     async def serve_process(self, sockets: Sequence[socket.socket] | None = None) -> None:
         """As `serve`, for a process that ends with the server and needs its signals no more."""
+        self._is_process = True
         with systemd.Notifier.take() as self._notifier:
             await self._run(sockets, True)
 
@@ -198,7 +213,23 @@ class Server:
 
     async def _run(self, given: Sequence[socket.socket] | None, take_signals: bool) -> None:
         self._loop = loop = asyncio.get_running_loop()
-        config = self.config
+        insists = self.config.ssl_certfile is not None
+        # Without certificates it is taken in a process of our own alone, which would end of it.
+        takes_hangup = take_signals and (insists or self._is_process)
+        hangup = HangupWatch(loop, self._hung_up, insists) if takes_hangup else nullcontext()
+        self._thread = threading.get_ident()
+        forget = forks.in_child(self._forked)
+        try:
+            with hangup:
+                await self._load_and_live(given, take_signals)
+        finally:
+            forget()
+
+    async def _load_and_live(
+        self, given: Sequence[socket.socket] | None, take_signals: bool
+    ) -> None:
+        loop, config = self._loop, self.config
+        assert loop is not None
         app = adapt(importer.load(config), _called(config.app))
         logs.configure(config, "" if self._seat is None else self._seat.name)
         self._certificates = certificates.load(config)
@@ -208,14 +239,12 @@ class Server:
         watch = SignalWatch(loop, self._signalled, self._signalled_again)
         try:
             with watch if take_signals else nullcontext():
-                is_taken = take_signals and self._certificates is not None
-                with HangupWatch(loop, self._reload) if is_taken else nullcontext():
-                    await self._live(app)
+                await self._live(app)
         finally:
             self._close_listeners()
 
     async def _live(self, app: ASGIApp) -> None:
-        lifespan = Lifespan(app, self.config.lifespan)
+        lifespan = Lifespan(forks.guarded(app), self.config.lifespan)
         with ExitStack() as stack:
             is_abandoned = False
             try:
@@ -244,6 +273,7 @@ class Server:
         ticker = Ticker(loop)
         stack.callback(ticker.close)
         poller = Poller(loop) if AVAILABLE else None
+        self._poller = poller
         if poller is not None:
             stack.callback(poller.close)
         stack.callback(systemd.Watchdog(loop, self._notifier).close)
@@ -462,6 +492,25 @@ class Server:
         """Something that `_until` waits for may have changed; from any thread."""
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._change.set)
+
+    def _hung_up(self) -> None:
+        """SIGHUP."""
+        if self._certificates is None:
+            logger.info("SIGHUP: nothing is loaded anew, for there are no certificates")
+        self._reload()
+
+    def _forked(self) -> None:
+        """This is a process that the application has forked: it has no server."""
+        assert self._loop is not None
+        if self._runtime is not None:
+            self._runtime.leave = forks.end
+        forks.leave(self._loop, self._thread)
+        descriptors = [sock.fileno() for sock in self.sockets]
+        if self._runtime is not None:
+            descriptors += [one.descriptor() for one in self._runtime.connections]
+        if self._poller is not None:
+            descriptors += self._poller.abandon()
+        forks.let_go(fd for fd in descriptors if fd >= 0)
 
     def _reload(self) -> None:
         if self._certificates is not None:
