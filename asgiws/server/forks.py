@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import signal
 import sys
 import threading
 from collections.abc import Callable, Iterable
@@ -25,6 +26,8 @@ from asgiws.asgi.types import ASGIApp, Receive, Scope, Send
 logger = logging.getLogger("asgiws.error")
 
 _undo: list[Callable[[], object]] = []
+#: For each thread that forks: the signals that were held back before.
+_mask = threading.local()
 
 
 def in_child(undo: Callable[[], object]) -> Callable[[], None]:
@@ -38,18 +41,42 @@ def in_child(undo: Callable[[], object]) -> Callable[[], None]:
     return forget
 
 
+def _before() -> None:
+    """Hold back signals. Python forgets those that come to a fork before it begins."""
+    _mask.before = (
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals()) if _undo else None
+    )
+
+
+def _after() -> None:
+    """In both processes; in the child, once the handlers are its own."""
+    before = getattr(_mask, "before", None)
+    if before is not None:
+        _mask.before = None
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _begin() -> None:
+    """In the child."""
     undo = _undo.copy()
     _undo.clear()  # what a fork of this one has to give up is what this one will have taken
+    if undo:
+        undo.append(_wake_nobody)
     for step in undo:
         try:
             step()
         except Exception:  # noqa: PERF203  # the others all the same
             logger.exception("Exception in a process that was forked")
+    _after()
+
+
+def _wake_nobody() -> None:
+    """It is the parent's loop that a signal would wake. From Python 3.12 on, asyncio sees to it as well."""
+    signal.set_wakeup_fd(-1)
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_begin)
+    os.register_at_fork(before=_before, after_in_parent=_after, after_in_child=_begin)
 
 
 def let_go(descriptors: Iterable[int]) -> None:

@@ -257,6 +257,45 @@ async def test_a_signal_is_passed_on_to_the_program() -> None:
         signal.signal(signal.SIGTERM, before)
 
 
+@pytest.mark.parametrize("first", [0, 1])
+async def test_two_servers_in_one_loop_are_stopped_by_one_signal_in_any_order(first: int) -> None:
+    got: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, frame: got.append(number))
+    try:
+        # One of them has more to do.
+        applications = [Cleaning(turns=5 if first == number else 25) for number in (0, 1)]
+        servers = [asgiws.Server(config(application)) for application in applications]
+        async with serving(servers[0]) as one, serving(servers[1]) as other:
+            tasks = [one, other]
+            signal.raise_signal(signal.SIGTERM)
+            await asyncio.wait_for(asyncio.gather(*tasks), 30)
+        assert [server.stopped_by for server in servers] == [signal.SIGTERM] * 2
+        assert [server.forced_by for server in servers] == [None] * 2
+        assert [application.events[1:] for application in applications] == [
+            ["lifespan.shutdown", "clean"]
+        ] * 2
+        assert got == [signal.SIGTERM]  # once, and not to the other server
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.parametrize("first", [0, 1])
+async def test_a_server_that_stops_leaves_the_signals_to_the_other(first: int) -> None:
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    servers = [asgiws.Server(config()), asgiws.Server(config())]
+    async with serving(servers[0]) as one, serving(servers[1]) as other:
+        tasks = [one, other]
+        servers[first].should_exit = True
+        await asyncio.wait_for(tasks[first], 30)
+        assert (await ask(servers[1 - first].addresses[0])).endswith(b'"/x"')
+        signal.raise_signal(signal.SIGTERM)
+        await asyncio.wait_for(tasks[1 - first], 30)
+    assert [server.stopped_by for server in servers] == [
+        None if number == first else signal.SIGTERM for number in (0, 1)
+    ]
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+
+
 def test_in_a_thread_and_stopped_from_outside() -> None:
     server = asgiws.Server(config())
     thread = threading.Thread(target=lambda: asyncio.run(server.serve()))
@@ -333,8 +372,9 @@ async def test_a_cancelled_server_leaves_nothing_behind() -> None:
 class Cleaning:
     """An application whose end takes several turns of the loop, and that keeps what it was told."""
 
-    def __init__(self, starts: bool = True) -> None:
+    def __init__(self, starts: bool = True, turns: int = 10) -> None:
         self.starts = starts
+        self.turns = turns
         self.events: list[str] = []
         self.began = asyncio.Event()
 
@@ -349,7 +389,7 @@ class Cleaning:
                 self.began.set()
                 await asyncio.Event().wait()
         finally:
-            for _ in range(10):
+            for _ in range(self.turns):
                 await asyncio.sleep(0.01)
             self.events.append("clean")
         await send({"type": "lifespan.shutdown.complete"})

@@ -143,6 +143,42 @@ def test_a_second_signal_ends_a_stop_of_the_application() -> None:
         assert server.stop() == 128 + signal.SIGTERM
 
 
+def test_a_hangup_is_a_line_in_the_log() -> None:
+    with serve(APP) as server:
+        for _ in range(2):
+            server.send_signal(signal.SIGHUP)
+            server.wait_for_log("SIGHUP: nothing is loaded anew")
+            assert get(server.url("/x")) == "/x"
+
+
+def test_a_hangup_before_it_serves_does_not_end_it() -> None:
+    with closing(start(APP, env={"LIFESPAN": "start-hangs"})) as server:
+        server.wait_for_log("app: starting")
+        server.send_signal(signal.SIGHUP)
+        server.wait_for_log("SIGHUP: nothing is loaded anew")
+        server.send_signal(signal.SIGTERM)
+        server.wait_for_log("Stopping; the application is still starting")
+        server.send_signal(signal.SIGTERM)
+        assert server.wait() == 128 + signal.SIGTERM
+
+
+@pytest.mark.parametrize("options", [[], ["--workers", "1"]])
+def test_a_hangup_that_was_ignored_stays_ignored(options: list[str]) -> None:
+    """As nohup has it."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        server = start(APP, *options)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    with closing(server):
+        server.wait_until_running()
+        server.send_signal(signal.SIGHUP)
+        assert get(server.url("/x")) == "/x"
+        assert server.stop() == 0
+        assert "SIGHUP" not in server.stderr()
+        assert "Replacing" not in server.stderr()
+
+
 def test_a_second_signal_ends_a_start_that_hangs() -> None:
     with closing(
         start(APP, "--timeout-graceful-shutdown", "1h", env={"LIFESPAN": "start-hangs"})
