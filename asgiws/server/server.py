@@ -398,9 +398,9 @@ class Server:
     async def _finish(self, lifespan: Lifespan) -> None:
         """The end of whatever came before: what is left is cut off, and the application ends."""
         runtime = self._runtime
-        self._begin_stop()
         if runtime is not None and not self._is_idle():
             runtime.ready = False
+            self._begin_stop()
             counts = len(runtime.connections) + len(self._pending), len(runtime.tasks)
             logger.warning("Cut off %d connections and %d application tasks", *counts)
             _cut_off(runtime, self._pending)
@@ -434,10 +434,9 @@ class Server:
     async def _stop_lifespan(self, lifespan: Lifespan) -> None:
         """Run the application's shutdown in what is left of the time, unless the end is forced."""
         assert self._loop is not None
-        assert self.end_by is not None
         if self._force_exit:
             return
-        left = max(self.end_by - time.monotonic(), LEAST_MOMENT)
+        left = max(self._begin_stop() - self._loop.time(), LEAST_MOMENT)
         shutdown = self._loop.create_task(lifespan.shutdown(left))
         shutdown.add_done_callback(self._idle)
         try:

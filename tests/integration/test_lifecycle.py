@@ -400,6 +400,8 @@ class Cleaning:
 async def test_a_cancelled_server_lets_the_application_come_to_its_end(
     way: str, starts: bool
 ) -> None:
+    if way == "all" and not starts and sys.version_info < (3, 11):
+        pytest.skip("a task does not know that somebody else has cancelled it")
     application = Cleaning(starts)
     server = asgiws.Server(config(application))
 
