@@ -91,10 +91,13 @@ def let_go(descriptors: Iterable[int]) -> None:
 def leave(loop: asyncio.AbstractEventLoop, thread: int) -> None:
     """See to it that this process, a fork, ends when it comes back to `loop`, which runs in that thread."""
     if threading.get_ident() == thread:
-        loop.call_soon(end)
         ready: Any = getattr(loop, "_ready", None)
         if hasattr(ready, "rotate"):  # asyncio's own loop: before all that is ready in it
+            loop.call_soon(end)
             ready.rotate(1)
+        else:
+            # uvloop's does one more turn before it ends with a SystemExit, which has the exit code.
+            loop.call_soon(loop.call_soon, end)
         return
     # It was forked in a thread of a pool, which tells the loop of the end of its work, and then waits for more.
     original = loop.call_soon_threadsafe
