@@ -97,7 +97,7 @@ def leave(loop: asyncio.AbstractEventLoop, thread: int) -> None:
             ready.rotate(1)
         else:
             # uvloop's does one more turn before it ends with a SystemExit, which has the exit code.
-            loop.call_soon(loop.call_soon, end)
+            loop.call_soon(lambda: loop.call_soon(end))
         return
     # It was forked in a thread of a pool, which tells the loop of the end of its work, and then waits for more.
     original = loop.call_soon_threadsafe
