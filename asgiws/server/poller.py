@@ -86,6 +86,7 @@ class Poller:
         """Serve nobody any more, in a process that was forked: the descriptors, which are the parent's."""
         descriptors = [self._fd, *self._transports]
         self._transports.clear()
+        self._left = []
         return descriptors
 
     def close(self) -> None:
