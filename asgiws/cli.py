@@ -21,11 +21,11 @@ from typing import Any, NoReturn
 
 import click
 
-from asgiws import _extensions
+from asgiws import _extensions, logs
 from asgiws._version import __version__
 from asgiws.config import GROUPS, OPTIONS, Config, Option, StartError, load
 from asgiws.http.parser import make_parser
-from asgiws.server import loops
+from asgiws.server import descriptors, loops
 from asgiws.server.reload import run_reloading
 from asgiws.server.server import Server, run_server
 from asgiws.server.supervisor import supervise
@@ -148,7 +148,9 @@ def version_text() -> str:
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command and end the process. `arguments` are those of the process by default."""
-    end_by = None
+    descriptors.fill_standard()
+    server: Server | None = None
+    code: int
     try:
         result = command.main(arguments, prog_name="asgiws", standalone_mode=False)
         if isinstance(result, Config) and result.reload:
@@ -158,19 +160,28 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         elif isinstance(result, Config):
             server = Server(result)
             code = run_server(server)
-            end_by = server.end_by
         else:
             code = int(result or 0)
     except click.ClickException as error:
-        print(f"Error: {error.format_message()}", file=sys.stderr)
+        logs.tell(f"Error: {error.format_message()}")
         code = error.exit_code
     except StartError as error:
-        print(f"Error: {error}", file=sys.stderr)
+        logs.tell(f"Error: {error}")
         code = error.exit_code
     except (KeyboardInterrupt, click.Abort):
         code = 128 + signal.SIGINT
-    _bound_threads(code, end_by)
+    except SystemExit as error:  # of the application, or a second signal's
+        code = _exit_code(error)
+    _bound_threads(code, None if server is None else server.end_by)
     sys.exit(code)
+
+
+def _exit_code(error: SystemExit) -> int:
+    """What Python makes of it: a text is told, and counts as 1."""
+    if error.code is None or isinstance(error.code, int):
+        return error.code or 0
+    logs.tell(str(error.code))
+    return 1
 
 
 def _bound_threads(code: int, end_by: float | None) -> None:
@@ -191,7 +202,7 @@ def _bound_threads(code: int, end_by: float | None) -> None:
             thread.join(max(limit - time.monotonic(), 0.0))
         names = ", ".join(thread.name for thread in threads if thread.is_alive())
         if names:
-            print(f"Error: ended without waiting for threads: {names}", file=sys.stderr, flush=True)
+            logs.tell(f"Error: ended without waiting for threads: {names}")
             os._exit(code)
 
     threading.Thread(target=watch, daemon=True, name="asgiws-end").start()

@@ -4,7 +4,11 @@ Rules of this file:
 - Two loggers: `asgiws.error` for what happens to the server, `asgiws.access` for who was served.
 - Only the logger `asgiws` above them is set up: with one handler of ours, unless somebody else has
   put handlers on one of the three. The root logger and other people's handlers are left alone.
+- They stay on when an application sets up its own log: `logging.config` disables all loggers that it does not
+  name, unless told otherwise. Whoever names ours, or disables one, means it.
 - A line of the access log is one line, whatever a peer has put into its request.
+- A line that cannot be written is lost, and stops nobody: there may be no stderr (`2>&-`, pythonw), or a
+  closed one.
 """
 
 from __future__ import annotations
@@ -13,7 +17,7 @@ import logging
 import os
 import sys
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar, TextIO
+from typing import TYPE_CHECKING, Any, ClassVar, TextIO
 
 from asgiws.config import Config
 
@@ -48,6 +52,39 @@ class Handler(_StreamHandler):
     def stream(self) -> TextIO:  # type: ignore[override]
         return sys.stderr
 
+    def emit(self, record: logging.LogRecord) -> None:
+        if sys.stderr is not None:
+            super().emit(record)
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        try:
+            super().handleError(record)
+        except Exception:
+            pass  # what it would have been told to is what is broken
+
+
+class Kept:
+    """What makes a logger one that `logging.config` does not disable for not being named."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "disabled" and value:
+            caller = sys._getframe(1).f_globals.get("__name__")
+            if caller == "logging.config":
+                return
+        super().__setattr__(name, value)
+
+
+def _keep(logger: logging.Logger) -> None:
+    """Make it one of those. Whoever disabled it before did so without knowing it."""
+    if not isinstance(logger, Kept):
+        # The program may have a class of loggers of its own.
+        logger.__class__ = type("Logger", (Kept, type(logger)), {})
+        logger.disabled = False
+
+
+for _name in NAMES:
+    _keep(logging.getLogger(_name))
+
 
 class Formatter(logging.Formatter):
     """`2026-01-31 12:00:00 INFO     text`, with the level in colour where that is wanted."""
@@ -81,13 +118,22 @@ class Formatter(logging.Formatter):
         return True
 
 
-def wants_colors(choice: bool | None, environ: Mapping[str, str], stream: TextIO) -> bool:
+def wants_colors(choice: bool | None, environ: Mapping[str, str], stream: TextIO | None) -> bool:
     """`choice` if there is one, else true on a terminal unless NO_COLOR is set (no-color.org)."""
     if choice is not None:
         return choice
     if environ.get("NO_COLOR"):
         return False
-    return stream.isatty()
+    return stream is not None and not stream.closed and stream.isatty()
+
+
+def tell(text: str) -> None:
+    """Tell whoever started the process, on stderr, where there is one."""
+    if sys.stderr is not None:  # else `print` would take stdout
+        try:
+            print(text, file=sys.stderr, flush=True)
+        except (OSError, ValueError):
+            pass
 
 
 def configure(config: Config, process: str = "") -> None:
@@ -99,10 +145,6 @@ def configure(config: Config, process: str = "") -> None:
     loggers = [logging.getLogger(name) for name in NAMES]
     top = loggers[0]
     top.handlers = [handler for handler in top.handlers if not isinstance(handler, Handler)]
-    for logger in loggers:
-        # logging.config.dictConfig disables loggers that it does not name, unless told otherwise;
-        # an application that calls it while it is imported would silence the server.
-        logger.disabled = False
     top.setLevel(LEVELS[config.log_level])
     if not any(logger.handlers for logger in loggers):
         handler = Handler()

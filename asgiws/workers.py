@@ -14,6 +14,7 @@ import asyncio
 import logging
 import os
 import signal
+import socket
 import sys
 from types import FrameType
 from typing import Any
@@ -24,7 +25,7 @@ from gunicorn.workers.base import Worker as BaseWorker
 from asgiws.asgi.interface import adapt
 from asgiws.asgi.types import ASGIApp
 from asgiws.config import OPTIONS, Config, StartError, load
-from asgiws.server import loops
+from asgiws.server import forks, loops
 from asgiws.server.server import Server
 
 #: Seconds between two signs of life, at most.
@@ -44,6 +45,13 @@ class Worker(BaseWorker):
         super().init_signals()
         # The event loop has its own way to be woken, and nobody reads from gunicorn's.
         signal.set_wakeup_fd(-1)
+        forks.in_child(self._forked)
+
+    def _forked(self) -> None:
+        """In a process that the application has forked: gunicorn's signals are not for it."""
+        for number in self.SIGNALS:
+            if getattr(signal.getsignal(number), "__self__", None) is self:
+                signal.signal(number, signal.SIG_DFL)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """SIGTERM: the graceful stop, of a reload and of gunicorn's own end."""
@@ -72,7 +80,7 @@ class Worker(BaseWorker):
         try:
             config = self._config()
             self._server = Server(config)
-            loops.run(self._serve, config.loop)
+            loops.run(self._serve, config.loop, self._server.patience())
         except StartError as error:
             self.log.error("%s", error)
             # Of this code gunicorn makes its own end: starting the worker again would not help.
@@ -111,6 +119,7 @@ class Worker(BaseWorker):
             "timeout_graceful_shutdown": max(cfg.graceful_timeout - RESERVE, RESERVE),
             "log_level": cfg.loglevel,
             "access_log": bool(self.log.access_log.handlers),
+            "forwarded_allow_ips": self._trusted(),
             "ssl_certfile": cfg.certfile,
             "ssl_keyfile": cfg.keyfile,
         }
@@ -122,6 +131,12 @@ class Worker(BaseWorker):
         }
         options["workers"] = 0  # gunicorn has them
         return load({**options, "app": self._counted(adapt(self.wsgi, "the application"))})
+
+    def _trusted(self) -> list[str]:
+        """The proxies that gunicorn believes: on a Unix socket, whoever connects."""
+        unix = getattr(socket, "AF_UNIX", None)
+        has_unix = any(listener.sock.family == unix for listener in self.sockets)
+        return [*self.cfg.forwarded_allow_ips, *(["unix"] if has_unix else [])]
 
     def _counted(self, app: ASGIApp) -> ASGIApp:
         """`app`, whose calls count against `max_requests`."""

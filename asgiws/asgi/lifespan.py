@@ -10,6 +10,10 @@ Rules of this file:
 - Whatever the application raises is its own, an `asyncio.CancelledError` too, unless its task was
   cancelled.
 - A stop never fails and never hangs: what goes wrong is logged, and time is bounded by the caller.
+- What the application does at its end comes to its own end: it is cancelled once at most, and again only when
+  its time is up.
+- What stands in the log is the application's own exception. What it sends while it dies is taken for what it
+  says of its end, if it can be; our complaint about it is not what it died of.
 
 The extension `lifespan.drain`, which stands in the lifespan scope's `extensions`. An application that
 answers the startup with `{"type": "lifespan.startup.complete", "drain": True}` is told when the server begins
@@ -52,6 +56,9 @@ ENDED = "ended"
 #: The name in `scope["state"]` of the event that tells of the drain.
 DRAINING_KEY = "asgiws.draining"
 
+#: What an application may say of its end while it is not asked for it.
+_FAREWELLS = ("lifespan.shutdown.complete", "lifespan.shutdown.failed")
+
 _ANSWERS = {
     STARTING: ("lifespan.startup.complete", "lifespan.startup.failed"),
     DRAINING: ("lifespan.drain.complete",),
@@ -85,6 +92,8 @@ class Lifespan:
         #: Whether the application has said why it failed; then what it raises next only repeats
         #: that.
         self._explained = False
+        #: Whether it was told of the stop.
+        self._is_told = False
         #: Whether the application's task was cancelled by us.
         self._cancelled = False
         self._task: asyncio.Task[None] | None = None
@@ -108,9 +117,6 @@ class Lifespan:
         except asyncio.CancelledError:
             self.cancel()
             raise
-        if self._phase == RUNNING:
-            self.state = self._namespace
-            return
         if self._failed:
             # The application often raises next: that gets its turn, for the traceback is of use.
             await self._end(FAREWELL)
@@ -139,32 +145,51 @@ class Lifespan:
             if self._phase == DRAINING:
                 self._phase = RUNNING
 
+    def is_over(self) -> bool:
+        """True when nothing of the application's runs any more."""
+        return self._task is None or self._task.done()
+
     async def shutdown(self, timeout: float) -> None:
-        """Tell the application of the stop and give it `timeout` seconds to end."""
-        if self._phase != RUNNING or self._task is None:
+        """Tell the application of the stop, where it has started, and give it `timeout` seconds to end.
+
+        After a cancellation, another call goes on where this one was.
+        """
+        if self._task is None:
             return
-        self._phase = STOPPING
-        self._answered.clear()
-        self._messages.put_nowait({"type": "lifespan.shutdown"})
+        if self._phase in (RUNNING, DRAINING):
+            self._phase = STOPPING
+            self._answered.clear()
+        if not self._is_told:
+            # Even one that has said that it is at its end may wait for it.
+            self._is_told = True
+            self._messages.put_nowait({"type": "lifespan.shutdown"})
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout
-        try:
-            await asyncio.wait_for(self._answered.wait(), timeout)
-        except asyncio.TimeoutError:
-            logger.error("The application did not end its lifespan within %.3g s", timeout)
+        if self._phase == STOPPING and not self._task.done():
+            try:
+                await asyncio.wait_for(self._answered.wait(), timeout)
+            except asyncio.TimeoutError:
+                logger.error("The application did not end its lifespan within %.3g s", timeout)
         self._phase = ENDED
         await self._end(max(deadline - loop.time(), 0.1))
 
     def cancel(self) -> None:
         """Stop the application's task without telling it why; for an end at once."""
         self._phase = ENDED
-        if self._task is not None:
+        if self._task is not None and not self._is_cancelled():
             self._cancelled = True
             self._task.cancel()
+
+    def _is_cancelled(self) -> bool:
+        """Whether somebody has cancelled the application's task: it is about to end."""
+        # Before Python 3.11 a task does not know of others that have done so.
+        return self._cancelled or getattr(self._task, "cancelling", int)() > 0
 
     async def _end(self, timeout: float) -> None:
         """Let the application's task end by itself, or cancel it after `timeout` seconds."""
         assert self._task is not None
+        if self._task.done():
+            return
         await asyncio.wait([self._task], timeout=timeout)
         if not self._task.done():
             self._cancelled = True
@@ -181,21 +206,22 @@ class Lifespan:
         try:
             await self.app(scope, self._receive, self._send)
         except asyncio.CancelledError as error:
-            # Before Python 3.11 a task does not know whether it was cancelled.
-            if self._cancelled or getattr(asyncio.current_task(), "cancelling", int)() > 0:
+            if self._is_cancelled():
                 raise
             self._raised(error)
         except (GeneratorExit, KeyboardInterrupt, ProcessEnds):
             raise
         except BaseException as error:
-            self._raised(error)
+            own = _own(error)
+            if not (isinstance(own, asyncio.CancelledError) and self._is_cancelled()):
+                self._raised(own)
         else:
             self._returned()
         finally:
             self._answered.set()
 
     def _raised(self, error: BaseException) -> None:
-        if self._failed and self._explained:
+        if self._explained:
             return
         if self._phase == STARTING and not self._failed:
             if self.mode == "auto" and not isinstance(error, SystemExit):
@@ -226,6 +252,12 @@ class Lifespan:
 
     async def _send(self, message: Message) -> None:
         kind = message.get("type")
+        if self._phase == ENDED:
+            return  # nobody asks any more
+        if kind in _FAREWELLS and self._phase in (RUNNING, DRAINING):
+            self._phase = ENDED
+            self._say_farewell(kind, message, "while it was running")
+            return
         expected = _ANSWERS.get(self._phase, ())
         if kind == "lifespan.drain.complete" and self._takes_drain and kind not in expected:
             return  # it comes too late to be waited for
@@ -236,14 +268,29 @@ class Lifespan:
             )
         if kind == "lifespan.startup.complete":
             self._phase = RUNNING
+            self.state = self._namespace
             self._takes_drain = bool(message.get("drain"))
-        elif kind not in ("lifespan.shutdown.complete", "lifespan.drain.complete"):
-            self._failed = True
+        elif kind != "lifespan.drain.complete":
+            which = "to start" if self._phase == STARTING else "to stop"
+            self._say_farewell(kind, message, which)
+        self._answered.set()
+
+    def _say_farewell(self, kind: str, message: Message, when: str) -> None:
+        """The application has said how it ends."""
+        if kind.endswith(".failed"):
+            self._failed = self._phase == STARTING
             reason = str(message.get("message") or "").strip()
             self._explained = bool(reason)
-            which = "start" if self._phase == STARTING else "stop"
-            logger.error("The application failed to %s%s", which, reason and f": {reason}")
+            if not self._is_cancelled():
+                logger.error("The application failed %s%s", when, reason and f": {reason}")
         self._answered.set()
+
+
+def _own(error: BaseException) -> BaseException:
+    """The application's exception behind our complaint about what it sent while that passed through it."""
+    while isinstance(error, ApplicationError) and error.__context__ is not None:
+        error = error.__context__
+    return error
 
 
 def _brief(error: BaseException) -> str:

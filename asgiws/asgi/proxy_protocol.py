@@ -5,10 +5,13 @@ Rules of this file:
   that the preface gave, and the driver behind it takes over.
 - Only a trusted peer may say who somebody is. Any other is cut off before it is read, and so is who sends no
   preface, or not in time.
+- A server that stops gives a preface that is on its way as long as it gives the first request of a client that
+  was let in just before: the two come together.
 """
 
 from __future__ import annotations
 
+from asgiws.asgi.http import LAST_REQUEST
 from asgiws.asgi.outlet import Driver, Outlet
 from asgiws.asgi.runtime import Runtime, peer_name
 from asgiws.proxies.preface import PrefaceError, read
@@ -22,7 +25,7 @@ PREFACE_TIMEOUT = 5.0
 class ProxyProtocolDriver(Driver):
     """Takes the preface off a connection, for `driver`."""
 
-    __slots__ = ("_data", "_deadline", "_driver", "_notices", "_outlet", "_trusted")
+    __slots__ = ("_data", "_deadline", "_driver", "_notices", "_outlet", "_stopping", "_trusted")
 
     _outlet: Outlet
 
@@ -32,6 +35,7 @@ class ProxyProtocolDriver(Driver):
         self._driver = driver
         self._data = b""
         self._deadline = 0.0
+        self._stopping = False
 
     def connected(self, outlet: Outlet) -> None:
         self._outlet = outlet
@@ -56,6 +60,8 @@ class ProxyProtocolDriver(Driver):
         if preface.client is not None and preface.server is not None:
             outlet.introduce(preface.client, preface.server)
         outlet.hand_over(self._driver, self._data[preface.size :])
+        if self._stopping:
+            self._driver.shutdown()
 
     def receive_eof(self) -> None:
         # A port that is probed for being open: nothing to tell of, unless it had begun.
@@ -70,8 +76,17 @@ class ProxyProtocolDriver(Driver):
     def check(self, now: float) -> float:
         if now < self._deadline:
             return self._deadline
+        if self._stopping and not self._data:
+            self._outlet.close()
+            return 0.0
         self._refuse("the PROXY protocol did not come in time")
         return 0.0
+
+    def writable(self) -> None:
+        """Nothing is written here."""
+
+    def hung_up(self) -> None:
+        """Reading is never paused here."""
 
     def stalled(self) -> None:
         """Nothing is written here."""
@@ -80,7 +95,15 @@ class ProxyProtocolDriver(Driver):
         """Never asked for."""
 
     def shutdown(self) -> None:
-        self._outlet.close()
+        outlet = self._outlet
+        if outlet.is_closing():
+            return
+        self._stopping = True
+        self._deadline = min(self._deadline, outlet.loop.time() + LAST_REQUEST)
+        outlet.check_at(self._deadline)
+
+    def lasts(self) -> bool:
+        return False  # the preface comes with the connection, or not at all
 
     def _refuse(self, why: str) -> None:
         who = peer_name(self._outlet.client)

@@ -71,6 +71,8 @@ class Runtime:
         self.connections: set[Any] = set()
         self.cutting_off = False
         self.ready = False
+        #: Called with what comes out of an application's call in a process that it has forked: the end of it.
+        self.leave: Callable[[BaseException], object] | None = None
         #: What the HTTP drivers have in common; theirs to fill.
         self.http: Any = None
         self.compression = compression(config)
@@ -113,6 +115,8 @@ class Runtime:
         """True for what comes out of an application's call although the application did not raise it: the
         cancellation of its task, the end of the process. All else, a SystemExit of its own included, ends its
         request or its WebSocket alone."""
+        if self.leave is not None:
+            self.leave(error)
         if isinstance(error, asyncio.CancelledError):
             # Before Python 3.11 a task does not know whether it was cancelled: what is not the server's own
             # cancellation counts as the application's there, and is logged and answered as an exception.

@@ -1,18 +1,24 @@
 """Where the values of options come from.
 
 Rules of this file: what was given explicitly wins over the environment, the environment over the
-env file, and that over the default.
+env file, and that over the default. What a container engine has put there is not ours, whatever its name. An
+error about a value from the environment names the variable.
 """
 
 from __future__ import annotations
 
+import logging
 import os
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from asgiws.config.errors import ConfigError
 from asgiws.config.kinds import Application
 from asgiws.config.options import OPTIONS, Config
+
+#: What Kubernetes, and a link of Docker's, say of a service by the name X in X_PORT.
+_SERVICE = re.compile(r"(?:tcp|udp|sctp)://\S+:[0-9]+")
 
 #: Options that say where to listen, of which the first two go with each other only.
 _WHERE = ("host", "port", "uds", "fd", "bind")
@@ -42,16 +48,34 @@ def load(options: Mapping[str, Any], environ: Mapping[str, str] | None = None) -
     values = dict(options)
     if values.get("app") in (None, "") and not environ.get(known["app"].env):
         raise ConfigError(f"no application is given; expected {Application.allowed}")
+    variables: dict[str, str] = {}
     placed = any(name in options for name in _WHERE)
     for item in OPTIONS:
         text = environ.get(item.env)
         # An explicit place to listen on is not mixed with one from the environment.
         is_elsewhere = placed and item.name in ("uds", "fd", "bind")
-        if text and item.name not in options and not is_elsewhere:
-            values[item.name] = item.convert(text, item.env)
+        if not text or item.name in options or is_elsewhere:
+            continue
+        if item.env.endswith("_PORT") and _SERVICE.fullmatch(text):
+            logging.getLogger("asgiws.error").warning(
+                "%s=%s is left aside: it is what Kubernetes says of a service by that name, and no value of %s",
+                item.env,
+                text,
+                item.name,
+            )
+            continue
+        values[item.name] = item.convert(text, item.env)
+        variables[item.name] = item.env
     if activated and all(values.get(name) in (None, []) for name in _WHERE):
         values["bind"] = "systemd:"
-    return Config(**values)
+    try:
+        return Config(**values)
+    except ConfigError as error:
+        text = str(error)
+        meant = [env for name, env in variables.items() if re.search(rf"\b{name}\b", text)]
+        if not meant:
+            raise
+        raise ConfigError(f"{text} (from the environment: {', '.join(meant)})") from None
 
 
 def read_env_file(path: str | os.PathLike[str]) -> dict[str, str]:

@@ -1,10 +1,11 @@
-"""How many file descriptors the process may have: each connection takes one.
+"""The file descriptors of the process: how many it may have, and the first three.
 
-Rules of this file: the limit is read anew each time, since anybody may change it.
+Rules of this file: each connection takes one. The limit is read anew each time, since anybody may change it.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 
 if sys.platform != "win32":
@@ -29,3 +30,17 @@ def raise_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     except (OSError, ValueError):
         pass  # macOS refuses an unlimited one
+
+
+def fill_standard() -> None:
+    """Open what is closed of stdin, stdout and stderr (`2>&-`) on nothing, in a process of our own.
+
+    Else the next socket would be the one with that number, and whoever writes to stderr without Python, as
+    libraries in C and programs that the application starts, would write to a client.
+    """
+    for fd in range(3):
+        try:
+            os.fstat(fd)
+        except OSError:  # noqa: PERF203
+            opened = os.open(os.devnull, os.O_RDWR)  # the lowest one that is free
+            os.set_inheritable(opened, True)

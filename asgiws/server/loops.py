@@ -3,6 +3,8 @@
 Rules of this file:
 - No event-loop policy is read or set: they are deprecated, and a policy of the application's does
   not change what `--loop` says.
+- What was interrupted comes to its own end first, in the time that it says it needs; a SystemExit of the
+  application, or several at once, does not cut that short.
 - `run` bounds its own clean-up. `asyncio.run` waits without limit for a task that ignores its
   cancellation and for a thread of the default executor that never returns; a server that was told
   to stop must not.
@@ -11,11 +13,17 @@ Rules of this file:
 from __future__ import annotations
 
 import asyncio
+import logging
+import os
 import sys
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
+from asgiws.asgi.errors import ProcessEnds
 from asgiws.config import StartError
+from asgiws.server import forks
+
+logger = logging.getLogger("asgiws.error")
 
 #: Seconds for what is left to end after the server has ended.
 LAST_MOMENT = 1.0
@@ -56,12 +64,12 @@ def factory(name: str) -> Callable[[], asyncio.AbstractEventLoop]:
     return asyncio.SelectorEventLoop
 
 
-def run(main: Callable[[], Coroutine[Any, Any, T]], name: str) -> T:
+def run(main: Callable[[], Coroutine[Any, Any, T]], name: str, patience: float = LAST_MOMENT) -> T:
     """Run the coroutine that `main` makes in a new loop of that name, and give its result.
 
-    Tasks that are left are cancelled, that of `main` first, and get LAST_MOMENT seconds; threads of the
-    default executor are not waited for here. Raises LoopMissing, RuntimeError within a running loop,
-    and what `main` raises.
+    Tasks that are left are cancelled: first that of `main`, which gets `patience` seconds to end, then what is
+    left, for LAST_MOMENT seconds; threads of the default executor are not waited for here. Raises LoopMissing,
+    RuntimeError within a running loop, and what `main` raises.
     """
     try:
         asyncio.get_running_loop()
@@ -69,43 +77,64 @@ def run(main: Callable[[], Coroutine[Any, Any, T]], name: str) -> T:
         pass
     else:
         raise RuntimeError("a loop is running already: await asgiws.Server(config).serve() in it")
+    process = os.getpid()
     loop = factory(name)()
     loop.set_exception_handler(_report)
     task = loop.create_task(main())
     try:
         return loop.run_until_complete(task)
     finally:
+        if os.getpid() != process:
+            forks.end()
         try:
-            loop.run_until_complete(_end_tasks(task))
+            ending = loop.create_task(_end_tasks(task, patience))
+            while not ending.done():
+                try:
+                    loop.run_until_complete(ending)
+                except ProcessEnds:  # noqa: PERF203
+                    raise
+                except SystemExit:
+                    pass  # another one's: the process ends already
         finally:
             loop.close()
 
 
 def _report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """What the loop wants to have logged: all but the end of the process, which is no fault."""
-    if not isinstance(context.get("exception"), SystemExit):
-        loop.default_exception_handler(context)
+    """What the loop wants to have logged: all but the end of the process, which is no fault.
+
+    In our log: asyncio's own may have been disabled by the application's set-up of the log.
+    """
+    error = context.get("exception")
+    if isinstance(error, SystemExit):
+        return
+    lines = [context.get("message") or "Unhandled exception in the event loop"]
+    lines += [
+        f"{key}: {value!r}"
+        for key, value in sorted(context.items())
+        if key not in ("message", "exception", "source_traceback", "handle_traceback")
+    ]
+    logger.error("%s", "\n".join(lines), exc_info=error)
 
 
-async def _end_tasks(main: asyncio.Task[Any]) -> None:
+async def _end_tasks(main: asyncio.Task[Any], patience: float) -> None:
     loop = asyncio.get_running_loop()
     # What has raised through the loop left `main` as it was. It comes first: it ends what it has started.
     if not main.done():
-        await _cancel({main})
-    await _cancel(asyncio.all_tasks() - {asyncio.current_task(), main})
+        await _cancel({main}, patience)
+    await _cancel(asyncio.all_tasks() - {asyncio.current_task(), main}, LAST_MOMENT)
     try:
         await asyncio.wait_for(loop.shutdown_asyncgens(), LAST_MOMENT)
     except asyncio.TimeoutError:
         pass
 
 
-async def _cancel(tasks: set[asyncio.Task[Any]]) -> None:
-    """Cancel tasks and give them LAST_MOMENT seconds; what they raise is reported."""
+async def _cancel(tasks: set[asyncio.Task[Any]], patience: float) -> None:
+    """Cancel tasks and give them `patience` seconds; what they raise is reported."""
     for task in tasks:
         task.cancel()
     if not tasks:
         return
-    _, stuck = await asyncio.wait(tasks, timeout=LAST_MOMENT)
+    _, stuck = await asyncio.wait(tasks, timeout=patience)
     for task in tasks - stuck:
         if not task.cancelled() and task.exception() is not None:
             asyncio.get_running_loop().call_exception_handler(

@@ -82,6 +82,13 @@ class Poller:
         """Have `callback` called in the loop's next turn."""
         self._loop.call_soon(callback, context=self._context.copy())
 
+    def abandon(self) -> list[int]:
+        """Serve nobody any more, in a process that was forked: the descriptors, which are the parent's."""
+        descriptors = [self._fd, *self._transports]
+        self._transports.clear()
+        self._left = []
+        return descriptors
+
     def close(self) -> None:
         """Watch nothing any more. Idempotent."""
         if not self._epoll.closed:

@@ -4,9 +4,12 @@ Rules of this file:
 - The watching process binds the sockets, imports nothing of the application and serves nobody. While no
   child serves, whoever connects waits in the kernel's queue.
 - A child is a fresh interpreter. It stops when the pipe that it has from the watching process is closed,
-  be it on purpose or because that process has gone; SIGINT, which a terminal sends to both, is not its own.
+  be it on purpose or because that process has gone; SIGINT and SIGHUP, which a terminal sends to both, are
+  not its own.
 - A child has STOP seconds for its graceful stop and is killed after PATIENCE: no open WebSocket, no
   stream and no loop that is blocked holds up a reload.
+- A reload waits until the files that count have been left alone, and not for ever: SETTLING bounds it. Files
+  that do not count, as a log or a database that is written all the time, have no say in it.
 - A child that ends by itself, as for a syntax error, has said why. The next change starts another.
 """
 
@@ -31,7 +34,7 @@ from typing import BinaryIO, NoReturn
 
 from asgiws import logs
 from asgiws.config import Config, StartError
-from asgiws.server import sockets
+from asgiws.server import signals, sockets
 from asgiws.server.server import Server, run_server
 from asgiws.server.signals import SIGNALS
 
@@ -41,12 +44,17 @@ logger = logging.getLogger("asgiws.error")
 STOP = 1.0
 PATIENCE = 2.0
 
+#: Seconds that files which go on changing can put a reload off, where `--reload-delay` is not longer.
+SETTLING = 3.0
+
 #: What is watched, and what of it is not, in addition to what the options say.
 INCLUDES = ("*.py",)
 EXCLUDES = (".*", "*~", "~*", "__pycache__")
 
-#: Milliseconds between two looks at what has changed; it is also how long a signal may wait.
+#: Milliseconds between two looks at what has changed; it is also how long a signal may wait. While something
+#: changes all the time, it is told of after so many.
 STEP = 50
+GROUP = 200
 
 #: What a child's interpreter runs. The path comes first: what is unpickled then is found by it.
 CODE = (
@@ -126,6 +134,9 @@ class Child:
         finally:
             os.close(theirs)
 
+    def is_alive(self) -> bool:
+        return self.process.poll() is None
+
     def stop(self) -> None:
         """Have it stop, and wait until it has gone, for PATIENCE seconds at most."""
         if self._ours >= 0:
@@ -137,6 +148,30 @@ class Child:
             logger.warning("The application did not stop within %g s and is killed", PATIENCE)
             self.process.kill()
             self.process.wait()
+
+
+class Settling:
+    """Whether the files that have changed have been left alone for `delay` seconds, or for long enough."""
+
+    def __init__(self, delay: float) -> None:
+        self._delay = delay
+        self._most = max(SETTLING, delay)
+        self._first: float | None = None
+        self._last = 0.0
+
+    def has_begun(self) -> bool:
+        return self._first is not None
+
+    def changed(self, now: float) -> None:
+        """Some have changed."""
+        if self._first is None:
+            self._first = now
+        self._last = now
+
+    def is_over(self, now: float) -> bool:
+        """True when it is time for a reload."""
+        first = self._first
+        return first is not None and (now - self._last >= self._delay or now - first >= self._most)
 
 
 class Reloader:
@@ -162,28 +197,35 @@ class Reloader:
         try:
             self._child = Child(_of_child(self._config), given)
             logger.info("Watching %s", ", ".join(map(str, self._files.directories)))
-            has_changed = has_ended = False
+            delay = self._config.reload_delay
+            settling = Settling(delay)
+            has_ended = False
+            # It tells of every change, and one that it tells of in a file below would lead to the next.
+            logging.getLogger("watchfiles.main").disabled = True
             for changes in watchfiles.watch(
                 *self._files.directories,
-                watch_filter=lambda _, name: self._files.count(name),
+                # Not filtered there: a file that does not count and changes all the time would keep it silent.
+                watch_filter=None,
                 step=STEP,
-                # So long nothing may have changed before the child is started anew.
-                rust_timeout=max(int(self._config.reload_delay * 1000), STEP),
+                debounce=GROUP,
+                rust_timeout=max(int(delay * 1000), STEP),
                 yield_on_timeout=True,
                 stop_event=self._stop,
                 raise_interrupt=False,
             ):
-                if changes:
-                    if not has_changed:
-                        logger.info("Reloading: %s", _named(name for _, name in changes))
-                    has_changed = True
-                elif has_changed:
+                names = [name for _, name in changes if self._files.count(name)]
+                if names:
+                    if not settling.has_begun():
+                        logger.info("Reloading: %s", _named(names))
+                    settling.changed(time.monotonic())
+                if settling.is_over(time.monotonic()):
                     self._child.stop()
                     if self._stop.is_set():
                         break
                     self._child = Child(_of_child(self._config), given)
-                    has_changed = has_ended = False
-                elif not has_ended and self._child.process.poll() is not None:
+                    settling = Settling(delay)
+                    has_ended = False
+                elif not (has_ended or settling.has_begun() or self._child.is_alive()):
                     has_ended = True
                     logger.error("The application has ended; the next change starts it again")
         finally:
@@ -221,7 +263,8 @@ def serve_child(file: BinaryIO) -> NoReturn:
     with file:
         start: Start = pickle.load(file)
     # A handler and not SIG_IGN, which programs that the application starts would inherit.
-    signal.signal(signal.SIGINT, lambda *_: None)
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signals.take(number, bool)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
     sys.argv[:] = start.argv
     for fd in (*start.listeners, start.pipe):
@@ -258,5 +301,5 @@ def _of_child(config: Config) -> Config:
 
 def _named(paths: Iterable[str]) -> str:
     """`app.py has changed`, or how many others have, too."""
-    first, *others = sorted(os.path.relpath(path) for path in paths)
+    first, *others = sorted({os.path.relpath(path) for path in paths})
     return f"{first} has changed" + (f", and {len(others)} more" if others else "")

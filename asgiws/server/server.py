@@ -1,7 +1,9 @@
 """The life of one server: load, bind, start, accept, drain, stop.
 
 Rules of this file:
-- The order stands in `_run` and `_stop` and nowhere else.
+- The order stands in `_run`, `_live`, `_drain` and `_finish`, and nowhere else.
+- However the serving ends, by a stop, a cancellation or an exception, `_finish` runs to its end: the
+  application is shut down in order. Only a forced end does without.
 - Nothing polls: `_until` waits for a change that somebody reports, or for a deadline.
 - A stop takes `timeout_graceful_shutdown` seconds at most, all in all. A tenth of them, at most
   RESERVE, is kept back for cutting off what is left and for the application's own end.
@@ -16,10 +18,10 @@ import importlib.util
 import logging
 import signal
 import socket
-import sys
+import threading
 import time
 from collections.abc import Callable, Coroutine, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from typing import Any, Protocol
 
 from asgiws import importer, logs
@@ -28,7 +30,16 @@ from asgiws.asgi.lifespan import Lifespan
 from asgiws.asgi.runtime import Runtime, compression
 from asgiws.asgi.types import ASGIApp
 from asgiws.config import Config, ConfigError, StartError, load
-from asgiws.server import certificates, descriptors, drain, loops, sockets, systemd
+from asgiws.server import (
+    certificates,
+    descriptors,
+    drain,
+    forks,
+    loops,
+    signals,
+    sockets,
+    systemd,
+)
 from asgiws.server.acceptor import GRACE, Acceptor, accept
 from asgiws.server.certificates import Certificates
 from asgiws.server.connection import Connection, CountedConnection
@@ -39,7 +50,7 @@ from asgiws.server.poller import AVAILABLE, Poller
 from asgiws.server.registry import Registry
 from asgiws.server.share import Share
 from asgiws.server.signals import HangupWatch, SignalWatch
-from asgiws.server.sockets import BindError, Listener
+from asgiws.server.sockets import Listener
 from asgiws.server.supervisor import supervise
 from asgiws.server.ticker import Ticker
 
@@ -119,6 +130,11 @@ class Server:
         self._acceptors: list[Acceptor | asyncio.AbstractServer] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._certificates: Certificates | None = None
+        self._poller: Poller | None = None
+        #: Whether the process ends with the server.
+        self._is_process = False
+        #: The thread of the loop.
+        self._thread = 0
         self._change = asyncio.Event()
         self._notifier = systemd.Notifier(None)
 
@@ -150,6 +166,10 @@ class Server:
         runtime = self._runtime
         return 0 if runtime is None else len(runtime.connections) + len(self._pending)
 
+    def patience(self) -> float:
+        """Seconds within which it has ended, once it was cancelled."""
+        return self.config.timeout_graceful_shutdown + RESERVE
+
     @property
     def sockets(self) -> list[socket.socket]:
         """The sockets that are listened on; empty before and after."""
@@ -166,13 +186,13 @@ class Server:
         `sockets`, bound by the caller, are listened on instead of what the options say, and closed
         at the end. In the main thread, and unless `install_signal_handlers` is false, the two
         signals are taken meanwhile; once the server has stopped, one that was caught is passed on
-        to the handler that was there before. A cancellation ends the server at once.
+        to the handler that was there before. A cancellation cuts off what is open; the application's
+        shutdown runs to its end all the same, within the graceful timeout.
 
         Raises StartError, whose text is one line, when the server cannot start.
         """
         await self._run(sockets, install_signal_handlers)
-        if self.stopped_by is not None and callable(signal.getsignal(self.stopped_by)):
-            signal.raise_signal(self.stopped_by)
+        signals.pass_on()
 
     def reload_certificates(self) -> None:
         """Load certificate, key and authorities anew, as SIGHUP does; from any thread.
@@ -185,6 +205,7 @@ class Server:
 
     async def serve_process(self, sockets: Sequence[socket.socket] | None = None) -> None:
         """As `serve`, for a process that ends with the server and needs its signals no more."""
+        self._is_process = True
         with systemd.Notifier.take() as self._notifier:
             await self._run(sockets, True)
 
@@ -192,7 +213,23 @@ class Server:
 
     async def _run(self, given: Sequence[socket.socket] | None, take_signals: bool) -> None:
         self._loop = loop = asyncio.get_running_loop()
-        config = self.config
+        insists = self.config.ssl_certfile is not None
+        # Without certificates it is taken in a process of our own alone, which would end of it.
+        takes_hangup = take_signals and (insists or self._is_process)
+        hangup = HangupWatch(loop, self._hung_up, insists) if takes_hangup else nullcontext()
+        self._thread = threading.get_ident()
+        forget = forks.in_child(self._forked)
+        try:
+            with hangup:
+                await self._load_and_live(given, take_signals)
+        finally:
+            forget()
+
+    async def _load_and_live(
+        self, given: Sequence[socket.socket] | None, take_signals: bool
+    ) -> None:
+        loop, config = self._loop, self.config
+        assert loop is not None
         app = adapt(importer.load(config), _called(config.app))
         logs.configure(config, "" if self._seat is None else self._seat.name)
         self._certificates = certificates.load(config)
@@ -202,45 +239,66 @@ class Server:
         watch = SignalWatch(loop, self._signalled, self._signalled_again)
         try:
             with watch if take_signals else nullcontext():
-                is_taken = take_signals and self._certificates is not None
-                with HangupWatch(loop, self._reload) if is_taken else nullcontext():
-                    await self._live(app)
+                await self._live(app)
         finally:
             self._close_listeners()
 
     async def _live(self, app: ASGIApp) -> None:
-        assert self._loop is not None
-        config = self.config
-        lifespan = Lifespan(app, config.lifespan)
-        if not await self._start(lifespan):
-            return
-        runtime = self._runtime = Runtime(app, config, self._loop, lifespan.state)
-        connections = Registry(self._idle)
-        runtime.connections = connections
+        lifespan = Lifespan(forks.guarded(app), self.config.lifespan)
+        with ExitStack() as stack:
+            is_abandoned = False
+            try:
+                if await self._start(lifespan):
+                    await self._serve(app, lifespan, stack)
+            except GeneratorExit:
+                is_abandoned = True  # its loop has gone: there is no waiting any more
+                raise
+            finally:
+                self._close_listeners()
+                if not is_abandoned:
+                    await self._to_the_end(lambda: self._finish(lifespan))
+                lifespan.cancel()
+            if self._runtime is not None:
+                logger.info("Stopped")
+
+    async def _serve(self, app: ASGIApp, lifespan: Lifespan, stack: ExitStack) -> None:
+        """Accept, serve and drain. What it needs is closed with `stack`."""
+        loop, config = self._loop, self.config
+        assert loop is not None
+        runtime = self._runtime = Runtime(app, config, loop, lifespan.state)
+        stack.callback(runtime.close)
+        connections = runtime.connections = Registry(self._idle)
         runtime.tasks = Registry(self._idle)
         runtime.set_limit(request_limit(config), self._worn_out)
-        ticker = Ticker(self._loop)
-        poller = Poller(self._loop) if AVAILABLE else None
-        watchdog = systemd.Watchdog(self._loop, self._notifier)
-        try:
-            try:
-                if not self._should_exit:
-                    await self._accept(runtime, ticker, poller)
-                    await self._until(lambda: self._should_exit)
-            except BindError:
-                self._begin_stop()
-                await self._stop_lifespan(lifespan)
-                raise
-            await self._stop(runtime, connections, lifespan)
-        finally:
-            # Where all went well, there is nothing left to end.
-            _cut_off(runtime, self._pending)
-            runtime.close()
-            lifespan.cancel()
-            ticker.close()
-            if poller is not None:
-                poller.close()
-            watchdog.close()
+        ticker = Ticker(loop)
+        stack.callback(ticker.close)
+        poller = Poller(loop) if AVAILABLE else None
+        self._poller = poller
+        if poller is not None:
+            stack.callback(poller.close)
+        stack.callback(systemd.Watchdog(loop, self._notifier).close)
+        if not self._should_exit:
+            await self._accept(runtime, ticker, poller)
+            await self._until(lambda: self._should_exit)
+        await self._drain(runtime, connections, lifespan)
+
+    async def _to_the_end(self, make: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Await what `make` makes, to its end: a cancellation waits until then. Where somebody has cancelled
+        whatever task there was, it is made again."""
+        assert self._loop is not None
+        was_cancelled = False
+        while True:
+            task = self._loop.create_task(make())
+            while not task.done():
+                try:
+                    await asyncio.wait([task])
+                except asyncio.CancelledError:  # noqa: PERF203
+                    was_cancelled = True
+            if not task.cancelled():
+                break
+        task.result()
+        if was_cancelled:
+            raise asyncio.CancelledError
 
     async def _start(self, lifespan: Lifespan) -> bool:
         """Run the application's startup; False when the server was stopped before it had ended."""
@@ -308,21 +366,22 @@ class Server:
             logger.info("asgiws running on %s (Press CTRL+C to quit)", url)
         self._notifier.ready("Running on " + ", ".join(urls))
 
-    async def _stop(self, runtime: Runtime, connections: Registry, lifespan: Lifespan) -> None:
-        """The graceful stop."""
+    def _is_idle(self) -> bool:
+        """True when there is no connection and no application's task."""
+        runtime = self._runtime
+        return runtime is None or not (runtime.connections or runtime.tasks or self._pending)
+
+    async def _drain(self, runtime: Runtime, connections: Registry, lifespan: Lifespan) -> None:
+        """The graceful part of the stop: what is open comes to its own end, in time."""
         loop, pending = runtime.loop, self._pending
         end = self._begin_stop()
         runtime.ready = False
-        reserve = max(min(RESERVE, self.config.timeout_graceful_shutdown / 10), LEAST_MOMENT)
         self._close_listeners()
         if self._seat is not None:
             self._seat.stopping()
-
-        def is_idle() -> bool:
-            return not (connections or runtime.tasks or pending)
-
         logger.info("Stopping; %d connections are open", len(connections) + len(pending))
-        window = 0.0 if self.in_hurry else drain.window(self.config, end - reserve - loop.time())
+        end -= self._reserve()
+        window = 0.0 if self.in_hurry else drain.window(self.config, end - loop.time())
         await self._tell_application(lifespan, window)
         if lasting := sum(connection.lasts() for connection in connections):
             logger.info("Closing %d WebSockets over %g s", lasting, window)
@@ -330,20 +389,31 @@ class Server:
         loop.call_soon(draining.begin)
         # A TLS handshake may end, and its connection then properly; a client that only connects gets no more.
         end_of_handshakes = loop.call_later(GRACE, _cancel, pending)
-        await self._until(lambda: is_idle() or self._force_exit, end - reserve)
-        draining.close()
-        if not is_idle():
-            counts = len(connections) + len(pending), len(runtime.tasks)
+        try:
+            await self._until(lambda: self._is_idle() or self._force_exit, end)
+        finally:
+            draining.close()
+            end_of_handshakes.cancel()
+
+    async def _finish(self, lifespan: Lifespan) -> None:
+        """The end of whatever came before: what is left is cut off, and the application ends."""
+        runtime = self._runtime
+        if runtime is not None and not self._is_idle():
+            runtime.ready = False
+            self._begin_stop()
+            counts = len(runtime.connections) + len(self._pending), len(runtime.tasks)
             logger.warning("Cut off %d connections and %d application tasks", *counts)
-            _cut_off(runtime, pending)
-            await self._until(
-                is_idle, loop.time() + (LEAST_MOMENT if self._force_exit else reserve / 2)
-            )
+            _cut_off(runtime, self._pending)
+            moment = LEAST_MOMENT if self._force_exit else self._reserve() / 2
+            await self._until(self._is_idle, runtime.loop.time() + moment)
             for task in runtime.tasks:
                 logger.error("An application task ignores its cancellation: %r", task)
-        end_of_handshakes.cancel()
-        await self._stop_lifespan(lifespan)
-        logger.info("Stopped")
+        if not lifespan.is_over():
+            await self._stop_lifespan(lifespan)
+
+    def _reserve(self) -> float:
+        """Seconds of the graceful timeout that are kept back."""
+        return max(min(RESERVE, self.config.timeout_graceful_shutdown / 10), LEAST_MOMENT)
 
     async def _tell_application(self, lifespan: Lifespan, window: float) -> None:
         """Tell the application that its connections will be closed, before any of them is."""
@@ -364,12 +434,11 @@ class Server:
     async def _stop_lifespan(self, lifespan: Lifespan) -> None:
         """Run the application's shutdown in what is left of the time, unless the end is forced."""
         assert self._loop is not None
-        assert self.end_by is not None
         if self._force_exit:
             return
-        left = max(self.end_by - time.monotonic(), LEAST_MOMENT)
+        left = max(self._begin_stop() - self._loop.time(), LEAST_MOMENT)
         shutdown = self._loop.create_task(lifespan.shutdown(left))
-        shutdown.add_done_callback(lambda _: self._change.set())
+        shutdown.add_done_callback(self._idle)
         try:
             await self._until(lambda: shutdown.done() or self._force_exit)
         finally:
@@ -423,6 +492,25 @@ class Server:
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._change.set)
 
+    def _hung_up(self) -> None:
+        """SIGHUP."""
+        if self._certificates is None:
+            logger.info("SIGHUP: nothing is loaded anew, for there are no certificates")
+        self._reload()
+
+    def _forked(self) -> None:
+        """This is a process that the application has forked: it has no server."""
+        assert self._loop is not None
+        if self._runtime is not None:
+            self._runtime.leave = forks.end
+        forks.leave(self._loop, self._thread)
+        descriptors = [sock.fileno() for sock in self.sockets]
+        if self._runtime is not None:
+            descriptors += [one.descriptor() for one in self._runtime.connections]
+        if self._poller is not None:
+            descriptors += self._poller.abandon()
+        forks.let_go(fd for fd in descriptors if fd >= 0)
+
     def _reload(self) -> None:
         if self._certificates is not None:
             self._certificates.reload()
@@ -454,12 +542,12 @@ def run_server(server: Server, serve: Callable[[], Coroutine[Any, Any, None]] | 
     """
     descriptors.raise_limit()
     try:
-        loops.run(serve or server.serve_process, server.config.loop)
+        loops.run(serve or server.serve_process, server.config.loop, server.patience())
     except importer.AppRaised as error:
-        print(f"{error.report()}\nError: {error}", file=sys.stderr)
+        logs.tell(f"{error.report()}\nError: {error}")
         return error.exit_code
     except StartError as error:
-        print(f"Error: {error}", file=sys.stderr)
+        logs.tell(f"Error: {error}")
         return error.exit_code
     return 0 if server.forced_by is None else 128 + server.forced_by
 
@@ -471,6 +559,7 @@ def run(app: str | Callable[..., Any], **options: Any) -> None:
     command line. Returns after a graceful stop. Raises ConfigError for a bad option, and SystemExit
     with the exit code when the server cannot start, after a line on stderr, or was ended at once.
     """
+    descriptors.fill_standard()
     config = load({"app": app, **options})
     if config.reload:
         from asgiws.server.reload import run_reloading

@@ -1,9 +1,11 @@
-"""The signals that end a server, and the one that has it load its certificates anew.
+"""Signals: those that end a server, and the one that has it load its certificates anew.
 
 Rules of this file:
-- They are taken in the main thread only, and given back as they were found.
+- They are taken in the main thread only, and given back as they were found, when the last one who takes them
+  gives them back: several servers may live in one process, and each is told.
 - The handler is Python's own (`signal.signal`), not the loop's: it also runs while the application
   blocks the loop, so that a second signal ends even such a process.
+- A process that the application forks has the handlers that were there before, and tells nobody of ours.
 """
 
 from __future__ import annotations
@@ -16,10 +18,20 @@ from types import FrameType
 from typing import Any
 
 from asgiws.asgi.errors import ProcessEnds
+from asgiws.server import forks
 
 SIGNALS = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGBREAK") if hasattr(signal, name)
 )
+
+Taker = Callable[[int], object]
+
+#: Who is told of a signal, and the handler that was there before.
+_takers: dict[int, list[Taker]] = {}
+_previous: dict[int, Any] = {}
+#: Signals that ended servers, which are not passed on yet.
+_caught: list[int] = []
+_forget: Callable[[], object] = bool
 
 
 class Forced(ProcessEnds):
@@ -30,29 +42,104 @@ class Forced(ProcessEnds):
         self.number = number
 
 
-class HangupWatch:
-    """While it is entered, SIGHUP calls `caught` in a callback of the loop, instead of ending the process."""
+def take(number: int, taker: Taker) -> bool:
+    """Have `taker` called with each signal of that number, in the handler; false where that cannot be:
+    outside the main thread, and where a handler was not set from Python and could not be put back."""
+    global _forget
+    if threading.current_thread() is not threading.main_thread():
+        return False
+    if number not in _takers:
+        previous = signal.getsignal(number)
+        if previous is None:
+            return False
+        if not _takers:
+            _caught.clear()
+            _forget = forks.in_child(_give_all_back)
+        signal.signal(number, _handle)
+        _previous[number] = previous
+        _takers[number] = []
+    _takers[number].append(taker)
+    return True
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, caught: Callable[[], object]) -> None:
+
+def give_back(number: int, taker: Taker) -> None:
+    """Tell `taker` no more. The last one gives the signal back."""
+    takers = _takers.get(number, [])
+    if taker not in takers:
+        return  # this is a fork, which has given back all of them
+    takers.remove(taker)
+    if not takers:
+        del _takers[number]
+        signal.signal(number, _previous.pop(number))
+        if not _takers:
+            _forget()
+
+
+def is_taken(number: int) -> bool:
+    """Whether the handler is ours."""
+    return signal.getsignal(number) is _handle
+
+
+def pass_on() -> None:
+    """Pass the signals that have ended servers on to the handlers that were there before, once the last of
+    those servers has ended."""
+    for number in [number for number in _caught if number not in _takers]:
+        _caught.remove(number)
+        if callable(signal.getsignal(number)):
+            signal.raise_signal(number)
+
+
+def _handle(number: int, frame: FrameType | None) -> None:
+    forced: Forced | None = None
+    for taker in tuple(_takers.get(number, ())):
+        try:
+            taker(number)
+        except Forced as error:  # noqa: PERF203  # the others are to be told first
+            forced = error
+    if forced is not None:
+        raise forced
+
+
+def _give_all_back() -> None:
+    """In a fork."""
+    for number, previous in _previous.items():
+        if is_taken(number):
+            signal.signal(number, previous)
+    _takers.clear()
+    _previous.clear()
+    _caught.clear()
+
+
+class HangupWatch:
+    """While it is entered, SIGHUP calls `caught` in a callback of the loop, instead of ending the process.
+
+    It stays ignored where it was (nohup), and with the program's own handler, if there is one, unless
+    `insists`.
+    """
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, caught: Callable[[], object], insists: bool = False
+    ) -> None:
         self._loop = loop
         self._caught = caught
+        self._insists = insists
         self._number: int | None = getattr(signal, "SIGHUP", None)  # Windows has none
-        self._previous: Any = None
 
     def __enter__(self) -> HangupWatch:
-        if self._number is not None and threading.current_thread() is threading.main_thread():
-            self._previous = signal.getsignal(self._number)
-            if self._previous is not None:
-                signal.signal(self._number, self._handle)
+        if self._number is not None:
+            current = signal.getsignal(self._number)
+            is_free = is_taken(self._number) or current == signal.SIG_DFL
+            if is_free or (self._insists and current != signal.SIG_IGN):
+                take(self._number, self._handle)
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._number is not None and self._previous is not None:
-            signal.signal(self._number, self._previous)
-            self._previous = None
+        if self._number is not None:
+            give_back(self._number, self._handle)
 
-    def _handle(self, number: int, frame: FrameType | None) -> None:
-        self._loop.call_soon_threadsafe(self._caught)
+    def _handle(self, number: int) -> None:
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._caught)
 
 
 class SignalWatch:
@@ -73,26 +160,25 @@ class SignalWatch:
         self._loop = loop
         self._first = first
         self._again = again
-        self._previous: dict[int, Any] = {}
         self._count = 0
         self._answered = False
 
     def __enter__(self) -> SignalWatch:
-        if threading.current_thread() is threading.main_thread():
-            for number in SIGNALS:
-                # None stands for a handler that was not set from Python and could not be put back.
-                if signal.getsignal(number) is not None:
-                    self._previous[number] = signal.signal(number, self._caught)
+        for number in SIGNALS:
+            take(number, self._handle)
         return self
 
     def __exit__(self, *_: object) -> None:
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
-        self._previous.clear()
+        for number in SIGNALS:
+            give_back(number, self._handle)
 
-    def _caught(self, number: int, frame: FrameType | None) -> None:
+    def _handle(self, number: int) -> None:
+        if self._loop.is_closed():
+            return  # nobody has come to the end of it
         self._count += 1
         if self._count == 1:
+            if number not in _caught:
+                _caught.append(number)
             self._loop.call_soon_threadsafe(self._answer, number)
         else:
             self._loop.call_soon_threadsafe(self._again, number)

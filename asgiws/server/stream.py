@@ -197,6 +197,10 @@ class Stream(Outlet):
         driver = self._driver
         driver.connected(self)
 
+    def descriptor(self) -> int:
+        """The socket's, where it is the event loop's; -1 where it is our own transport's."""
+        return -1 if self._own else self._fd
+
     def detach(self) -> None:
         """Our own transport has given up the socket; `connection_lost` follows."""
         self._direct = False

@@ -401,7 +401,8 @@ class Supervisor:
 class _Signals:
     """While it is entered, signals call their handlers, which have their names, in the loop.
 
-    Those that the system does not have are left out, and all of them outside the main thread.
+    Those that the system does not have are left out, SIGHUP where it is ignored (nohup), and all of them
+    outside the main thread.
     """
 
     def __init__(
@@ -412,6 +413,7 @@ class _Signals:
             getattr(signal, name): handler
             for name, handler in handlers.items()
             if hasattr(signal, name)
+            and not (name == "SIGHUP" and signal.getsignal(signal.SIGHUP) == signal.SIG_IGN)
         }
 
     def __enter__(self) -> None:
@@ -450,6 +452,6 @@ def supervise(config: Config) -> int:
             supervisor = Supervisor(config, sockets.bind(config), notifier)
             loops.run(supervisor.run, "asyncio")
     except StartError as error:
-        print(f"Error: {error}", file=sys.stderr)
+        logs.tell(f"Error: {error}")
         return error.exit_code
     return supervisor.code

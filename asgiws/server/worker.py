@@ -20,6 +20,7 @@ import socket
 import sys
 from typing import Any, BinaryIO, NoReturn
 
+from asgiws.server import signals
 from asgiws.server.board import CLOSED, Board
 from asgiws.server.channel import Channel
 from asgiws.server.heartbeat import Heartbeat, interval
@@ -124,11 +125,11 @@ def main(file: BinaryIO) -> NoReturn:
     sys.argv[:] = start.argv
     for fd in (*start.listeners, start.channel, start.board):
         os.set_inheritable(fd, False)
-    if not faulthandler.is_enabled():
+    if not faulthandler.is_enabled() and sys.stderr is not None:
         # SIGABRT ends a worker that hangs: this shows where it did.
         faulthandler.enable()
     for name in NOT_OURS:
         if hasattr(signal, name):
             # A handler and not SIG_IGN, which programs that the application starts would inherit.
-            signal.signal(getattr(signal, name), lambda *_: None)
+            signals.take(getattr(signal, name), bool)
     sys.exit(Worker(start).run())

@@ -209,15 +209,6 @@ def test_hangup_loads_the_files_and_a_broken_pair_changes_nothing(
         assert shown(server, authority) != first
 
 
-@pytest.mark.skipif(
-    signal.getsignal(signal.SIGHUP) == signal.SIG_IGN, reason="nohup, which children inherit"
-)
-def test_hangup_without_tls_is_none_of_the_servers() -> None:
-    with serve(APP) as server:
-        server.send_signal(signal.SIGHUP)
-        assert server.wait() == -signal.SIGHUP
-
-
 # What is said of files
 
 

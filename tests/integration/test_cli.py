@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
+import time
 import urllib.request
 from contextlib import closing
 from pathlib import Path
@@ -15,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from tests.integration import lifecycle_app
 from tests.integration.server import PACKAGE_ROOT, environment, serve, start
 
 APP = "lifecycle_app:app"
@@ -197,3 +200,54 @@ def test_the_log_level_holds_for_the_server(tmp_path: Path) -> None:
         assert server.stop() == 0
         assert "asgiws running" not in server.stderr()
         assert "INFO" not in server.stderr()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+SILENT = """
+import os
+from lifecycle_app import app
+with open("port", "w") as file:
+    file.write(repr([os.readlink(f"/proc/self/fd/{fd}") for fd in range(3)]))
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="it is looked up there")
+@pytest.mark.parametrize("options", ["", "--workers 1", "--reload", "--access-log"])
+@pytest.mark.parametrize("closed", ["2>&-", "<&- >&- 2>&-"])
+def test_without_stderr_it_serves(tmp_path: Path, options: str, closed: str) -> None:
+    """`2>&-` of a shell; a program without a console has none either."""
+    (tmp_path / "lifecycle_app.py").write_text(Path(lifecycle_app.__file__).read_text())
+    (tmp_path / "silent_app.py").write_text(SILENT)
+    port = free_port()
+    line = f"exec {sys.executable} -m asgiws silent_app:app --port {port} {options} {closed}"
+    process = subprocess.Popen(["sh", "-c", line], cwd=tmp_path, env=environment())
+    try:
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                assert get(f"http://127.0.0.1:{port}/x") == "/x"
+                break
+            except OSError:
+                assert process.poll() is None
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+        found = eval((tmp_path / "port").read_text())
+        assert found[2] == "/dev/null"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_a_mistake_without_stderr_is_an_exit_code() -> None:
+    line = f"exec {sys.executable} -m asgiws none_such:app 2>&-"
+    result = subprocess.run(
+        ["sh", "-c", line], stdout=subprocess.PIPE, env=environment(), timeout=60, check=False
+    )
+    assert (result.returncode, result.stdout) == (1, b"")

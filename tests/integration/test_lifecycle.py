@@ -23,6 +23,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 import trustme
 
@@ -256,6 +257,45 @@ async def test_a_signal_is_passed_on_to_the_program() -> None:
         signal.signal(signal.SIGTERM, before)
 
 
+@pytest.mark.parametrize("first", [0, 1])
+async def test_two_servers_in_one_loop_are_stopped_by_one_signal_in_any_order(first: int) -> None:
+    got: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, frame: got.append(number))
+    try:
+        # One of them has more to do.
+        applications = [Cleaning(turns=5 if first == number else 25) for number in (0, 1)]
+        servers = [asgiws.Server(config(application)) for application in applications]
+        async with serving(servers[0]) as one, serving(servers[1]) as other:
+            tasks = [one, other]
+            signal.raise_signal(signal.SIGTERM)
+            await asyncio.wait_for(asyncio.gather(*tasks), 30)
+        assert [server.stopped_by for server in servers] == [signal.SIGTERM] * 2
+        assert [server.forced_by for server in servers] == [None] * 2
+        assert [application.events[1:] for application in applications] == [
+            ["lifespan.shutdown", "clean"]
+        ] * 2
+        assert got == [signal.SIGTERM]  # once, and not to the other server
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.parametrize("first", [0, 1])
+async def test_a_server_that_stops_leaves_the_signals_to_the_other(first: int) -> None:
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    servers = [asgiws.Server(config()), asgiws.Server(config())]
+    async with serving(servers[0]) as one, serving(servers[1]) as other:
+        tasks = [one, other]
+        servers[first].should_exit = True
+        await asyncio.wait_for(tasks[first], 30)
+        assert (await ask(servers[1 - first].addresses[0])).endswith(b'"/x"')
+        signal.raise_signal(signal.SIGTERM)
+        await asyncio.wait_for(tasks[1 - first], 30)
+    assert [server.stopped_by for server in servers] == [
+        None if number == first else signal.SIGTERM for number in (0, 1)
+    ]
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+
+
 def test_in_a_thread_and_stopped_from_outside() -> None:
     server = asgiws.Server(config())
     thread = threading.Thread(target=lambda: asyncio.run(server.serve()))
@@ -327,6 +367,91 @@ async def test_a_cancelled_server_leaves_nothing_behind() -> None:
     for _ in range(3):
         await asyncio.sleep(0)
     assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+class Cleaning:
+    """An application whose end takes several turns of the loop, and that keeps what it was told."""
+
+    def __init__(self, starts: bool = True, turns: int = 10) -> None:
+        self.starts = starts
+        self.turns = turns
+        self.events: list[str] = []
+        self.began = asyncio.Event()
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        self.events.append((await receive())["type"])
+        try:
+            if self.starts:
+                await send({"type": "lifespan.startup.complete"})
+                self.began.set()
+                self.events.append((await receive())["type"])
+            else:
+                self.began.set()
+                await asyncio.Event().wait()
+        finally:
+            for _ in range(self.turns):
+                await asyncio.sleep(0.01)
+            self.events.append("clean")
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+@pytest.mark.parametrize("way", ["once", "often", "timeout", "anyio", "all"])
+@pytest.mark.parametrize("starts", [True, False])
+async def test_a_cancelled_server_lets_the_application_come_to_its_end(
+    way: str, starts: bool
+) -> None:
+    if way == "all" and not starts and sys.version_info < (3, 11):
+        pytest.skip("a task does not know that somebody else has cancelled it")
+    application = Cleaning(starts)
+    server = asgiws.Server(config(application))
+
+    async def serve() -> None:
+        if way == "timeout":
+            await asyncio.wait_for(server.serve(), 0.2)
+        elif way == "anyio":
+            with anyio.move_on_after(0.2):
+                await server.serve()
+        else:
+            await server.serve()
+
+    task = asyncio.create_task(serve())
+    await application.began.wait()
+    if way == "all":
+        for one in asyncio.all_tasks() - {asyncio.current_task()}:
+            one.cancel()
+    while not task.done() and way in ("once", "often"):
+        task.cancel()
+        await asyncio.sleep(0.001) if way == "often" else await asyncio.wait([task])
+    with contextlib.suppress(asyncio.CancelledError, asyncio.TimeoutError):
+        await task
+    told = ["lifespan.shutdown"] if starts and way != "all" else []
+    assert application.events == ["lifespan.startup", *told, "clean"]
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_the_end_of_a_cancelled_server_is_bounded() -> None:
+    async def stubborn(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await asyncio.Event().wait()
+
+    server = asgiws.Server(config(stubborn, timeout_graceful_shutdown=0.3))
+    async with serving(server) as task:
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.wait_for(task, 30)
+
+
+async def test_a_cancelled_server_can_still_be_ended_at_once() -> None:
+    application = Cleaning()
+    server = asgiws.Server(config(application, timeout_graceful_shutdown=3600))
+    async with serving(server) as task:
+        task.cancel()
+        await asyncio.sleep(0)
+        server.force_exit = True
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.wait_for(task, 30)
+    assert "clean" not in application.events
 
 
 async def test_a_cancelled_start_leaves_nothing_behind() -> None:

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -129,6 +130,29 @@ def test_other_files_start_nothing(project: Path) -> None:
         wait_for_starts(server, 2)
         assert get(server.url("/pid")) != first
         server.stop()
+
+
+@pytest.mark.parametrize("name", ["server.log", "counted.py"])
+def test_a_file_that_is_written_all_the_time_does_not_put_it_off(
+    project: Path, server: RunningServer, name: str
+) -> None:
+    done = threading.Event()
+
+    def write() -> None:
+        number = 0
+        while not done.wait(0.01):
+            number += 1
+            (project / name).write_text(f"# {number}\n")
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    try:
+        change(project, '"first"', '"another"')
+        wait_for_starts(server, 2)
+        assert answer_of(server) == "another"
+    finally:
+        done.set()
+        thread.join()
 
 
 def test_other_directories_can_be_watched(project: Path, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from tests.integration import lifecycle_app
 from tests.integration.server import RunningServer, serve, start
 from tests.integration.test_cli import APP, get
 
+PREFACE = "PROXY TCP4 192.0.2.7 198.51.100.1 4711 443\n"
 BOTH = [signal.SIGINT, signal.SIGTERM]
 
 
@@ -110,12 +111,72 @@ def test_a_second_signal_ends_at_once(number: int) -> None:
     assert "app: stopping" not in server.stderr()
 
 
+@pytest.mark.parametrize("first", [b"", b"PROXY TCP4 192.0.2.7"])
+def test_a_peer_that_has_not_sent_its_proxy_preface_does_not_hold_the_end(first: bytes) -> None:
+    with serve(APP, "--proxy-protocol") as server:
+        peer = socket.create_connection((server.host, server.port), timeout=30)
+        with peer, request(server, f"{PREFACE}GET /x HTTP/1.1\nHost: a\n\n") as other:
+            peer.sendall(first)
+            assert other.recv(65536).startswith(b"HTTP/1.1 200 ")  # so the first is accepted, too
+            assert server.stop() == 0
+            assert read_all(peer) == b""
+    assert "app: stopped" in server.stderr()
+    assert "Cut off" not in server.stderr()
+
+
+def test_a_proxy_preface_that_is_on_its_way_is_served_when_the_server_stops() -> None:
+    with serve(APP, "--proxy-protocol") as server, request(server, PREFACE[:10]) as peer:
+        with request(server, f"{PREFACE}GET /x HTTP/1.1\nHost: a\n\n") as other:
+            assert other.recv(65536).startswith(b"HTTP/1.1 200 ")
+        server.send_signal(signal.SIGTERM)
+        server.wait_for_log("Stopping; ")
+        peer.sendall(f"{PREFACE[10:]}GET /y HTTP/1.1\nHost: a\n\n".replace("\n", "\r\n").encode())
+        assert read_all(peer).endswith(b'"/y"')
+        assert server.wait() == 0
+
+
 def test_a_second_signal_ends_a_stop_of_the_application() -> None:
     options = ("--timeout-graceful-shutdown", "1h")
     with serve(APP, *options, env={"LIFESPAN": "stop-hangs"}, expect_errors=True) as server:
         server.send_signal(signal.SIGTERM)
         server.wait_for_log("app: stopping")
         assert server.stop() == 128 + signal.SIGTERM
+
+
+def test_a_hangup_is_a_line_in_the_log() -> None:
+    with serve(APP) as server:
+        for _ in range(2):
+            server.send_signal(signal.SIGHUP)
+            server.wait_for_log("SIGHUP: nothing is loaded anew")
+            assert get(server.url("/x")) == "/x"
+
+
+def test_a_hangup_before_it_serves_does_not_end_it() -> None:
+    with closing(start(APP, env={"LIFESPAN": "start-hangs"})) as server:
+        server.wait_for_log("app: starting")
+        server.send_signal(signal.SIGHUP)
+        server.wait_for_log("SIGHUP: nothing is loaded anew")
+        server.send_signal(signal.SIGTERM)
+        server.wait_for_log("Stopping; the application is still starting")
+        server.send_signal(signal.SIGTERM)
+        assert server.wait() == 128 + signal.SIGTERM
+
+
+@pytest.mark.parametrize("options", [[], ["--workers", "1"]])
+def test_a_hangup_that_was_ignored_stays_ignored(options: list[str]) -> None:
+    """As nohup has it."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        server = start(APP, *options)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    with closing(server):
+        server.wait_until_running()
+        server.send_signal(signal.SIGHUP)
+        assert get(server.url("/x")) == "/x"
+        assert server.stop() == 0
+        assert "SIGHUP" not in server.stderr()
+        assert "Replacing" not in server.stderr()
 
 
 def test_a_second_signal_ends_a_start_that_hangs() -> None:

@@ -6,7 +6,9 @@ import io
 import logging
 import logging.config
 import re
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -98,17 +100,98 @@ def test_handlers_of_others_are_kept_and_not_doubled(
     assert "theirs" not in capsys.readouterr().err
 
 
-def test_an_application_that_disables_loggers_does_not_silence_the_server(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test's set-up of the log disables is enabled afterwards."""
     for logger in logging.Logger.manager.loggerDict.values():
-        if isinstance(logger, logging.Logger):  # all that the next line disables
+        if isinstance(logger, logging.Logger):
             monkeypatch.setattr(logger, "disabled", False)
-    logging.config.dictConfig({"version": 1})
-    assert error.disabled
-    configure()
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("way", ["dict", "file"])
+def test_an_application_that_sets_up_its_log_does_not_silence_the_server(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, others: None, when: str, way: str
+) -> None:
+    bystander = logging.getLogger("tests.bystander")
+    if when == "after":
+        configure()
+    if way == "dict":
+        logging.config.dictConfig({"version": 1, "root": {"level": "WARNING"}})
+    else:
+        (tmp_path / "ini").write_text(
+            "[loggers]\nkeys=root\n[handlers]\nkeys=\n[formatters]\nkeys=\n"
+            "[logger_root]\nhandlers=\nlevel=WARNING\n"
+        )
+        logging.config.fileConfig(tmp_path / "ini")
+    if when == "before":
+        configure()
+    assert bystander.disabled
     error.error("heard")
-    assert "heard" in capsys.readouterr().err
+    access.info("served")
+    text = capsys.readouterr().err
+    assert (text.count("heard"), text.count("served")) == (1, 1)
+
+
+def test_an_application_that_means_our_loggers_has_its_way(
+    capsys: pytest.CaptureFixture[str], others: None
+) -> None:
+    configure()
+    config: dict[str, Any] = {
+        "version": 1,
+        "handlers": {"theirs": {"class": "logging.StreamHandler", "stream": "ext://sys.stdout"}},
+        "loggers": {
+            "asgiws.error": {"handlers": ["theirs"], "propagate": False},
+            "asgiws.access": {"level": "CRITICAL"},
+        },
+    }
+    logging.config.dictConfig(config)
+    error.error("heard")
+    access.info("served")
+    assert capsys.readouterr() == ("heard\n", "")
+    error.disabled = True
+    configure()
+    error.error("heard again")
+    assert capsys.readouterr() == ("", "")
+    error.disabled = False
+    config["loggers"] = {"asgiws": {"handlers": ["theirs"]}}
+    logging.config.dictConfig(config)
+    error.error("heard at last")
+    assert capsys.readouterr() == ("heard at last\n", "")
+
+
+def test_a_class_of_loggers_of_the_programs_own_is_kept() -> None:
+    class Own(logging.Logger):
+        def shout(self) -> str:
+            return self.name.upper()
+
+    own = Own("own")
+    own.disabled = True
+    logs._keep(own)
+    logs._keep(own)
+    assert (own.shout(), own.disabled) == ("OWN", False)
+    own.disabled = True
+    assert own.disabled
+
+
+@pytest.mark.parametrize("stream", [None, "closed"])
+def test_without_stderr_nothing_is_written_and_nobody_is_stopped(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], stream: Any
+) -> None:
+    if stream == "closed":
+        stream = io.StringIO()
+        stream.close()
+    monkeypatch.setattr(sys, "stderr", stream)
+    configure()
+    error.error("unheard")
+    logs.tell("Error: unheard")
+    monkeypatch.undo()
+    assert capsys.readouterr() == ("", "")
+
+
+def test_what_is_told_stands_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.tell("Error: heard")
+    assert capsys.readouterr() == ("", "Error: heard\n")
 
 
 def test_configured_twice_the_last_counts(capsys: pytest.CaptureFixture[str]) -> None:

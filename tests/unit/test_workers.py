@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from collections.abc import Iterator
 from typing import Any
 
@@ -68,6 +69,30 @@ def test_the_environment_wins_and_has_all_other_options(monkeypatch: pytest.Monk
     monkeypatch.setenv("ASGIWS_WS_MAX_SIZE", "x")
     with pytest.raises(ConfigError, match="ASGIWS_WS_MAX_SIZE"):
         options()
+
+
+class Listening:
+    def __init__(self, family: int) -> None:
+        self.sock = socket.socket(family)
+
+
+def test_the_proxies_that_gunicorn_believes_are_believed(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert options().forwarded_allow_ips == ("127.0.0.1", "::1")
+    assert options(forwarded_allow_ips="10.1.2.3,10.0.0.0/8").forwarded_allow_ips == (
+        "10.1.2.3",
+        "10.0.0.0/8",
+    )
+    assert options(forwarded_allow_ips="*").forwarded_allow_ips == ("*",)
+    assert options(forwarded_allow_ips="").forwarded_allow_ips == ()
+    made = worker()
+    for family in (socket.AF_INET, socket.AF_UNIX):
+        listening = Listening(family)
+        made.sockets.append(listening)
+        with listening.sock:
+            assert ("unix" in made._config().forwarded_allow_ips) == (family == socket.AF_UNIX)
+    made.tmp.close()
+    monkeypatch.setenv("ASGIWS_FORWARDED_ALLOW_IPS", "192.0.2.1")
+    assert options(forwarded_allow_ips="10.1.2.3").forwarded_allow_ips == ("192.0.2.1",)
 
 
 def test_the_log_is_that_of_gunicorn() -> None:

@@ -355,6 +355,110 @@ async def test_a_second_answer_to_the_stop_is_refused() -> None:
     assert "The lifespan is stopping" in str(caught[0])
 
 
+# What an application says and raises while it dies.
+
+
+def dying(when: str, says: str | None, how: str = "except") -> App:
+    """As frameworks do it: what fails is told, and raised again."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        try:
+            await receive()
+            if when == "start":
+                raise LookupError("own fault")
+            await send({"type": UP})
+            if when == "run":
+                raise LookupError("own fault")
+            if when == "cancel":
+                await asyncio.Event().wait()
+            await receive()
+            raise LookupError("own fault")
+        except BaseException:
+            if says is not None and how == "except":
+                await send({"type": says, "message": "own words" if "failed" in says else ""})
+            raise
+        finally:
+            if says is not None and how == "finally":
+                await send({"type": says})
+
+    return app
+
+
+SAYS = [None, DOWN, "lifespan.shutdown.failed", "lifespan.startup.failed", "http.response.start"]
+
+
+@pytest.mark.parametrize("how", ["except", "finally"])
+@pytest.mark.parametrize("says", SAYS)
+@pytest.mark.parametrize("when", ["start", "run", "stop"])
+async def test_what_is_logged_of_a_dying_application_is_its_own(
+    when: str, says: str | None, how: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    lifespan = Lifespan(dying(when, says, how), "on")
+    if when == "start":
+        with pytest.raises(StartupFailed):
+            await lifespan.startup()
+    else:
+        await lifespan.startup()
+        if when == "run":
+            await asyncio.sleep(0.01)
+            assert lifespan.is_over()
+        await lifespan.shutdown(5)
+    assert lifespan.is_over()
+    text = caplog.text.rstrip()
+    assert text.endswith(("LookupError: own fault", "own words"))
+    assert "ApplicationError" not in text
+    assert "During handling" not in text
+
+
+@pytest.mark.parametrize("how", ["except", "finally"])
+@pytest.mark.parametrize("says", SAYS)
+async def test_what_an_application_says_when_it_is_cancelled_is_no_fault(
+    says: str | None, how: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    lifespan = Lifespan(dying("cancel", says, how), "on")
+    await lifespan.startup()
+    await asyncio.sleep(0.01)
+    lifespan.cancel()
+    await lifespan.shutdown(5)
+    assert lifespan.is_over()
+    assert not caplog.records
+
+
+async def test_a_complaint_of_ours_that_an_application_does_not_catch_is_told(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    lifespan = Lifespan(script(UP, UP), "on")
+    await lifespan.startup()
+    await lifespan.shutdown(5)
+    assert "ApplicationError: The lifespan is stopping" in caplog.text
+
+
+async def test_the_end_of_an_application_is_cut_off_by_nobody_but_its_time() -> None:
+    ended: list[str] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": UP})
+        try:
+            await receive()
+        finally:
+            await asyncio.sleep(0.05)
+            ended.append("clean")
+
+    lifespan = Lifespan(app, "on")
+    await lifespan.startup()
+    await asyncio.sleep(0)
+    lifespan.cancel()
+    await asyncio.sleep(0.01)
+    lifespan.cancel()
+    stopping = asyncio.create_task(lifespan.shutdown(5))
+    await asyncio.sleep(0.01)
+    stopping.cancel()
+    await asyncio.wait([stopping])
+    await lifespan.shutdown(5)
+    assert ended == ["clean"]
+
+
 # The drain.
 
 DRAINED = "lifespan.drain.complete"

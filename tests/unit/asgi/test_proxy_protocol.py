@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from asgiws.asgi.http import LAST_REQUEST
 from asgiws.asgi.proxy_protocol import PREFACE_TIMEOUT, ProxyProtocolDriver
 from asgiws.asgi.runtime import Runtime
 from asgiws.config import Config
@@ -114,7 +115,31 @@ async def test_the_end_before_it_and_within_it(caplog: pytest.LogCaptureFixture)
     ]
 
 
-async def test_a_server_that_stops_does_not_wait_for_it() -> None:
+async def test_a_server_that_stops_does_not_wait_for_it_for_long(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     outlet, _ = connect()
+    assert not outlet.driver.lasts()
+    outlet.driver.hung_up()
     await outlet.shutdown()
+    assert outlet.ended == ""
+    when = outlet.check_times[-1]
+    assert when == pytest.approx(outlet.loop.time() + LAST_REQUEST, abs=1)
+    assert await outlet.tick(when) == 0.0
     assert outlet.ended == "close"
+    assert caplog.messages == []
+
+
+async def test_one_that_is_on_its_way_when_the_server_stops_is_served() -> None:
+    outlet, behind = connect()
+    await outlet.feed(LINE[:10])
+    await outlet.shutdown()
+    await outlet.feed(LINE[10:] + b"GET / ")
+    assert outlet.driver is behind
+    assert behind.calls[-2:] == [("data", b"GET / "), ("shutdown", None)]
+
+
+async def test_who_was_refused_is_not_stopped() -> None:
+    outlet, _ = connect(STRANGER)
+    await outlet.shutdown()
+    assert (outlet.ended, outlet.check_times) == ("abort", [])

@@ -133,3 +133,44 @@ def test_an_env_file_that_cannot_be_read_is_told(
     monkeypatch.setitem(sys.modules, "dotenv", None)
     with pytest.raises(ConfigError, match="pip install python-dotenv"):
         load({"app": "main:app", "env_file": str(tmp_path / "bad")}, {})
+
+
+SERVICE = {
+    "ASGIWS_PORT": "tcp://10.0.0.1:80",
+    "ASGIWS_SERVICE_HOST": "10.0.0.1",
+    "ASGIWS_SERVICE_PORT": "80",
+    "ASGIWS_SERVICE_PORT_HTTP": "80",
+    "ASGIWS_PORT_80_TCP": "tcp://10.0.0.1:80",
+    "ASGIWS_PORT_80_TCP_ADDR": "10.0.0.1",
+    "ASGIWS_PORT_80_TCP_PORT": "80",
+    "ASGIWS_PORT_80_TCP_PROTO": "tcp",
+}
+
+
+def test_what_kubernetes_says_of_a_service_of_our_name_is_not_ours(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    config = load({"app": "main:app"}, SERVICE)
+    assert config == Config("main:app")
+    (line,) = caplog.messages
+    assert line.startswith("ASGIWS_PORT=tcp://10.0.0.1:80 is left aside: it is what Kubernetes")
+    assert load({"app": "main:app", "port": 9}, SERVICE).port == 9
+
+
+@pytest.mark.parametrize("value", ["udp://10.0.0.1:53", "tcp://[fd00::1]:80", "sctp://a:1"])
+def test_nor_is_it_of_a_service_whose_name_begins_with_ours(value: str) -> None:
+    config = load({"app": "main:app"}, {"ASGIWS_PORT": value, "ASGIWS_REUSE_PORT": value})
+    assert config == Config("main:app")
+
+
+@pytest.mark.parametrize("value", ["http://10.0.0.1:80", "tcp://10.0.0.1", "tcp", "80x"])
+def test_other_values_are_refused_by_the_name_of_the_variable(value: str) -> None:
+    with pytest.raises(ConfigError, match=r"^ASGIWS_PORT: "):
+        load({"app": "main:app"}, {"ASGIWS_PORT": value})
+
+
+def test_a_contradiction_names_the_variable_that_is_part_of_it() -> None:
+    with pytest.raises(ConfigError, match=r"workers and reload .*: ASGIWS_WORKERS\)$"):
+        load({"app": "main:app", "reload": True}, {"ASGIWS_WORKERS": "2", "ASGIWS_PORT": "81"})
+    with pytest.raises(ConfigError, match=r"is for development$"):
+        load({"app": "main:app", "reload": True, "workers": 2}, {"ASGIWS_PORT": "81"})

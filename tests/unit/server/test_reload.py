@@ -10,7 +10,7 @@ import pytest
 
 from asgiws.config import Config, ConfigError
 from asgiws.server import reload
-from asgiws.server.reload import Files, ReloadImpossible, run_reloading
+from asgiws.server.reload import SETTLING, Files, ReloadImpossible, Settling, run_reloading
 from asgiws.server.server import Server
 
 
@@ -57,6 +57,27 @@ def test_a_project_may_lie_in_a_hidden_directory_and_elsewhere_nothing_counts(
     files = Files([str(project)], [], [])
     assert files.count(str(project / "app.py"))
     assert not files.count(str(tmp_path / "app.py"))
+
+
+def test_it_waits_until_nothing_has_changed_but_not_for_ever() -> None:
+    settling = Settling(0.25)
+    assert not settling.has_begun()
+    assert not settling.is_over(100.0)
+    settling.changed(1.0)
+    assert settling.has_begun()
+    assert not settling.is_over(1.2)
+    settling.changed(1.2)
+    assert not settling.is_over(1.4)
+    assert settling.is_over(1.45)
+    now = 1.2
+    while not settling.is_over(now):
+        now += 0.1
+        settling.changed(now)
+    assert now == pytest.approx(1.0 + SETTLING, abs=0.2)
+    patient = Settling(60.0)
+    patient.changed(0.0)
+    assert not patient.is_over(59.0)
+    assert patient.is_over(60.0)
 
 
 @pytest.mark.parametrize(

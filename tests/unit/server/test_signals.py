@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from asgiws.server import signals
 from asgiws.server.signals import Forced, HangupWatch, SignalWatch
 
 
@@ -129,6 +130,70 @@ def test_a_hangup_is_a_call_in_the_loop(loop: asyncio.AbstractEventLoop) -> None
             turn(loop)
             assert len(calls) == number
     assert signal.getsignal(signal.SIGHUP) is before
+
+
+def test_several_are_told_and_the_last_one_gives_back(loop: asyncio.AbstractEventLoop) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    (one, ones), (other, others) = watch(loop), watch(loop)
+    one.__enter__()
+    other.__enter__()
+    signal.raise_signal(signal.SIGTERM)
+    turn(loop)
+    assert ones == others == [("first", signal.SIGTERM)]
+    one.__exit__()
+    one.__exit__()
+    signal.raise_signal(signal.SIGTERM)
+    turn(loop)
+    assert ones == [("first", signal.SIGTERM)]
+    assert others == [("first", signal.SIGTERM), ("again", signal.SIGTERM)]
+    assert signals.is_taken(signal.SIGTERM)
+    other.__exit__()
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_all_are_told_before_a_blocked_loop_is_left(loop: asyncio.AbstractEventLoop) -> None:
+    (one, ones), (other, others) = watch(loop), watch(loop)
+    with one, other:
+        signal.raise_signal(signal.SIGTERM)
+        with pytest.raises(Forced):
+            signal.raise_signal(signal.SIGTERM)
+        turn(loop)
+    assert ones == others == [("first", signal.SIGTERM), ("again", signal.SIGTERM)]
+
+
+def test_a_loop_that_was_closed_meanwhile_is_not_told() -> None:
+    closed = asyncio.SelectorEventLoop()
+    watching, calls = watch(closed)
+    with watching, HangupWatch(closed, lambda: calls.append("reload")):
+        closed.close()
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGHUP)
+    assert calls == []
+
+
+@pytest.mark.parametrize(
+    ("insists", "before", "is_taken"),
+    [
+        (False, signal.SIG_DFL, True),
+        (True, signal.SIG_DFL, True),
+        (False, signal.SIG_IGN, False),
+        (True, signal.SIG_IGN, False),
+        (False, lambda *_: None, False),
+        (True, lambda *_: None, True),
+    ],
+)
+def test_which_hangup_is_taken(
+    loop: asyncio.AbstractEventLoop, insists: bool, before: Any, is_taken: bool
+) -> None:
+    original = signal.signal(signal.SIGHUP, before)
+    try:
+        with HangupWatch(loop, lambda: None, insists):
+            assert signals.is_taken(signal.SIGHUP) == is_taken
+            with HangupWatch(loop, lambda: None):
+                assert signals.is_taken(signal.SIGHUP) == is_taken
+        assert signal.getsignal(signal.SIGHUP) == before
+    finally:
+        signal.signal(signal.SIGHUP, original)
 
 
 def test_a_hangup_elsewhere_than_in_the_main_thread_is_not_taken(
