@@ -1,5 +1,10 @@
 """The connection scopes of HTTP and WebSocket (ASGI HTTP & WebSocket 2.5, "Connection Scope").
 
+The version that is announced. On WebSockets it is 2.5. On HTTP it is 2.3, although `send()` raises for a client
+that has gone, as 2.4 asks: from 2.4 on, frameworks (Starlette, FastAPI) do not listen for `http.disconnect`
+any more and rely on `send()` alone. A stream that waits for an event writes nothing that could fail, and would
+never learn that its client has gone.
+
 Rules of this file:
 - Types are exactly those of the specification: `path` is text, `raw_path`, `query_string` and
   headers are bytes, `client` and `server` are pairs or None.
@@ -17,7 +22,8 @@ from asgiws.asgi.runtime import Runtime
 from asgiws.asgi.types import Scope
 from asgiws.http.head import RequestHead
 
-SPEC_VERSION = "2.5"
+HTTP_SPEC_VERSION = "2.3"
+WEBSOCKET_SPEC_VERSION = "2.5"
 
 #: What a scope is copied from, which takes half the time of making it: all keys, and what most have. The values
 #: that an application may change are replaced in each copy.
@@ -36,14 +42,6 @@ _TEMPLATE: dict[str, Any] = {
     "server": None,
     "extensions": {},
 }
-_ASGI = {"version": "3.0", "spec_version": SPEC_VERSION}
-_EXTENSIONS: dict[str, dict[str, Any]] = {
-    "http.response.pathsend": {},
-    "http.response.trailers": {},
-    "http.response.early_hint": {},
-    # Ours: the last `http.request` has `trailers` when a chunked body came with some.
-    "asgiws.http.request.trailers": {},
-}
 
 
 def http_scope(runtime: Runtime, head: RequestHead, outlet: Outlet) -> Scope:
@@ -55,13 +53,20 @@ def http_scope(runtime: Runtime, head: RequestHead, outlet: Outlet) -> Scope:
         scope["scheme"] = "https"
     # RFC 9112 2.3, 7.1.2 and RFC 9110 15.2: a 1.0 client knows no interim responses and no
     # trailers.
+    drain = runtime.drain
+    extensions: dict[str, Any] = {
+        "http.response.pathsend": {},
+        "asgiws.drain": drain.copy(),
+    }
     if head.http_version == "1.1":
-        extensions = _EXTENSIONS.copy()
-        for name in _EXTENSIONS:
-            extensions[name] = {}
-        scope["extensions"] = extensions
-    else:
-        scope["extensions"] = {"http.response.pathsend": {}}
+        extensions["http.response.trailers"] = {}
+        extensions["http.response.early_hint"] = {}
+        # Ours: the last `http.request` has `trailers` when a chunked body came with some.
+        extensions["asgiws.http.request.trailers"] = {}
+    if outlet.sends_files():
+        extensions["http.response.zerocopysend"] = {}
+    scope["asgi"] = {"version": "3.0", "spec_version": HTTP_SPEC_VERSION}
+    scope["extensions"] = extensions
     if outlet.secure:
         _add_tls(scope, outlet)
     return scope
@@ -76,7 +81,11 @@ def websocket_scope(
     del scope["method"]
     scope["scheme"] = "wss" if _is_secure(head, outlet) else "ws"
     scope["subprotocols"] = subprotocols
-    scope["extensions"] = {"websocket.http.response": {}}
+    scope["asgi"] = {"version": "3.0", "spec_version": WEBSOCKET_SPEC_VERSION}
+    scope["extensions"] = {
+        "websocket.http.response": {},
+        "asgiws.drain": runtime.drain.copy(),
+    }
     if outlet.secure:
         _add_tls(scope, outlet)
     return scope
@@ -98,7 +107,6 @@ def _common(runtime: Runtime, head: RequestHead, outlet: Outlet) -> dict[str, An
     raw_path = head.raw_path
     path = decode_path(raw_path)
     scope = _TEMPLATE.copy()
-    scope["asgi"] = _ASGI.copy()
     if head.http_version != "1.1":
         scope["http_version"] = head.http_version
     # `path` begins with `root_path` (the proxy in front took it off); `raw_path` is, in the words of the

@@ -214,7 +214,9 @@ class Server:
         lifespan = Lifespan(app, config.lifespan)
         if not await self._start(lifespan):
             return
-        runtime = self._runtime = Runtime(app, config, self._loop, lifespan.state)
+        runtime = self._runtime = Runtime(
+            app, config, self._loop, lifespan.state, lifespan.draining
+        )
         connections = Registry(self._idle)
         runtime.connections = connections
         runtime.tasks = Registry(self._idle)

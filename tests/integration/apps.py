@@ -139,11 +139,13 @@ MEGABYTE = 1024 * 1024
 
 
 def _plain(value: Any) -> Any:
-    """`value` as JSON can say it; octets as text in Latin-1."""
+    """`value` as JSON can say it; octets as text in Latin-1, an event as whether it is set."""
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
+    if isinstance(value, asyncio.Event):
+        return value.is_set()
     return value.decode("latin-1") if isinstance(value, bytes) else value
 
 

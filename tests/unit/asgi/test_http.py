@@ -13,9 +13,10 @@ from typing import Any, BinaryIO
 
 import pytest
 
+from asgiws.asgi import files
 from asgiws.asgi import http as asgi_http
 from asgiws.asgi.errors import ApplicationError, ClientDisconnected
-from asgiws.asgi.http import HIGH_WATER, LAST_REQUEST, TURN, HTTPDriver
+from asgiws.asgi.http import ALONE, HIGH_WATER, LAST_REQUEST, TURN, HTTPDriver
 from asgiws.asgi.outlet import Driver, Outlet
 from asgiws.asgi.runtime import Runtime
 from asgiws.asgi.wakeup import Waiter
@@ -59,6 +60,7 @@ class Served:
         self.driver = HTTPDriver(runtime, upgrade)
         self.outlet = MemoryOutlet(self.driver)
         self.runtime.connections.add(self.outlet)
+        self.clock = 0.0
 
     async def exchange(self, *reads: bytes) -> bytes:
         """Feed each of `reads`, let the application run after it, and give what was written."""
@@ -66,6 +68,12 @@ class Served:
             await self.outlet.feed(data)
             await settle()
         return self.outlet.take()
+
+    async def look(self) -> None:
+        """The driver looks once more whether a client is there that has ended its side."""
+        self.clock = max(self.clock, self.outlet.loop.time()) + ALONE + 0.001
+        await self.outlet.tick(self.clock)
+        await settle()
 
 
 async def settle() -> None:
@@ -755,10 +763,107 @@ class TestHalfClose:
         await served.exchange(GET)
         await served.outlet.feed_eof()
         await settle()
+        assert app.messages[1:] == []
+        await served.look()
         assert app.messages[1:] == [DISCONNECT]
         await app.send(START, BODY, None)
         assert not app.errors
         assert served.outlet.take() == OK
+
+    @pytest.mark.parametrize("what", ["taken", "on its way"])
+    async def test_not_while_the_client_takes_what_is_sent(self, what: str) -> None:
+        app = Recorder()
+        served = Served(app)
+        await served.exchange(GET)
+        await served.outlet.feed_eof()
+        for _ in range(3):
+            if what == "taken":
+                served.outlet.has_taken += 1
+            else:
+                served.outlet.waiting = 1
+            await served.look()
+            assert app.messages[1:] == []
+        served.outlet.waiting = 0
+        await served.look()
+        assert app.messages[1:] == [DISCONNECT]
+        await app.send(START, BODY, None)
+        assert served.outlet.take() == OK
+        assert served.outlet.ended == "close"
+
+    @pytest.mark.parametrize("messages", [[], [START, {**BODY, "more_body": True}]])
+    async def test_who_was_told_may_return(
+        self, messages: Any, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """As frameworks do: their stream has ended, and there is nobody to answer."""
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            for message in messages:
+                await send(message)
+            while await receive() != DISCONNECT:
+                pass
+
+        served = Served(app, access_log=False)
+        await served.exchange(GET)
+        await served.outlet.feed_eof()
+        await served.look()
+        assert served.outlet.ended == "close"
+        assert not caplog.records
+
+    async def test_who_was_not_told_may_not(self, caplog: pytest.LogCaptureFixture) -> None:
+        release = asyncio.Event()
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await release.wait()
+
+        served = Served(app)
+        await served.exchange(GET)
+        await served.outlet.feed_eof()
+        await served.look()
+        release.set()
+        await settle()
+        assert served.outlet.take().startswith(b"HTTP/1.1 500 ")
+        assert "returned without a response" in caplog.text
+
+    async def test_the_end_is_seen_while_nothing_is_read(self) -> None:
+        """The application has what it sent before, and is told."""
+        app = Recorder()
+        served = Served(app, limit_pipelined=100)
+        await served.exchange(GET, GET + GET * 10)
+        assert not served.outlet.reading
+        await served.outlet.call(served.driver.hung_up)
+        await served.look()
+        assert app.messages[1:] == [DISCONNECT]
+        await app.send(None)
+
+    async def test_but_not_of_the_end_before_the_body(self) -> None:
+        release = asyncio.Event()
+        got: list[Any] = []
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await release.wait()
+            while (message := await receive())["type"] == "http.request":
+                got.append(message)
+                if not message["more_body"]:
+                    break
+            await send(START)
+            await send(BODY)
+
+        served = Served(app)
+        body = bytes(HIGH_WATER)
+        await served.exchange(POST + b"Content-Length: %d\r\n\r\n" % (2 * HIGH_WATER), body)
+        assert not served.outlet.reading
+        await served.outlet.call(served.driver.hung_up)
+        await served.look()
+        release.set()
+        await settle()
+        assert served.outlet.reading
+        await served.look()
+        await served.outlet.feed(body)
+        await served.outlet.feed_eof()
+        await settle()
+        assert sum(len(message["body"]) for message in got) == 2 * HIGH_WATER
+        assert served.outlet.take() == OK
+        assert served.outlet.ended == "close"
 
     async def test_between_requests(self) -> None:
         served = Served(ok)
@@ -1371,7 +1476,7 @@ class TestExtensions:
         opened: list[BinaryIO] = []
         errors: list[BaseException] = []
         waits = threading.Event()
-        original = asgi_http._open_file
+        original = files._open_file
 
         def open_file(name: str) -> tuple[BinaryIO, int]:
             assert waits.wait(10)
@@ -1387,7 +1492,7 @@ class TestExtensions:
             if how == "cancelled":
                 await send(BODY)
 
-        monkeypatch.setattr(asgi_http, "_open_file", open_file)
+        monkeypatch.setattr(files, "_open_file", open_file)
         tasks: list[asyncio.Task[None]] = []
         served = Served(app)
         before = await served.exchange(GET)
@@ -1488,11 +1593,11 @@ class TestUpgrade:
         served = Served(app)
         await served.exchange(GET * 3)
         await served.outlet.feed_eof()
-        while len(told) < 3:
-            turns = served.outlet.turns
+        for number in range(1, 4):
             await settle()
-            assert served.outlet.turns > turns or len(told) == 3
-        assert told == [DISCONNECT] * 3
+            await served.look()
+            await settle()
+            assert told == [DISCONNECT] * number
 
     async def test_a_flood_of_requests_lets_others_have_their_turn(self) -> None:
         """No turn of the loop begins more than TURN of one connection."""

@@ -15,7 +15,7 @@ async def test_who_goes_on_is_cancelled_and_who_ends_is_not(
 ) -> None:
     caplog.set_level(logging.INFO)
     loop = asyncio.get_running_loop()
-    reaper = Reaper(loop, 0.05)
+    reaper = Reaper(loop, 0.05, "ws_cancel_after")
     stop = asyncio.Event()
     tasks = [loop.create_task(stop.wait()), loop.create_task(asyncio.sleep(3600))]
     for number, task in enumerate(tasks):
@@ -34,7 +34,7 @@ async def test_who_goes_on_is_cancelled_and_who_ends_is_not(
 
 async def test_each_has_its_full_time() -> None:
     loop = asyncio.get_running_loop()
-    reaper = Reaper(loop, 0.2)
+    reaper = Reaper(loop, 0.2, "ws_cancel_after")
     ends = []
     begin = loop.time()
     tasks = []
@@ -51,12 +51,50 @@ async def test_each_has_its_full_time() -> None:
 
 async def test_who_ends_by_itself_is_forgotten() -> None:
     loop = asyncio.get_running_loop()
-    reaper = Reaper(loop, 3600)
+    reaper = Reaper(loop, 3600, "ws_cancel_after")
     stop = asyncio.Event()
     task = loop.create_task(stop.wait())
     reaper.add(task, "")  # type: ignore[arg-type]
     stop.set()
     await task
-    reaper.discard(task)  # type: ignore[arg-type]
-    reaper.discard(task)  # type: ignore[arg-type]
+    assert not reaper.discard(task)  # type: ignore[arg-type]
+    assert not reaper.discard(task)  # type: ignore[arg-type]
     assert not reaper._waiting
+
+
+async def test_who_is_handed_over_again_keeps_its_moment_and_is_cancelled_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    loop = asyncio.get_running_loop()
+    cancelled: list[str] = []
+    may_end = asyncio.Event()
+
+    async def cleans_up() -> None:
+        while True:
+            try:
+                await may_end.wait()
+                return
+            except asyncio.CancelledError:
+                cancelled.append("once more")
+
+    reaper = Reaper(loop, 0.05, "http_cancel_after")
+    task = loop.create_task(cleans_up())
+    await asyncio.sleep(0)
+    begin = loop.time()
+    while not cancelled:
+        reaper.add(task, "192.0.2.1")
+        await asyncio.sleep(0.01)
+        assert loop.time() - begin < 10
+    reaper.add(task, "192.0.2.1")
+    other = loop.create_task(asyncio.sleep(3600))
+    reaper.add(other, "192.0.2.2")  # type: ignore[arg-type]
+    await asyncio.wait([other])
+    assert cancelled == ["once more"]
+    assert [message.rpartition(" ")[2] for message in caplog.messages] == [
+        "(http_cancel_after)"
+    ] * 2
+    assert reaper.discard(task)
+    assert not reaper.discard(task)
+    may_end.set()
+    await task
