@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 
 import pytest
@@ -71,12 +72,11 @@ async def test_who_is_handed_over_again_keeps_its_moment_and_is_cancelled_once(
     may_end = asyncio.Event()
 
     async def cleans_up() -> None:
-        while True:
-            try:
+        while not may_end.is_set():
+            with contextlib.suppress(asyncio.CancelledError):
                 await may_end.wait()
                 return
-            except asyncio.CancelledError:
-                cancelled.append("once more")
+            cancelled.append("once more")
 
     reaper = Reaper(loop, 0.05, "http_cancel_after")
     task = loop.create_task(cleans_up())
