@@ -971,10 +971,10 @@ class HTTPCycle(Job):
                 await self._too_late()
 
     def _is_late(self) -> bool:
-        """True when `send()` is to raise, since the client has gone. The first one in the turn of the loop in which
-        that is told to another task is thrown away: frameworks cancel a stream when they hear of it, and within
-        its own `await` it cleans up at once. An exception that comes first, out of a task group, would hold it
-        in a cycle of references.
+        """True when `send()` is to raise, since the client has gone. The first one in the turn of the loop in
+        which that is told to another task is thrown away: frameworks cancel a stream when they hear of it, and
+        within its own `await` it cleans up at once. An exception that comes first, out of a task group, would
+        hold it in a cycle of references.
         """
         if self._just_lost and asyncio.current_task() is not self._hearer:
             self._just_lost = False
