@@ -937,7 +937,10 @@ async def early_hints(connection: Connection) -> None:
     for links in ([b"</a.css>; rel=preload", b"</b.css>; rel=preload"], [b"</c.css>; rel=preload"]):
         await connection.send("http.response.early_hint", links=links)
     await connection.start()
-    await connection.body(b"hinted")
+    await connection.send("http.response.early_hint", links=[b"</behind.css>; rel=preload"])
+    await connection.body(b"hin", more_body=True)
+    await connection.send("http.response.early_hint", links=[b"</late.css>; rel=preload"])
+    await connection.body(b"ted")
 
 
 @http
