@@ -22,13 +22,10 @@ from asgiws.asgi.runtime import Runtime
 from asgiws.asgi.types import Scope
 from asgiws.http.head import RequestHead
 
-HTTP_SPEC_VERSION = "2.3"
-WEBSOCKET_SPEC_VERSION = "2.5"
-
 #: What a scope is copied from, which takes half the time of making it: all keys, and what most have. The values
 #: that an application may change are replaced in each copy.
 _TEMPLATE: dict[str, Any] = {
-    "type": "",
+    "type": "http",
     "asgi": {},
     "http_version": "1.1",
     "method": "",
@@ -42,30 +39,48 @@ _TEMPLATE: dict[str, Any] = {
     "server": None,
     "extensions": {},
 }
+#: In one piece: a dict that grows to so many items is made twice.
+_EXTENSIONS: dict[str, dict[str, Any]] = {
+    "http.response.pathsend": {},
+    "http.response.trailers": {},
+    "http.response.early_hint": {},
+    "http.response.zerocopysend": {},
+    # Ours: the last `http.request` has `trailers` when a chunked body came with some.
+    "asgiws.http.request.trailers": {},
+    "asgiws.drain": {},
+}
+_NOT_IN_1_0 = (
+    "http.response.trailers",
+    "http.response.early_hint",
+    "asgiws.http.request.trailers",
+)
+_HTTP = {"version": "3.0", "spec_version": "2.3"}
+_WEBSOCKET = {"version": "3.0", "spec_version": "2.5"}
 
 
 def http_scope(runtime: Runtime, head: RequestHead, outlet: Outlet) -> Scope:
     """The scope of one HTTP request."""
     scope = _common(runtime, head, outlet)
-    scope["type"] = "http"
     scope["method"] = head.method
     if _is_secure(head, outlet):
         scope["scheme"] = "https"
     # RFC 9112 2.3, 7.1.2 and RFC 9110 15.2: a 1.0 client knows no interim responses and no
     # trailers.
     drain = runtime.drain
-    extensions: dict[str, Any] = {
-        "http.response.pathsend": {},
-        "asgiws.drain": drain.copy(),
-    }
+    extensions = _EXTENSIONS.copy()
+    extensions["http.response.pathsend"] = {}
+    extensions["http.response.zerocopysend"] = {}
+    extensions["asgiws.drain"] = drain.copy()
     if head.http_version == "1.1":
         extensions["http.response.trailers"] = {}
         extensions["http.response.early_hint"] = {}
-        # Ours: the last `http.request` has `trailers` when a chunked body came with some.
         extensions["asgiws.http.request.trailers"] = {}
-    if outlet.sends_files():
-        extensions["http.response.zerocopysend"] = {}
-    scope["asgi"] = {"version": "3.0", "spec_version": HTTP_SPEC_VERSION}
+    else:
+        for name in _NOT_IN_1_0:
+            del extensions[name]
+    if not outlet.sends_files():
+        del extensions["http.response.zerocopysend"]
+    scope["asgi"] = _HTTP.copy()
     scope["extensions"] = extensions
     if outlet.secure:
         _add_tls(scope, outlet)
@@ -81,7 +96,7 @@ def websocket_scope(
     del scope["method"]
     scope["scheme"] = "wss" if _is_secure(head, outlet) else "ws"
     scope["subprotocols"] = subprotocols
-    scope["asgi"] = {"version": "3.0", "spec_version": WEBSOCKET_SPEC_VERSION}
+    scope["asgi"] = _WEBSOCKET.copy()
     scope["extensions"] = {
         "websocket.http.response": {},
         "asgiws.drain": runtime.drain.copy(),
