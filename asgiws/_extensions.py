@@ -20,6 +20,7 @@ from types import ModuleType
 COMPILED_MODULES = (
     "asgiws.websocket.mask",
     "asgiws.websocket.frames",
+    "asgiws.websocket.turn",
     "asgiws.websocket.messages",
     "asgiws.websocket.connection",
     "asgiws.asgi.wakeup",

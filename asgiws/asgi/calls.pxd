@@ -5,6 +5,12 @@ from asgiws.asgi.wakeup cimport Waiter
 cdef int _FRESH
 cdef int _WAITING
 cdef int _ENDED
+cdef int _GIVES
+cdef int _RAISES
+cdef int _ROW
+cdef int _row
+
+cpdef int begin_row() except -1
 
 
 @cython.freelist(16)
@@ -16,10 +22,13 @@ cdef class Call:
     cdef Waiter _waiter
 
     cdef object advance(self)
+    cdef bint takes(self) except -1
     cdef object abandon(self, Waiter waiter)
     @cython.locals(waiter=Waiter)
     cdef object step(self)
     cdef bint has_ended(self)
+    cdef object _end_row(self)
+    cdef object _outcome(self)
     cdef object _send_on(self)
     @cython.locals(waiter=Waiter)
     cdef object _stop(self)

@@ -6,6 +6,12 @@ Rules of this file:
 - `advance` does the work, in the frame of who awaits: there is no frame and no generator of its own, which
   would cost more than a small message does. It gives a result at once, or says what it waits for.
 - What is rare may go on as a real coroutine (`_coroutine`), and is then stepped through to it.
+- Whoever awaits nothing but calls that need not wait still gives the loop its turn: the last of ROW in a row
+  yields once, as `asyncio.sleep(0)` does. The row is the worker's. It ends where a call waits, since the task
+  that awaits it stops there, and where the application is called.
+- A call that takes something yields before it does so: a cancellation that comes with the turn must not lose
+  what it took. One that gives something yields behind it, so that nothing of another task's is sent before;
+  what it raises comes behind the turn, too.
 """
 
 from __future__ import annotations
@@ -18,7 +24,23 @@ from typing import Any
 from asgiws.asgi import slots
 from asgiws.asgi.wakeup import Waiter
 
-_FRESH, _WAITING, _ENDED = range(3)
+#: Calls in a row that did not wait, before the loop has its turn.
+ROW = 256
+
+# The same, as the compiled module compares with it.
+_ROW = ROW
+
+#: How many of the row there were so far.
+_row = 0
+
+# _GIVES, _RAISES: it has come to its outcome, which `_message` holds, and the loop has its turn first.
+_FRESH, _WAITING, _ENDED, _GIVES, _RAISES = range(5)
+
+
+def begin_row() -> None:
+    """The application is called."""
+    global _row
+    _row = 0
 
 
 class Call:
@@ -42,13 +64,18 @@ class Call:
         whose result it is then."""
         raise NotImplementedError
 
+    def takes(self) -> bool:
+        """True when it takes something that would be lost with it."""
+        return False
+
     def abandon(self, waiter: Waiter) -> None:
         """It does not wait for `waiter` any more: who waited was cancelled, or has gone."""
 
     def step(self) -> Any:
         """Run until it waits, for what this returns, or has come to the result; `has_ended` tells which."""
-        if self._state == _ENDED:
-            raise RuntimeError("cannot reuse already awaited coroutine")
+        global _row
+        if self._state >= _ENDED:
+            return self._outcome()
         waiter = self._waiter
         if waiter is not None:
             if not waiter.done():
@@ -59,10 +86,15 @@ class Call:
                 self.abandon(waiter)
                 waiter.result()  # raises CancelledError
         if self._coroutine is None:
+            if self._state == _FRESH:
+                _row += 1
+                if _row >= _ROW:
+                    return self._end_row()
             self._state = _ENDED  # unless it waits: it may raise
             result = self.advance()
             waiter = self._waiter
             if waiter is not None:
+                _row = 0
                 self._state = _WAITING
                 waiter._asyncio_future_blocking = True
                 return waiter
@@ -73,13 +105,47 @@ class Call:
     def has_ended(self) -> bool:
         return self._state == _ENDED
 
+    def _end_row(self) -> Any:
+        """Step as the last of a row: unless it waits, the loop has its turn before the outcome."""
+        begin_row()
+        if self.takes():
+            self._state = _WAITING
+            return None
+        try:
+            self._message = waits_for = self.step()
+        except Exception as error:
+            self._message = error
+            self._state = _RAISES
+        else:
+            if self._state != _ENDED:
+                return waits_for
+            self._state = _GIVES
+        self._coroutine = None  # it has ended, if there was one
+        return None
+
+    def _outcome(self) -> Any:
+        """What it has come to before the loop had its turn."""
+        state = self._state
+        if state == _ENDED:
+            raise RuntimeError("cannot reuse already awaited coroutine")
+        self._state = _ENDED
+        outcome, self._message = self._message, None
+        if state == _RAISES:
+            try:
+                raise outcome
+            finally:
+                del outcome  # its traceback holds this frame
+        return outcome
+
     def _send_on(self) -> Any:
         """Step the coroutine."""
         coroutine = self._coroutine
         assert coroutine is not None
         self._state = _WAITING
         try:
-            return coroutine.send(None)
+            waits_for = coroutine.send(None)
+            begin_row()
+            return waits_for
         except StopIteration as stop:
             self._state = _ENDED
             return stop.value
@@ -137,6 +203,7 @@ class Call:
 
     def _stop(self) -> None:
         self._state = _ENDED
+        self._message = None
         waiter = self._waiter
         if waiter is not None:
             self._waiter = None

@@ -1,15 +1,17 @@
 # Types of http.py.
 cimport cython
 from asgiws.asgi cimport slots
-from asgiws.asgi.calls cimport Call
+from asgiws.asgi.calls cimport Call, begin_row
 from asgiws.asgi.outlet cimport Driver, Outlet
 from asgiws.asgi.tasks cimport Job
 from asgiws.asgi.wakeup cimport Waiter
 from asgiws.http.connection cimport HTTPConnection
 from asgiws.http.head cimport RequestHead
 from asgiws.websocket cimport octets
+from asgiws.websocket.turn cimport Turn
 
 cdef Py_ssize_t _HIGH_WATER
+cdef Py_ssize_t _SHARE
 cdef int _NEW
 cdef int _IDLE
 cdef int _HEAD
@@ -40,12 +42,14 @@ cdef class _Shared:
     cdef double timeout_keep_alive
     cdef double timeout_send
     cdef double timeout_upload
+    cdef Turn turn
 
 
 cdef class HTTPDriver(Driver):
     cdef double _asked
     cdef int _budget
     cdef object _client
+    cdef Py_ssize_t _counted
     cdef HTTPCycle _cycle
     cdef double _deadline
     cdef bint _eof
@@ -71,6 +75,9 @@ cdef class HTTPDriver(Driver):
     cdef object _end_surplus(self, bint now)
     @cython.locals(cycle=HTTPCycle)
     cdef object _pump(self, bint now)
+    @cython.locals(held=Py_ssize_t)
+    cdef object _recount(self)
+    cpdef object let_go(self)
     @cython.locals(cycle=HTTPCycle)
     cdef bint _take_event(self, bint now) except -1
     cdef bint _begin(self, RequestHead head) except -1
@@ -88,6 +95,7 @@ cdef class HTTPDriver(Driver):
     cpdef object head_done(self, HTTPCycle cycle)
     cpdef object surplus_done(self, HTTPCycle cycle)
     cdef object _log_access(self)
+    cdef object body_counts_no_more(self)
     cpdef object body_taken(self)
     cpdef object body_asked_for(self)
     cdef object _cut(self)
@@ -115,6 +123,7 @@ cdef class HTTPCycle(Job):
 
     cpdef object feed(self, bytes data)
     cpdef object end(self, object trailers)
+    cdef object drop_body(self)
     cpdef object tell(self, bint now)
     cpdef object runs_as(self, object task)
     cpdef object alone(self, bint eof)
@@ -125,6 +134,9 @@ cdef class HTTPCycle(Job):
     cpdef object disconnect(self, bint now)
     @cython.locals(waiter=Waiter, waiters=list)
     cdef object _wake(self, bint now)
+    cdef object next_message(self)
+    cdef Waiter wait(self)
+    cdef object give_up(self, Waiter waiter)
     @cython.locals(pieces=list, message=dict)
     cdef object _take_body(self)
     cdef object _start(self, object message)
@@ -135,6 +147,14 @@ cdef class HTTPCycle(Job):
     cdef object _throw_away(self, object kind, object message)
     cdef object _done(self)
     cdef object send_now(self, object message)
+
+
+cdef class Receive(Call):
+    @cython.locals(cycle=HTTPCycle)
+    cdef object advance(self)
+    cdef bint takes(self) except -1
+    @cython.locals(cycle=HTTPCycle)
+    cdef object abandon(self, Waiter waiter)
 
 
 cdef class Send(Call):

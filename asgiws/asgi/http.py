@@ -47,7 +47,9 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from asgiws.asgi import files, slots
-from asgiws.asgi.calls import Call
+from asgiws.asgi.admission import RETRY_AFTER
+from asgiws.asgi.budget import SHARE
+from asgiws.asgi.calls import Call, begin_row
 from asgiws.asgi.errors import (
     ApplicationError,
     ClientDisconnected,
@@ -69,13 +71,20 @@ from asgiws.http.connection import (
     EndOfRequest,
     HTTPConnection,
 )
-from asgiws.http.errors import Forbidden, HTTPError, InvalidResponse, RequestTimeout
+from asgiws.http.errors import (
+    Forbidden,
+    HTTPError,
+    InvalidResponse,
+    RequestTimeout,
+    ServiceUnavailable,
+)
 from asgiws.http.head import RequestHead
 from asgiws.http.hosts import HostFilter
 from asgiws.http.limits import Limits
 from asgiws.http.parser import make_parser
 from asgiws.http.response import ResponseDefaults, as_pairs
 from asgiws.websocket import octets
+from asgiws.websocket.turn import REQUESTS, Turn
 
 #: Seconds that a client has to send its first request, or the rest of a request's head, once the server stops.
 LAST_REQUEST = 2.0
@@ -95,8 +104,16 @@ JOIN_BELOW = 1024
 #: connections have their turn.
 TURN = 32
 
-# As the compiled module compares with it.
+#: The same where all connections together have used up the turn's work.
+LEAST = 4
+
+# As the compiled module compares with them.
 _HIGH_WATER = HIGH_WATER
+_SHARE = SHARE
+
+_TOO_MUCH = ServiceUnavailable(
+    "too much is on its way to the application", "limit_incoming", RETRY_AFTER
+)
 
 #: What the connection is waiting for: its first byte, its next request, the rest of a head, the rest of a
 #: body, or the application; ALONE: and the client has ended its side, and may have gone.
@@ -142,11 +159,13 @@ class _Shared:
         "timeout_keep_alive",
         "timeout_send",
         "timeout_upload",
+        "turn",
     )
 
     def __init__(self, runtime: Runtime) -> None:
         config = runtime.config
         self.parser = make_parser(config.http)
+        self.turn: Turn = runtime.turn
         self.limits = Limits(
             request_line=config.limit_request_line,
             header_bytes=config.limit_header_bytes,
@@ -182,6 +201,7 @@ class HTTPDriver(Driver):
         "_asked",
         "_budget",
         "_client",
+        "_counted",
         "_cycle",
         "_deadline",
         "_eof",
@@ -234,6 +254,8 @@ class HTTPDriver(Driver):
         self._client: str | None = None
         #: From when the client seemed to be idle for the first time.
         self._taking: Taking | None = None
+        #: What the worker's budget has of it.
+        self._counted = 0
 
     # From the outlet
 
@@ -248,7 +270,7 @@ class HTTPDriver(Driver):
         self.proceed()
 
     def proceed(self) -> None:
-        self._budget = TURN
+        self._budget = TURN if self._shared.turn.left > 0 else LEAST
         self._pump(True)
 
     def receive_eof(self) -> None:
@@ -265,6 +287,7 @@ class HTTPDriver(Driver):
         if cycle is not None:
             cycle.disconnect(True)
         self._end_surplus(True)
+        self._recount()
 
     def writable(self) -> None:
         self.proceed()
@@ -380,6 +403,28 @@ class HTTPDriver(Driver):
         cycle = self._cycle
         if cycle is not None:
             cycle.tell(now)
+        if self._counted or cycle is not None or self.http.buffered() > _SHARE:
+            self._recount()
+
+    def _recount(self) -> None:
+        """Tell the worker's budget of what is held for the application, where it has changed. What a call
+        holds whose client has gone is its own."""
+        held = self.http.buffered()
+        if self._cycle is not None:
+            held += self._cycle.queued
+        if held <= _SHARE or self.outlet.is_closing():
+            held = 0
+        if held != self._counted:
+            self._counted = held
+            self.runtime.budget.set(self, held)
+
+    def let_go(self) -> None:
+        """All connections together hold too much, and this one most of it."""
+        cycle = self._cycle
+        self._refuse(_TOO_MUCH, False)
+        if cycle is not None:
+            cycle.drop_body()
+        self._recount()
 
     def _take_event(self, now: bool) -> bool:
         """Act on the next event; false when the pump is to stop."""
@@ -404,6 +449,7 @@ class HTTPDriver(Driver):
             return False
         # The last request that is begun is read to its end where that is there.
         if self._budget <= (0 if cycle is None else -1) and self.http.buffered():
+            self._shared.turn.take(REQUESTS)
             self._pause_reading()  # or the loop would go on reading from this connection
             self.outlet.proceed_soon()
             return False
@@ -644,6 +690,11 @@ class HTTPDriver(Driver):
             self._client = peer_name(self.outlet.client)
         return self._client
 
+    def body_counts_no_more(self) -> None:
+        """The application has got the body that was there."""
+        if self._counted:
+            self._recount()
+
     def body_taken(self) -> None:
         """The application took the body that was there: go on reading."""
         if self._reading_paused:
@@ -749,6 +800,11 @@ class HTTPCycle(Job):
         if trailers:
             self._trailers = trailers
 
+    def drop_body(self) -> None:
+        """What of the body waits for the application is not there for it any more."""
+        self._pieces = None
+        self.queued = 0
+
     def tell(self, now: bool) -> None:
         """Wake who waits for the body, if there is some."""
         if self._waiters and (self._pieces or (self._ended and not self._final_taken)):
@@ -811,6 +867,7 @@ class HTTPCycle(Job):
     # The application
 
     def begin(self) -> Awaitable[None]:
+        begin_row()
         runtime = self._driver.runtime
         return runtime.app(http_scope(runtime, self._head, self._outlet), self.receive, self.send)
 
@@ -866,35 +923,42 @@ class HTTPCycle(Job):
     def _name(self) -> str:
         return f"{self._head.method} {self._head.target.decode('ascii')}"
 
-    async def receive(self) -> Message:
+    def receive(self) -> Receive:
         """The next event: the body, all of it that is there, until `more_body` is false; then
         `http.disconnect`, once the response is complete or the peer has gone."""
-        while True:
-            if self._stage == _DONE or self._stage == _SURPLUS:
-                return {"type": "http.disconnect"}
-            if self._pieces or (self._ended and not self._final_taken):
-                return self._take_body()
-            if self._disconnected:
-                self._told = True
-                if self._just_lost:
-                    self._hearer = asyncio.current_task()
-                return {"type": "http.disconnect"}
-            if self._driver.http.expects_continue and not self._ended:
-                interim = self._driver.http.send_continue()
-                if interim:
-                    self._outlet.write(interim)
-                    self._driver.body_asked_for()
-            waiter = Waiter(self._outlet.loop)
-            if self._waiters is None:
-                self._waiters = [waiter]
-            else:
-                self._waiters.append(waiter)
-            try:
-                await waiter
-            except BaseException:
-                if self._waiters is not None and waiter in self._waiters:
-                    self._waiters.remove(waiter)
-                raise
+        return slots.new(Receive, self, None)
+
+    def next_message(self) -> Message | None:
+        """The next event, None when there is none yet."""
+        if self._stage == _DONE or self._stage == _SURPLUS:
+            return {"type": "http.disconnect"}
+        if self._pieces or (self._ended and not self._final_taken):
+            return self._take_body()
+        if self._disconnected:
+            self._told = True
+            if self._just_lost:
+                self._hearer = asyncio.current_task()
+            return {"type": "http.disconnect"}
+        if self._driver.http.expects_continue and not self._ended:
+            interim = self._driver.http.send_continue()
+            if interim:
+                self._outlet.write(interim)
+                self._driver.body_asked_for()
+        return None
+
+    def wait(self) -> Waiter:
+        """Wait for the next event."""
+        waiter = Waiter(self._outlet.loop)
+        if self._waiters is None:
+            self._waiters = [waiter]
+        else:
+            self._waiters.append(waiter)
+        return waiter
+
+    def give_up(self, waiter: Waiter) -> None:
+        """A receive() was cancelled."""
+        if self._waiters is not None and waiter in self._waiters:
+            self._waiters.remove(waiter)
 
     def _take_body(self) -> Message:
         pieces = self._pieces
@@ -905,6 +969,7 @@ class HTTPCycle(Job):
             body = pieces[0] if len(pieces) == 1 else b"".join(pieces)  # type: ignore[assignment]
             self._pieces = None
             self.queued = 0
+            self._driver.body_counts_no_more()
         message: dict[str, Any] = {
             "type": "http.request",
             "body": body,
@@ -1154,6 +1219,26 @@ def _get(message: Message, key: str, default: Any) -> Any:
         plain: dict[str, Any] = message
         return plain.get(key, default)
     return message.get(key, default)
+
+
+class Receive(Call):
+    """A `receive()` of a request's."""
+
+    __slots__ = ()
+
+    def advance(self) -> Message | None:
+        cycle: HTTPCycle = self._owner
+        message = cycle.next_message()
+        if message is None:
+            self._waiter = cycle.wait()
+        return message
+
+    def takes(self) -> bool:
+        return True
+
+    def abandon(self, waiter: Waiter) -> None:
+        cycle: HTTPCycle = self._owner
+        cycle.give_up(waiter)
 
 
 class Send(Call):

@@ -160,10 +160,10 @@ class Outlet:
     def close(self, linger: bool = True) -> None:
         """Send what was written, then close. Later writes do nothing. Idempotent.
 
-        With `linger`, our side of the connection is closed first and what the peer still sends is thrown
-        away for a moment (RFC 9112, 9.6): closed at once, with octets unread, TCP would reset the
-        connection and the peer could lose what it was just told. Without it when the peer is known to send
-        no more.
+        Our side of the connection is closed first, and what the peer still sends is thrown away (RFC 9112,
+        9.6): closed at once, with octets unread, TCP would reset the connection and the peer could lose what
+        it was just told. With `linger`, that goes on as long as a peer may take for the rest of an upload;
+        without, for a moment: it is known to send no more, or had its time.
         """
         raise NotImplementedError
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from asgiws.asgi import drain, tasks
 from asgiws.asgi.admission import Admission
+from asgiws.asgi.budget import Budget
 from asgiws.asgi.errors import ProcessEnds
 from asgiws.asgi.notices import Notices
 from asgiws.asgi.reaper import Reaper
@@ -25,6 +26,7 @@ from asgiws.websocket import zlib_backend
 from asgiws.websocket.compression import Compression, Settings
 from asgiws.websocket.fanout import FanOut
 from asgiws.websocket.origins import OriginFilter
+from asgiws.websocket.turn import Turn
 
 logger = logging.getLogger("asgiws.error")
 access_logger = logging.getLogger("asgiws.access")
@@ -87,6 +89,12 @@ class Runtime:
         self.trusted = TrustedAddresses(config.forwarded_allow_ips)
         #: What the WebSockets share of the message that was sent last.
         self.fanout = FanOut()
+        #: What all connections hold on its way to the application. The largest message must fit in.
+        self.budget = Budget(
+            config.limit_incoming and max(config.limit_incoming, config.ws_max_size)
+        )
+        #: The work of a turn of the loop, which they share.
+        self.turn = Turn(self._turn_begins)
         #: How many requests and WebSockets were handed to the application, and at which number `_reached` is
         #: called; 0 for never.
         self.served = 0
@@ -136,6 +144,9 @@ class Runtime:
     def close(self) -> None:
         """There will be no more calls."""
         self._spare.close()
+
+    def _turn_begins(self) -> None:
+        self.loop.call_soon(self.turn.renew, context=self._context)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self.tasks.discard(task)

@@ -1,20 +1,25 @@
 # Types of websocket.py.
 cimport cython
 from asgiws.asgi cimport slots
-from asgiws.asgi.calls cimport Call
+from asgiws.asgi.calls cimport Call, begin_row
 from asgiws.asgi.outlet cimport Driver, Outlet
 from asgiws.asgi.tasks cimport Job
 from asgiws.asgi.wakeup cimport Waiter
 from asgiws.http.connection cimport HTTPConnection
 from asgiws.websocket cimport octets
 from asgiws.websocket.connection cimport WebSocketConnection
+from asgiws.websocket.turn cimport Turn
 
 cdef Py_ssize_t COMPACT
 cdef bytearray _NOTHING
+cdef Py_ssize_t _SHARE
+cdef Py_ssize_t _TURN_EVENTS
+cdef Py_ssize_t _LEAST_EVENTS
+cdef Py_ssize_t _MESSAGES
 cdef int _SEND_CLOSE
 cdef int _START_DEADLINE
 cdef int _END_TCP
-cdef int _ABORT_TCP
+cdef int _LEAVE_TCP
 cdef int _DISCONNECT
 cdef int CLOSING
 cdef int CONNECTING
@@ -24,6 +29,7 @@ cdef int OPEN
 cdef class WebSocketSession(Driver):
     cdef object _runtime
     cdef object _loop
+    cdef Turn _turn
     cdef object _scope
     cdef object _client
     cdef bytes _raw_path
@@ -61,6 +67,8 @@ cdef class WebSocketSession(Driver):
     cdef bint _refused_by_app
     cdef int _denial
     cdef bint _told
+    cdef Py_ssize_t _counted
+    cdef bint _limit_told
     cdef double _ping_interval
     cdef double _ping_timeout
     cdef double _ping_at
@@ -79,6 +87,10 @@ cdef class WebSocketSession(Driver):
     cdef object _take_last(self)
     cdef object _drop_rest(self)
     cdef object _finish_rest(self)
+    @cython.locals(held=Py_ssize_t)
+    cdef object _recount(self)
+    cpdef object let_go(self)
+    cdef object _drop_messages(self)
     @cython.locals(waiter=Waiter)
     cdef object _deliver(self, bint now)
     cdef object _pause_reading(self)
@@ -108,6 +120,7 @@ cdef class _Serve(Job):
 cdef class Receive(Call):
     @cython.locals(session=WebSocketSession)
     cdef object advance(self)
+    cdef bint takes(self) except -1
     @cython.locals(session=WebSocketSession)
     cdef object abandon(self, Waiter waiter)
 

@@ -11,6 +11,8 @@ Rules of this file:
   high mark, in the middle of a read too. What is left of the read is kept in `_rest`, and `proceed` goes on
   with it. While the queue is full, what comes is added to `_rest` and searched for control frames (`_ahead`);
   reading pauses when that is above the high mark as well.
+- What is held for the application is told to the worker's budget (`_recount`) whenever something came, was
+  taken or dropped; above SHARE, so that small messages cost a comparison.
 - Once the client has ended its side, all that it sent is taken at once, up to LAST_ROOM times the high mark.
 - The end (a close frame, a protocol error) takes effect once the application had its turn to answer what
   came before it: when it waits in `receive()` again, when it returns, or after ANSWER_GRACE seconds.
@@ -26,7 +28,8 @@ from collections.abc import Awaitable
 from typing import Any
 
 from asgiws.asgi import slots
-from asgiws.asgi.calls import Call
+from asgiws.asgi.budget import SHARE
+from asgiws.asgi.calls import Call, begin_row
 from asgiws.asgi.errors import (
     ApplicationError,
     ClientDisconnected,
@@ -42,10 +45,11 @@ from asgiws.http.connection import HTTPConnection
 from asgiws.websocket import close, octets, opcodes
 from asgiws.websocket.connection import CLOSING, CONNECTING, OPEN, WebSocketConnection
 from asgiws.websocket.deflate import Deflate
-from asgiws.websocket.events import Close, Ping, Pong
+from asgiws.websocket.events import MORE, Close, Ping, Pong
 from asgiws.websocket.handshake import Handshake, response
 from asgiws.websocket.lookahead import Lookahead, close_event
 from asgiws.websocket.states import FINAL, Effect, State, Trigger
+from asgiws.websocket.turn import MESSAGES, Turn
 
 #: Seconds that the application has to answer earlier messages once the client has ended the connection.
 ANSWER_GRACE = 2.0
@@ -60,17 +64,28 @@ COMPACT = 256
 #: Messages and control frames of one connection that are taken before the others have their turn.
 TURN_EVENTS = 64
 
+#: The same where all connections together have used up the turn's work.
+LEAST_EVENTS = 16
+
 #: An idle WebSocket is noticed after its timeout, and at most one part in so many later.
 IDLE_PARTS = 4
 
 #: Octets that a client may send behind its handshake before the application has accepted.
 HELD_BACK = 65536
 
+# As the compiled module counts and compares with them.
+_TURN_EVENTS = TURN_EVENTS
+_LEAST_EVENTS = LEAST_EVENTS
+_MESSAGES = MESSAGES
+_SHARE = SHARE
+
+_LIMIT_INCOMING = "limit_incoming"
+
 # Effects as plain numbers.
 _SEND_CLOSE = int(Effect.SEND_CLOSE)
 _START_DEADLINE = int(Effect.START_DEADLINE)
 _END_TCP = int(Effect.END_TCP)
-_ABORT_TCP = int(Effect.ABORT_TCP)
+_LEAVE_TCP = int(Effect.LEAVE_TCP)
 _DISCONNECT = int(Effect.DISCONNECT)
 
 #: The options that make the server close with a code.
@@ -93,6 +108,7 @@ class WebSocketSession(Driver):
         config = runtime.config
         self._runtime = runtime
         self._loop = runtime.loop
+        self._turn: Turn = runtime.turn
         #: For the application alone: an idle connection holds no more of its request than log lines need.
         self._scope: Scope | None = scope
         self._client: Address | None = scope["client"]
@@ -151,6 +167,9 @@ class WebSocketSession(Driver):
         self._denial = 0
         #: `websocket.disconnect` was received by the application.
         self._told = False
+        #: What the worker's budget has of it; and whether the log knows already which limit ended it.
+        self._counted = 0
+        self._limit_told = False
 
         self._ping_interval: float = config.ws_ping_interval or 0.0
         self._ping_timeout: float = config.ws_ping_timeout or 0.0
@@ -186,20 +205,21 @@ class WebSocketSession(Driver):
         self._heard = True
         if self._ws.state == CONNECTING:
             self._keep(data, start, end)
+            self._recount()
             return
         if self._rest is not None:
             self._keep(data, start, end)
             self._deliver(True)
             return
         self._ws.feed(data, start, end)
-        if self._pump(TURN_EVENTS):
+        if self._pump(_TURN_EVENTS if self._turn.left > 0 else _LEAST_EVENTS):
             self._keep(data, end - self._ws.unread(), end)
         self._deliver(True)
 
     def proceed(self) -> None:
         if self._rest is None or self._ws.state == CONNECTING:
             return
-        if not self._pump(TURN_EVENTS):
+        if not self._pump(_TURN_EVENTS if self._turn.left > 0 else _LEAST_EVENTS):
             self._finish_rest()
         elif self._is_full():
             self._look_ahead(0)
@@ -224,6 +244,7 @@ class WebSocketSession(Driver):
         else:
             self._act(self._ws.apply(Trigger.LOST))
         self._rest = None
+        self._recount()
 
     def writable(self) -> None:
         if self._unanswered is not None:
@@ -289,19 +310,27 @@ class WebSocketSession(Driver):
         return self._queued > self._high and self._ws.state == OPEN
 
     def _pump(self, budget: int) -> bool:
-        """Take at most `budget` events out of what was fed, into the queue; answer pings.
+        """Take at most `budget` events out of what was fed, into the queue, and no more than the turn has work
+        for; answer pings. A `budget` below 0 takes all.
 
         Returns true when it stopped although there is more.
         """
         ws = self._ws
         queue = self._queue
         while True:
-            if budget == 0 or self._is_full():
-                return ws.unread() > 0
+            if budget == 0:
+                self._turn.take(_MESSAGES)
+                return ws.is_behind()
+            if self._is_full():
+                return ws.is_behind()
             budget -= 1
             event = ws.next_event()
             if event is None:
                 return False
+            if event is MORE:
+                if budget >= 0:
+                    return True
+                continue
             kind = type(event)
             if kind is str or kind is bytes:
                 # After our close frame "data frame in" is dropped; and nobody reads once the app has ended.
@@ -386,6 +415,45 @@ class WebSocketSession(Driver):
         self._drop_rest()
         self._go_on()
 
+    def _recount(self) -> None:
+        """Tell of what is held for the application, where it has changed."""
+        held = self._queued + self._ws.held()
+        if self._rest is not None:
+            held += len(self._rest)
+        if held <= _SHARE:
+            held = 0
+        if held != self._counted:
+            self._counted = held
+            self._runtime.budget.set(self, held)
+
+    def let_go(self) -> None:
+        """All connections together hold too much, and this one most of it."""
+        who = self._who()[0]
+        self._runtime.notices.tell(
+            _LIMIT_INCOMING,
+            who,
+            f"WebSocket ended: it held most of all, {self._counted} bytes on their way to the application",
+        )
+        self._drop_messages()
+        if self._ws.state != CONNECTING:
+            if self._ws.state <= CLOSING:
+                self._limit_told = True
+                self._fail(close.TRY_AGAIN_LATER, "too much unfinished")
+        elif self._denial:
+            self._act(self._ws.apply(Trigger.LOST))
+            self._outlet.abort()
+        else:
+            self._refuse(503, "too much was sent before the handshake was answered")
+        self._drop_rest()
+        self._recount()
+
+    def _drop_messages(self) -> None:
+        """Let go of the messages that wait for `receive()`; other events stay."""
+        queue = self._queue
+        queue[:] = [event for event in queue[self._head :] if type(event) is dict]
+        self._head = 0
+        self._queued = 0
+
     def _deliver(self, now: bool) -> None:
         """Hand out what came, `now` or soon; then end the connection, or pause, or ask for another turn."""
         if self._waiter is not None and self._queue:
@@ -405,6 +473,7 @@ class WebSocketSession(Driver):
                 self._end()
         elif self._rest is not None and not self._is_full():
             self._outlet.proceed_soon()
+        self._recount()
 
     def _pause_reading(self) -> None:
         if not self._reading_paused:
@@ -596,8 +665,8 @@ class WebSocketSession(Driver):
         if effect & _END_TCP:
             # What a client sends behind its close frame must not reset the connection: it would lose ours.
             outlet.close()
-        if effect & _ABORT_TCP:
-            outlet.abort()
+        if effect & _LEAVE_TCP:
+            outlet.close(linger=False)
         if effect & _DISCONNECT:
             ws = self._ws
             if self._opened:
@@ -610,6 +679,7 @@ class WebSocketSession(Driver):
             self._queue.append(event)
             self._rest = None
             self._ahead = None
+            self._recount()
             self._wake_next_soon()
             reaper = self._runtime.ws_reaper
             if reaper is not None and self._task is not None:
@@ -624,7 +694,7 @@ class WebSocketSession(Driver):
             who, path = self._who()
             ws = self._ws
             access_logger.info('%s - "WebSocket %s" closed %d', who, path, ws.close_code)
-        if self._ws.state == State.FAILED:
+        if self._ws.state == State.FAILED and not self._limit_told:
             code, reason = self._ws.close_code, self._ws.close_reason
             self._runtime.notices.tell(
                 _LIMITS.get(code, f"close code {code}"),
@@ -674,10 +744,8 @@ class WebSocketSession(Driver):
     def _finish(self, code: int, reason: str) -> None:
         """The application has ended."""
         self._app_ended = True
-        if self._ws.state <= CLOSING:  # else websocket.disconnect is in there, for who still asks
-            self._queue.clear()
-            self._head = 0
-            self._queued = 0
+        self._drop_messages()  # websocket.disconnect stays, for who still asks
+        self._recount()
         if self._ws.state == CONNECTING:
             assert self._http is not None
             if self._http.response_started():
@@ -744,6 +812,8 @@ class WebSocketSession(Driver):
     def _took(self, event: Any) -> None:
         self._owes_turn = True
         self._queued -= octets.memory(event)
+        if self._counted:
+            self._recount()
         if self._queued <= self._low and (self._reading_paused or self._rest is not None):
             self._go_on()
         if self._waiter is not None and self._queue:
@@ -916,7 +986,7 @@ class WebSocketSession(Driver):
             headers.append((lowered, _octets(value)))
         data = self._http.switch_protocols(headers)
         deflate = None if parameters is None else Deflate(parameters, compression)
-        self._ws.open(config.ws_max_size, deflate, config.ws_max_fragments)
+        self._ws.open(config.ws_max_size, deflate, config.ws_max_fragments, self._turn)
         self._ws.apply(Trigger.ACCEPT)
         self._opened = True
         self._handshake = None
@@ -932,7 +1002,7 @@ class WebSocketSession(Driver):
                 self._take_last()
                 if self._terminal is None:
                     self._end_lost()
-            elif not self._pump(TURN_EVENTS):
+            elif not self._pump(_TURN_EVENTS if self._turn.left > 0 else _LEAST_EVENTS):
                 self._finish_rest()
             elif self._is_full():
                 self._look_ahead(0)
@@ -967,6 +1037,7 @@ class _Serve(Job):
         scope = self._scope
         assert scope is not None
         self._scope = None  # the application's to keep, or not
+        begin_row()
         return self._session.call(scope)
 
     def ended(self, error: BaseException | None) -> None:
@@ -984,6 +1055,9 @@ class Receive(Call):
         if message is None:
             self._waiter = session.wait()
         return message
+
+    def takes(self) -> bool:
+        return True
 
     def abandon(self, waiter: Waiter) -> None:
         session: WebSocketSession = self._owner

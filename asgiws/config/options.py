@@ -442,6 +442,14 @@ class Config:
         LIMITS,
         "How many bytes of further requests a client may send ahead before reading pauses.",
     )
+    limit_incoming: int = option(
+        128 * 2**20,
+        Size(0),
+        LIMITS,
+        "How many bytes on their way to the application all connections of a worker may hold together, "
+        "beside 16 KiB each; above it, those that hold most are closed, WebSockets with 1013. Never less "
+        "than ws_max_size; 0 is no limit.",
+    )
     limit_connections: int | None = option(
         None,
         Optional(Integer(1, MANY)),

@@ -89,7 +89,7 @@ class LengthBody(BodyReader):
 
 
 #: Chunks that one `read` takes at most: a read of the socket can hold 40,000 tiny ones.
-CHUNKS = 64
+CHUNKS = 16
 
 # What a ChunkedBody expects next.
 _SIZE, _DATA, _DATA_END, _TRAILER = range(4)

@@ -21,7 +21,7 @@ LEAST_TAKEN = 4096
 
 #: Seconds that a peer which has taken everything is listened to, since it was heard of last, and in all.
 LINGER = 2.0
-LINGER_MOST = 60.0
+LINGER_MOST = 30.0
 
 
 class Ending:
@@ -50,7 +50,8 @@ class Ending:
         self._heard = True
 
     def hurry(self, now: float) -> None:
-        """The server stops: a peer that goes on sending is listened to for LINGER seconds more."""
+        """A peer that goes on sending is listened to for LINGER seconds more: it had its time, or the server
+        stops."""
         self._most = min(self._most, now + LINGER)
 
     def next_look(self, now: float, taken: int, outstanding: int) -> float:

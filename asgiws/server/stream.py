@@ -600,7 +600,7 @@ class Stream(Outlet):
             return  # the peer has gone, and the transport knows it already
         taken, _ = self.taken()
         try:
-            if linger and not self._eof and transport.can_write_eof():
+            if not self._eof and transport.can_write_eof():
                 # RFC 9112, 9.6: close our side, and read until the peer has closed its own.
                 transport.write_eof()
             else:
@@ -608,7 +608,10 @@ class Stream(Outlet):
         except OSError:
             transport.abort()  # the peer has gone, and the transport is about to learn of it
             return
-        self._ending = Ending(self.loop.time(), taken)
+        now = self.loop.time()
+        self._ending = Ending(now, taken)
+        if not linger:
+            self._ending.hurry(now)
         self._ticker.schedule(self, self._ending.first_look())
 
     def abort(self) -> None:

@@ -27,6 +27,8 @@ cdef class WebSocketConnection:
     cpdef object apply(self, object trigger, object code=*, object reason=*)
     cpdef object feed(self, bytearray data, Py_ssize_t start, Py_ssize_t end)
     cpdef Py_ssize_t unread(self) except -1
+    cpdef bint is_behind(self) except -1
+    cpdef Py_ssize_t held(self) except -1
     cpdef object next_event(self)
     cpdef object text(self, str text)
     cpdef object binary(self, bytes data)

@@ -17,6 +17,7 @@ from asgiws.websocket.fanout import LIMIT, FanOut
 from asgiws.websocket.messages import MAX_FRAGMENTS, MessageReader
 from asgiws.websocket.opcodes import BINARY, FIN, RSV1, TEXT
 from asgiws.websocket.states import TRANSITIONS, Effect, State, Trigger
+from asgiws.websocket.turn import Turn
 
 #: From this size on a payload is not joined to its header: the copy would cost more than a second buffer.
 LARGE = 16384
@@ -83,12 +84,16 @@ class WebSocketConnection:
         return effect
 
     def open(
-        self, max_size: int, deflate: Deflate | None, max_fragments: int = MAX_FRAGMENTS
+        self,
+        max_size: int,
+        deflate: Deflate | None,
+        max_fragments: int = MAX_FRAGMENTS,
+        turn: Turn | None = None,
     ) -> None:
-        """Say what was agreed in the handshake, and what a message may have in octets and in frames, before
-        the first octet is fed."""
+        """Say what was agreed in the handshake, what a message may have in octets and in frames, and whose turn
+        it is read in, before the first octet is fed."""
         self._deflate = deflate
-        self._reader = MessageReader(max_size, deflate, max_fragments)
+        self._reader = MessageReader(max_size, deflate, max_fragments, turn)
 
     # In.
 
@@ -105,9 +110,17 @@ class WebSocketConnection:
         """How many of the octets that were fed last are still to be looked at."""
         return 0 if self._reader is None else self._reader.unread()
 
+    def is_behind(self) -> bool:
+        """True when `next_event` has more to take."""
+        return self._reader is not None and self._reader.is_behind()
+
+    def held(self) -> int:
+        """How many octets are kept of a message that is not complete."""
+        return 0 if self._reader is None else self._reader.held()
+
     def next_event(self) -> Event | None:
-        """The next event in what was fed, `MORE` when many frames gave none so far; None when more octets are
-        needed, after a `Close` and in a final state."""
+        """The next event in what was fed, `MORE` when others are to have their turn first; None when more
+        octets are needed, after a `Close` and in a final state."""
         if self._ended:
             return None
         assert self._reader is not None  # open() came before

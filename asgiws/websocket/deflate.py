@@ -5,7 +5,7 @@ Rules of this file:
 - A Deflate object belongs to one connection. Its compressor and inflater are made when the first message needs
   them, so an idle connection that negotiated compression holds none; both are counted in the worker's
   `Compression`, which may have the compressor's context dropped between any two messages.
-- Inflation never makes more than the limit it is given plus one octet.
+- Inflation never makes more than the limit it is given plus one octet, nor more at once than it is asked for.
 """
 
 from __future__ import annotations
@@ -144,7 +144,9 @@ class Deflate:
         "_inflater",
         "_keeps",
         "_promised",
+        "_rest",
         "min_size",
+        "more",
         "parameters",
     )
 
@@ -162,6 +164,9 @@ class Deflate:
         self._inflater: Inflater | None = None
         #: Final blocks in the message that is being inflated.
         self._ends = 0
+        #: There may be more in what was given to `inflate`; what of it was not looked at.
+        self.more = False
+        self._rest = b""
         #: Octets that the inflater holds, 0 without one, and that the client was promised.
         self._held = 0
         self._promised = 0
@@ -226,22 +231,30 @@ class Deflate:
         self._compression.hold_inflater(-self._held)
         self._held = 0
 
-    def inflate(self, piece: bytes, final: bool, limit: int) -> bytes:
+    def inflate(self, piece: bytes, final: bool, limit: int, most: int = 0) -> bytes:
         """What the next piece of a compressed message holds, at most `limit` octets; `final` for the last.
+
+        No more than `most` octets of it are made at once, unless that is 0. While there may be others, `more`
+        is true, and the next call is one with b"" and the same `final`.
 
         Raises ProtocolError: 1009 when there is more than `limit`, 1007 when the data is not valid deflate.
         """
         inflater = self._inflater
         rest = piece + TAIL if final else piece
+        if self.more:
+            rest = self._rest
+        room = limit + 1 if most == 0 or most > limit else most
         data = b""
         try:
-            while rest:
+            while rest or self.more:
                 if inflater is None:
                     if final and rest == TAIL:
+                        rest = b""
                         break  # nothing of the client's is left, and the tail alone is no stream
                     inflater = self._inflater = self._new_inflater()
-                data += inflater.decompress(rest, limit + 1 - len(data))
-                if not inflater.eof or len(data) > limit:
+                data += inflater.decompress(rest, room - len(data))
+                if not inflater.eof:
+                    rest = inflater.unconsumed_tail
                     break
                 # A block with BFINAL ended the stream (7.2.3.4); what follows starts a new one.
                 rest = inflater.unused_data
@@ -250,19 +263,30 @@ class Deflate:
                 self._ends += 1
                 if self._ends > MAX_RESTARTS:
                     raise ProtocolError(INVALID_PAYLOAD, "too many final blocks in deflate data")
+                if len(data) == room:
+                    break
+                self.more = False
         except self._error as error:
             raise ProtocolError(INVALID_PAYLOAD, f"invalid deflate data: {error}") from None
         if len(data) > limit:
             raise ProtocolError(MESSAGE_TOO_BIG, "message is too big once inflated")
-        if final:
+        self.more = len(data) == room
+        self._rest = rest if self.more else b""
+        if final and not self.more:
             self._ends = 0
             if self.parameters.client_no_context_takeover:
                 self._drop_inflater()
         return data
 
+    def waiting(self) -> int:
+        """How many octets of the last piece were not looked at yet."""
+        return len(self._rest)
+
     def release(self) -> None:
         """The connection has ended: nothing is held for it any more. Doing it twice changes nothing."""
         self.forget()
         self._drop_inflater()
+        self.more = False
+        self._rest = b""
         self._compression.promised -= self._promised
         self._promised = 0

@@ -27,8 +27,8 @@ class Close(NamedTuple):
 
 
 class More(NamedTuple):
-    """Many frames were taken and no message has ended with them: there may be more to take. Who has others to
-    serve does so first."""
+    """So much was taken that others are to have their turn first. There is more to take, if only of what a
+    message inflates to."""
 
 
 MORE = More()

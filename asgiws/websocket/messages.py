@@ -9,9 +9,16 @@ Rules of this file:
   125 octets that it may have.
 - A message in progress is told by `_opcode`, a frame in progress by `_in_frame`; never by a buffer that
   happens to be empty.
+- Whole fragments are gathered, and inflated or checked together, before `next_event` gives anything or returns:
+  a call of the inflater or of the validator for each octet would cost forty times what a frame does. What is
+  wrong is found in the order in which it came all the same.
+- What a message inflates to is made in steps of STEP octets, and where the turn's work is used up (`turn.py`),
+  the next one is left to the next call.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 from asgiws.websocket import close, octets
 from asgiws.websocket.close import (
@@ -25,6 +32,7 @@ from asgiws.websocket.errors import ProtocolError
 from asgiws.websocket.events import MORE, Close, Event, Ping, Pong
 from asgiws.websocket.frames import FrameReader
 from asgiws.websocket.opcodes import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT
+from asgiws.websocket.turn import INFLATE, INFLATED, SLICE, SMALL, Turn
 from asgiws.websocket.utf8 import Utf8Validator
 
 #: `_opcode` between messages.
@@ -34,8 +42,22 @@ NONE = -1
 #: that a client takes memory with what it sends and not with what it announces.
 TRUST = 8
 
-#: Frames that one `next_event` takes at most: a read can hold 40,000 without a message's end.
-FRAMES = 256
+#: Octets that are inflated at once, and of compressed fragments that are gathered before.
+STEP = 32768
+GATHER = 16384
+
+#: Pieces of what a message inflates to are joined to one below this many octets: by themselves they would take
+#: many times their size.
+JOIN_BELOW = 1024
+
+# As the compiled module compares and counts with them.
+_SMALL = SMALL
+_SLICE = SLICE
+_INFLATE = INFLATE
+_INFLATED = INFLATED
+_STEP = STEP
+_GATHER = GATHER
+_JOIN_BELOW = JOIN_BELOW
 
 #: A message of 4 MiB in fragments of 64 octets passes.
 MAX_FRAGMENTS = 131072
@@ -47,7 +69,7 @@ class MessageReader:
     """Reads the messages and control frames that a client sends.
 
     `max_size` bounds a message in octets, after inflation, `max_fragments` in frames. `deflate` is the
-    negotiated compression or None.
+    negotiated compression or None. `turn` is the worker's.
     """
 
     __slots__ = (
@@ -57,24 +79,40 @@ class MessageReader:
         "_deflate",
         "_end",
         "_filled",
+        "_final",
         "_fragments",
         "_frame",
+        "_gather",
+        "_gathered",
         "_has_target",
         "_in_frame",
+        "_inflated",
+        "_inflating",
         "_max_fragments",
         "_max_size",
         "_message",
         "_opcode",
         "_phase",
+        "_pieces",
         "_position",
         "_remaining",
         "_target",
+        "_turn",
+        "_unchecked",
         "_utf8",
+        "_work",
     )
 
     def __init__(
-        self, max_size: int, deflate: Deflate | None = None, max_fragments: int = MAX_FRAGMENTS
+        self,
+        max_size: int,
+        deflate: Deflate | None = None,
+        max_fragments: int = MAX_FRAGMENTS,
+        turn: Turn | None = None,
     ) -> None:
+        self._turn = Turn() if turn is None else turn
+        #: Units of work since the last feed, or the last MORE.
+        self._work = 0
         self._max_size = max_size
         self._max_fragments = max_fragments
         #: Frames of the message in progress behind its first.
@@ -93,43 +131,78 @@ class MessageReader:
         self._compressed = False
         #: What came of the message in progress; None until its first octets are kept.
         self._message: bytearray | None = None
+        #: The same of a compressed one: what it has inflated to, and how many octets that is.
+        self._pieces: list[bytes | bytearray] | None = None
+        self._inflated = 0
         #: Where a message of one frame is put while it comes in several reads.
         self._target = NO_TARGET
         self._has_target = False
         self._filled = 0
         self._control: bytearray | None = None
         self._utf8: Utf8Validator | None = None
+        #: There are fragments that are to be inflated, in `_gather`, or checked, in `_message` from
+        #: `_unchecked` on.
+        self._gathered = False
+        self._gather: bytearray | None = None
+        self._unchecked = 0
+        #: There is more in what the inflater was given, which was the message's end where `_final`.
+        self._inflating = False
+        self._final = False
 
     def feed(self, data: bytearray, start: int, end: int) -> None:
         """Take the octets `data[start:end]`; `next_event` must have returned None since the last feed."""
         self._data = data
         self._position = start
         self._end = end
+        self._work = 0
 
     def unread(self) -> int:
         """How many of the octets that were fed last `next_event` has not taken yet."""
         return self._end - self._position
 
+    def is_behind(self) -> bool:
+        """True when there is more to take without another feed."""
+        return self._position < self._end or self._inflating
+
+    def held(self) -> int:
+        """How many octets are kept of a message that is not complete."""
+        held = self._inflated
+        if self._message is not None:
+            held = len(self._message)
+        elif self._has_target:
+            held = self._filled
+        if self._inflating:
+            assert self._deflate is not None
+            held += self._deflate.waiting()
+        return held
+
     def next_event(self) -> Event | None:
-        """The next event in what was fed, or None when more octets are needed.
+        """The next event in what was fed, MORE where the turn's work is used up before there was one, or None
+        when more octets are needed.
 
         Raises ProtocolError for what the client may not send; the reader must not be used afterwards.
         """
         frame = self._frame
-        frames = 0
         while True:
-            if not self._in_frame:
-                if frames == FRAMES:
+            if self._inflating:
+                if not self._inflate(b"", self._final):
                     return MORE
-                frames += 1
+                if self._final:
+                    return self._assembled_message()
+            if not self._in_frame:
                 if self._position == self._end:
+                    if not self._gathered:
+                        return None
+                    self._settle()
+                    continue
+                if self._work >= _SMALL and self._is_used_up():
+                    return MORE
+                self._work += 1
+                if self._gathered:
+                    if not self._read_behind():
+                        continue
+                elif not self._read_header():
                     return None
-                position = frame.read(self._data, self._position, self._end)
-                if position < 0:
-                    self._position = self._end
-                    return None
-                self._position = position
-                self._start_frame()
             take = self._end - self._position
             if take > self._remaining:
                 take = self._remaining
@@ -161,12 +234,53 @@ class MessageReader:
                 if complete:
                     return self._finished_target()
             else:
-                if take or (complete and frame.fin):
-                    self._take_data(start, stop, complete and frame.fin)
+                if complete and not frame.fin:
+                    if take:
+                        self._gather_data(start, stop)
+                elif take or complete:
+                    self._take_data(start, stop, complete)
+                    if self._inflating:
+                        return MORE
                 if complete and frame.fin:
                     return self._assembled_message()
             if not complete:
-                return None
+                if not self._gathered:
+                    return None
+                self._settle()
+
+    def _is_used_up(self) -> bool:
+        """True when the others are to have their turn; asked from the unit SMALL on."""
+        if self._work < _SLICE and self._turn.left > 0:
+            self._turn.take(1)
+            return False
+        if self._gathered:
+            self._settle()
+        self._work = 0
+        return True
+
+    def _read_header(self) -> bool:
+        """Read a frame's header; false when there is not all of it yet."""
+        position = self._frame.read(self._data, self._position, self._end)
+        if position < 0:
+            self._position = self._end
+            return False
+        self._position = position
+        self._start_frame()
+        return True
+
+    def _read_behind(self) -> bool:
+        """The same behind fragments that were gathered. False also when these must come first: before a control
+        frame, and before what is wrong with the next one."""
+        position = self._position
+        fragments = self._fragments
+        if not self._data[position] & CLOSE:
+            try:
+                return self._read_header()
+            except ProtocolError:
+                self._position = position
+                self._fragments = fragments
+        self._settle()
+        return False
 
     def _start_frame(self) -> None:
         """Check a frame's header against the message in progress (5.4)."""
@@ -229,29 +343,101 @@ class MessageReader:
         except UnicodeDecodeError:
             raise ProtocolError(INVALID_PAYLOAD, "text message is not UTF-8") from None
 
-    def _take_data(self, start: int, stop: int, final: bool) -> None:
-        """Keep octets of a message that does not lie whole before us."""
+    def _gather_data(self, start: int, stop: int) -> None:
+        """Keep the octets of a whole fragment."""
+        if self._compressed:
+            gather = self._gather
+            if gather is None:
+                gather = self._gather = bytearray()
+            octets.append(gather, self._data, start, stop)
+            self._gathered = True
+            if len(gather) >= _GATHER:
+                self._settle()
+            return
         message = self._message
-        begins = message is None
         if message is None:
             message = self._message = bytearray()
+        if self._opcode == TEXT and not self._gathered:
+            self._unchecked = len(message)
+            self._gathered = True
+        octets.append(message, self._data, start, stop)
+
+    def _settle(self) -> None:
+        """Inflate or check what was gathered."""
         if self._compressed:
-            assert self._deflate is not None  # RSV1 passes the frame reader only with compression
-            if final and start == stop and begins:
+            self._inflate(self._take_gathered(), False)
+        else:
+            message = self._message
+            assert message is not None
+            self._gathered = False
+            self._validate_plain(message, self._unchecked, len(message), False)
+
+    def _take_gathered(self) -> bytes:
+        gather = self._gather
+        assert gather is not None
+        self._gather = None
+        self._gathered = False
+        return bytes(gather)
+
+    def _take_data(self, start: int, stop: int, final: bool) -> None:
+        """Keep octets of a message that does not lie whole before us: a part of a frame, or the end of it all.
+
+        Of a compressed one not all may have been inflated then; see `_inflating`.
+        """
+        if self._compressed:
+            piece = octets.to_bytes(self._data, start, stop)
+            if self._gathered:
+                piece = self._take_gathered() + piece
+            elif final and start == stop and self._pieces is None:
                 # An empty message is one octet of deflate (RFC 7692, 7.2.3.6); none is no stream at all.
                 raise ProtocolError(INVALID_PAYLOAD, "compressed message without a payload")
-            piece = octets.to_bytes(self._data, start, stop)
-            inflated = self._deflate.inflate(piece, final, self._max_size - len(message))
-            message += inflated
+            self._inflate(piece, final)
+            return
+        message = self._message
+        if message is None:
+            message = self._message = bytearray()
+        begin = self._unchecked if self._gathered else len(message)
+        self._gathered = False
+        octets.append(message, self._data, start, stop)
+        if self._opcode == TEXT:
+            self._validate_plain(message, begin, len(message), final)
+        frame = self._frame
+        if frame.fin and frame.opcode != CONTINUATION and not final:
+            self._find_target(message, frame.length)
+
+    def _inflate(self, piece: bytes, final: bool) -> bool:
+        """Inflate as much as this turn has work for; false when there is more."""
+        deflate = self._deflate
+        assert deflate is not None  # RSV1 passes the frame reader only with compression
+        while True:
+            inflated = deflate.inflate(piece, final, self._max_size - self._inflated, _STEP)
+            self._keep_inflated(inflated)
+            self._inflating = deflate.more
             if self._opcode == TEXT:
-                self._validate(inflated, final)
+                self._validate(inflated, final and not self._inflating)
+            units = _INFLATE + len(inflated) // _INFLATED
+            self._work += units
+            if self._work > _SMALL:
+                self._turn.take(units)
+            if not self._inflating:
+                return True
+            if self._work >= _SMALL and (self._work >= _SLICE or self._turn.left <= 0):
+                self._work = 0
+                self._final = final
+                return False
+            piece = b""
+
+    def _keep_inflated(self, inflated: bytes) -> None:
+        pieces = self._pieces
+        self._inflated += len(inflated)
+        if pieces is None:
+            self._pieces = [inflated]
+        elif len(inflated) >= _JOIN_BELOW:
+            pieces.append(inflated)
+        elif type(pieces[-1]) is bytearray:
+            pieces[-1] += inflated
         else:
-            octets.append(message, self._data, start, stop)
-            if self._opcode == TEXT:
-                self._validate_plain(start, stop, final)
-            frame = self._frame
-            if frame.fin and frame.opcode != CONTINUATION and not final:
-                self._find_target(message, frame.length)
+            pieces.append(bytearray(inflated))
 
     def _find_target(self, message: bytearray, length: int) -> None:
         """Make room for a message of one frame, once enough of it has come for the client to mean it."""
@@ -268,13 +454,13 @@ class MessageReader:
         octets.put(self._target, self._filled, self._data, start, stop)
         self._filled += stop - start
         if self._opcode == TEXT:
-            self._validate_plain(start, stop, final)
+            self._validate_plain(self._data, start, stop, final)
 
-    def _validate_plain(self, start: int, stop: int, final: bool) -> None:
-        if not octets.is_ascii(self._data, start, stop) or (
+    def _validate_plain(self, data: bytearray, start: int, stop: int, final: bool) -> None:
+        if not octets.is_ascii(data, start, stop) or (
             self._utf8 is not None and self._utf8.pending
         ):
-            self._validate(octets.to_bytes(self._data, start, stop), final)
+            self._validate(octets.to_bytes(data, start, stop), final)
 
     def _validate(self, piece: bytes, final: bool) -> None:
         """Check a piece of a text message: "... fail the connection" at once, not when the message ends (8.1;
@@ -300,9 +486,16 @@ class MessageReader:
 
     def _assembled_message(self) -> Event:
         opcode = self._opcode
+        self._opcode = NONE
+        pieces = self._pieces
+        if pieces is not None:
+            self._pieces = None
+            self._inflated = 0
+            # The first one is never joined to another.
+            data: Any = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            return data.decode() if opcode == TEXT else data  # type: ignore[no-any-return]
         message = self._message
         assert message is not None  # _take_data came before
-        self._opcode = NONE
         self._message = None
         if opcode == TEXT:
             return message.decode()

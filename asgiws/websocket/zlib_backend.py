@@ -30,12 +30,15 @@ class Compressor(Protocol):
 
 
 class Inflater(Protocol):
-    """A raw inflate stream; `eof` once a final block ended it, `unused_data` is what stands behind that."""
+    """A raw inflate stream; `eof` once a final block ended it, `unused_data` is what stands behind that.
+    `unconsumed_tail` is what was not looked at when the output had come to its limit."""
 
     @property
     def eof(self) -> bool: ...
     @property
     def unused_data(self) -> bytes: ...
+    @property
+    def unconsumed_tail(self) -> bytes: ...
     def decompress(self, data: bytes, max_length: int, /) -> bytes: ...
 
 

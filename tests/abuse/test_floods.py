@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -11,7 +12,7 @@ from functools import partial
 import pytest
 
 from tests.abuse.harness import MEGABYTE, PATIENCE, Abuse, Scene, flood, get, post, push, until
-from tests.integration.raw import BINARY, PING, PONG, TEXT, Raw, frame, handshake
+from tests.integration.raw import BINARY, CONTINUATION, PING, PONG, TEXT, Raw, frame, handshake
 
 #: Answers that the victim must get while a flood lasts.
 ANSWERS = 20
@@ -58,6 +59,30 @@ def test_tiny_messages_whose_answers_are_not_read(abuse: Abuse) -> None:
         raws = [scene.opened("/echo", receive_buffer=4096) for _ in range(2)]
         data = frame(TEXT, b"") * 20000
         with flood(raws[0], data, reading=False), flood(raws[1], data, reading=False):
+            scene.victim.served(ANSWERS)
+
+
+@pytest.mark.parametrize("kind", ["compressed", "text", "empty"])
+def test_fragments_of_an_octet(abuse: Abuse, kind: str) -> None:
+    """Messages in fragments of an octet each: compressed, of a text, or without an octet"""
+    rsv = 0
+    if kind == "compressed":
+        stream = zlib.compressobj(0, zlib.DEFLATED, -12)
+        payload = (stream.compress(bytes(30000)) + stream.flush(zlib.Z_SYNC_FLUSH))[:-4]
+        rsv = 4
+    else:
+        payload = "€".encode() * 10000
+    size = int(kind != "empty")
+    first = frame(TEXT, payload[:1], fin=False, rsv=rsv)
+    rest = [frame(CONTINUATION, payload[i : i + size], fin=False) for i in range(1, len(payload))]
+    data = first + b"".join(rest) + frame(CONTINUATION, b"" if size else payload[1:])
+
+    with abuse() as scene:
+        extension = "Sec-WebSocket-Extensions: permessage-deflate"
+        raws = [scene.opened("/count", extension) for _ in range(10)]
+        with contextlib.ExitStack() as floods:
+            for raw in raws:
+                floods.enter_context(flood(raw, data, reading=False))
             scene.victim.served(ANSWERS)
 
 

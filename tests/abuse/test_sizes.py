@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import select
 import zlib
 
 import pytest
 
-from tests.abuse.harness import MEGABYTE, Abuse, ended, get, post, push
+from tests.abuse.harness import GROWTH, MEGABYTE, Abuse, ended, get, post, push
 from tests.integration.raw import BINARY, CONTINUATION, TEXT, Raw, close_frame, frame
 
 #: How many abuse at once.
 MANY = 20
 DEFLATE = "Sec-WebSocket-Extensions: permessage-deflate"
+
+
+def readable(raw: Raw) -> bool:
+    """Whether something comes within a second."""
+    return bool(select.select([raw.sock], [], [], 1)[0])
 
 
 def answered(raw: Raw, data: bytes) -> int:
@@ -165,6 +171,41 @@ def test_compression_bombs_that_are_allowed(abuse: Abuse) -> None:
     with abuse("--ws-cancel-after", "0.5") as scene:
         for _ in range(4):
             scene.opened("/deaf", DEFLATE).send(data)
+        scene.victim.served()
+
+
+def test_compression_bombs_that_do_not_end(abuse: Abuse) -> None:
+    """Compressed messages of 16 MiB from 16 KiB each but for the last octet, from 32 clients, and plain ones"""
+    deflate = zlib.compressobj(9, wbits=-12)
+    bomb = deflate.compress(bytes(16 * MEGABYTE)) + deflate.flush(zlib.Z_SYNC_FLUSH)
+    limit = 32 * MEGABYTE
+    # What grows by and by has an eighth to spare, or is copied.
+    with abuse("--limit-incoming", "32MiB", growth=limit + 3 * GROWTH) as scene:
+        for data in (
+            frame(BINARY, bomb.removesuffix(b"\0\0\xff\xff"), rsv=4)[:-1],
+            frame(BINARY, bytes(4 * MEGABYTE), fin=False),
+        ):
+            raws = [scene.opened("/echo", DEFLATE) for _ in range(32)]
+            for raw in raws:
+                raw.send(data)
+            closed = sum(raw.close_frame()[0] == 1013 for raw in raws if readable(raw))
+            assert closed >= 24
+            scene.victim.served()
+        scene.server.wait_for_log(r"\(limit_incoming\)")
+
+
+def test_messages_for_a_deaf_application(abuse: Abuse) -> None:
+    """Compressed messages of 16 MiB from 16 KiB each, from 32 clients, for an application that takes none"""
+    deflate = zlib.compressobj(9, wbits=-12)
+    bomb = deflate.compress(bytes(16 * MEGABYTE)) + deflate.flush(zlib.Z_SYNC_FLUSH)
+    data = frame(BINARY, bomb.removesuffix(b"\0\0\xff\xff"), rsv=4)
+    options = ("--limit-incoming", "32MiB", "--ws-cancel-after", "0.5")
+    # One message more than the limit, and what is joined for it.
+    with abuse(*options, growth=80 * MEGABYTE) as scene:
+        raws = [scene.opened("/deaf", DEFLATE) for _ in range(32)]
+        for raw in raws:
+            raw.send(data)
+        scene.server.wait_for_log(r"\(limit_incoming\)")
         scene.victim.served()
 
 

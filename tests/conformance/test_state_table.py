@@ -100,10 +100,8 @@ class Model:
             self.write(CLOSE_OUT, body)
         if Effect.START_DEADLINE in effect:
             self.close_at = self.now + CLOSE_TIMEOUT
-        if Effect.END_TCP in effect:
+        if Effect.END_TCP in effect or Effect.LEAVE_TCP in effect:
             self.tcp = self.tcp or "close"
-        if Effect.ABORT_TCP in effect:
-            self.tcp = self.tcp or "abort"
         if Effect.DISCONNECT in effect:
             ours = trigger is Trigger.CLOSE
             self.queue.append(disconnect(1006 if ours else code, "" if ours else reason))

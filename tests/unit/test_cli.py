@@ -119,6 +119,7 @@ VALUES: dict[str, tuple[str | None, Any]] = {
     "limit_header_count": ("9", 9),
     "limit_request_body": ("1MiB", 1 << 20),
     "limit_pipelined": ("1MiB", 1 << 20),
+    "limit_incoming": ("1GiB", 1 << 30),
     "limit_connections": ("9", 9),
     "limit_websockets": ("9", 9),
     "limit_per_ip": ("9", 9),

@@ -15,8 +15,18 @@ from typing import Any
 import anyio
 import pytest
 
+from asgiws.asgi.calls import ROW
+from asgiws.asgi.errors import ApplicationError, ClientDisconnected
 from tests.unit.asgi.loops import on_each_loop, settle
-from tests.unit.asgi.test_websocket import Peer, Script, received, scripted, send_text, text
+from tests.unit.asgi.test_websocket import (
+    Peer,
+    Script,
+    disconnect,
+    received,
+    scripted,
+    send_text,
+    text,
+)
 
 
 async def opened() -> tuple[Script, Peer, Any]:
@@ -237,3 +247,201 @@ async def test_what_a_debugger_sees() -> None:
         _ = call.nothing
     await peer.feed(text("one"))
     await task
+
+
+# Whoever awaits nothing but calls that need not wait.
+
+
+class Turns:
+    """Counts the turns of the loop, until it is stopped."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._stopped = False
+        self._go_on()
+
+    def _go_on(self) -> None:
+        if not self._stopped:
+            self.count += 1
+            asyncio.get_running_loop().call_soon(self._go_on)
+
+    def stop(self) -> None:
+        self._stopped = True
+
+
+ROWS = 5
+
+
+@on_each_loop
+async def test_only_sending_lets_the_loop_turn() -> None:
+    _, peer, session = await opened()
+    turns = Turns()
+    for number in range(ROWS * ROW):
+        await session.send(send_text(str(number)))
+    turns.stop()
+    assert ROWS - 1 <= turns.count <= ROWS + 1
+    assert [payload for _, payload in peer.take()] == [
+        str(number).encode() for number in range(ROWS * ROW)
+    ]
+
+
+@on_each_loop
+async def test_only_receiving_lets_the_loop_turn() -> None:
+    _, peer, session = await opened()
+    turns = Turns()
+    taken = 0
+    while taken < ROWS * ROW:
+        await peer.feed(*(text(str(number)) for number in range(taken, taken + 50)))
+        for number in range(taken, taken + 50):
+            assert await session.receive() == received(str(number))
+        taken += 50
+    turns.stop()
+    assert turns.count >= ROWS
+
+
+@on_each_loop
+async def test_what_only_raises_lets_the_loop_turn() -> None:
+    _, peer, session = await opened()
+    await peer.outlet.lose()
+    assert await session.receive() == disconnect(1006)
+    turns = Turns()
+    for _ in range(ROWS * ROW):
+        with pytest.raises(ClientDisconnected):
+            await session.send(send_text("x"))
+        with pytest.raises(ApplicationError):
+            await session.receive()
+    turns.stop()
+    assert turns.count >= 2 * ROWS - 1
+
+
+@on_each_loop
+async def test_who_waits_in_between_is_not_held_up() -> None:
+    """The row begins anew where a call waits."""
+    _, peer, session = await opened()
+    yields = 0
+    for _ in range(2 * ROW):
+        waiting = asyncio.ensure_future(session.receive())
+        await asyncio.sleep(0)
+        await peer.feed(text("x"))
+        await waiting
+        call = session.send(send_text("x"))
+        try:
+            while True:
+                call.send(None)
+                yields += 1
+        except StopIteration:
+            pass
+    assert yields == 0
+
+
+def at_the_end_of_a_row(session: Any, make: Any) -> Any:
+    """A call that `make` makes and that has yielded for the loop's turn."""
+    for _ in range(ROW):
+        call = make()
+        try:
+            waits_for = call.send(None)
+        except StopIteration:
+            continue
+        assert waits_for is None
+        return call
+    raise AssertionError("none of a row has yielded")
+
+
+@on_each_loop
+async def test_a_message_was_written_before_the_turn() -> None:
+    """Or another task's could come before it."""
+    _, peer, session = await opened()
+    call = at_the_end_of_a_row(session, lambda: session.send(send_text("first")))
+    await session.send(send_text("second"))
+    assert [payload for _, payload in peer.take()][-2:] == [b"first", b"second"]
+    with pytest.raises(StopIteration):
+        call.send(None)
+    with pytest.raises(RuntimeError, match="already awaited"):
+        call.send(None)
+    assert peer.take() == []
+
+
+@on_each_loop
+async def test_a_cancellation_within_the_turn_loses_no_message() -> None:
+    _, peer, session = await opened()
+    number = 0
+
+    async def one() -> Any:
+        return await session.receive()
+
+    got: list[Any] = []
+    cancelled = 0
+    while cancelled < 3:
+        await peer.feed(text(str(number)))
+        number += 1
+        task = asyncio.ensure_future(one())
+        await asyncio.sleep(0)
+        if task.done():
+            got.append(task.result())
+            continue
+        task.cancel()  # it has yielded
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        cancelled += 1
+        got.append(await session.receive())
+    assert got == [received(str(index)) for index in range(number)]
+
+
+@on_each_loop
+async def test_an_exception_may_be_thrown_in_within_the_turn() -> None:
+    _, peer, session = await opened()
+    await peer.feed(text("one"))
+    for receives in (True, False):
+        call = at_the_end_of_a_row(session, lambda: session.send(send_text("x")))
+        if receives:
+            call.close()
+            for _ in range(ROW - 2):
+                await session.send(send_text("x"))
+            call = session.receive()
+            assert call.send(None) is None
+        with pytest.raises(ValueError, match="thrown"):
+            call.throw(ValueError("thrown"))
+        with pytest.raises(RuntimeError, match="already awaited"):
+            call.send(None)
+    assert await session.receive() == received("one")
+
+
+@on_each_loop
+async def test_one_that_is_forgotten_within_the_turn_warns_of_nothing() -> None:
+    _, _, session = await opened()
+    call = at_the_end_of_a_row(session, lambda: session.send(send_text("x")))
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        del call
+        gc.collect()
+    assert warned == []
+
+
+@on_each_loop
+async def test_the_turn_works_under_each_kind_of_scope() -> None:
+    _, peer, session = await opened()
+    for _ in range(ROWS * ROW):
+        await asyncio.wait_for(session.send(send_text("x")), 10)
+        with anyio.fail_after(10):
+            await session.send(send_text("x"))
+        await asyncio.shield(session.send(send_text("x")))
+    assert len(peer.take()) == 3 * ROWS * ROW
+
+
+@on_each_loop
+async def test_a_scope_that_is_cancelled_ends_who_never_waits() -> None:
+    _, _, session = await opened()
+    with anyio.move_on_after(0.01) as scope:
+        while True:
+            await session.send(send_text("x"))
+    assert scope.cancel_called
+    task = asyncio.ensure_future(_send_for_ever(session))
+    await settle()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def _send_for_ever(session: Any) -> None:
+    while True:
+        await session.send(send_text("x"))

@@ -66,6 +66,7 @@ BAD = {
     "limit_header_count": "0",
     "limit_request_body": "-1",
     "limit_pipelined": "0",
+    "limit_incoming": "-1",
     "limit_connections": "0",
     "limit_websockets": "0",
     "limit_per_ip": "0",

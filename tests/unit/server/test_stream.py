@@ -9,6 +9,7 @@ import ssl
 import struct
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -17,10 +18,12 @@ from asgiws.asgi.outlet import Driver, Outlet
 from asgiws.asgi.runtime import Runtime
 from asgiws.config import Config
 from asgiws.server.ending import FLUSH, LINGER
+from asgiws.server.handshakes import Handshaking
 from asgiws.server.poller import AVAILABLE, Poller
 from asgiws.server.stream import Stream
 from asgiws.server.ticker import Ticker
 from asgiws.server.tls import make_context
+from asgiws.server.tls_transport import TLSTransport
 from asgiws.server.transport import SocketTransport
 from tests.pki import Authority
 from tests.unit.asgi.loops import on_each_loop, settle
@@ -113,6 +116,16 @@ class Pair:
     def make_poller(self) -> Poller:
         return Poller(self.loop)
 
+    def make_transport(self, fd: int) -> SocketTransport:
+        if self.tls is None:
+            return SocketTransport(self.loop, self.poller, fd, self.stream)
+        certificates = SimpleNamespace(context=self.tls, handshake_timeout=10.0)
+        self.pending: set[Any] = set()
+        self.handshaking = Handshaking(
+            self.loop, self.ticker, certificates, self.pending, self.runtime.notices
+        )
+        return TLSTransport(self.loop, self.poller, fd, self.stream, self.handshaking)
+
     async def open(self, send_buffer: int = 0) -> Pair:
         listener = socket.create_server(("127.0.0.1", 0))
         self.peer = socket.create_connection(listener.getsockname())
@@ -125,10 +138,10 @@ class Pair:
         accepted.setblocking(False)
         self.fd = accepted.fileno()
         self.transport: Any
-        if self.tls is None and _transport == OURS:
+        if _transport == OURS:
             self.poller = self.make_poller()
             self.stream = ProtocolStream(self.runtime, self.ticker, self.driver)
-            self.transport = SocketTransport(self.loop, self.poller, accepted.detach(), self.stream)
+            self.transport = self.make_transport(accepted.detach())
             self.transport.start(self.peer.getsockname(), None, socket.AF_INET)
         else:
             self.transport, self.stream = await self.loop.connect_accepted_socket(
@@ -289,7 +302,8 @@ async def test_drain_ends_with_the_connection() -> None:
     await settle()
     pair.stream.abort()
     await waiting
-    assert pair.stream.write_paused and pair.stream.is_closing()
+    assert pair.stream.write_paused
+    assert pair.stream.is_closing()
     pair.stream.write(b"nobody hears this")
     pair.stream.writelines([b"nor", b"this"])
     await pair.close()
@@ -672,6 +686,7 @@ async def test_what_is_told_of_tls_is_found_once_and_is_the_callers_own(tmp_path
         sock=pair.peer, ssl=authority.client(certificate), server_hostname="localhost"
     )
     await opening
+    await pair.driver.until("connected")
     outlet = pair.driver.outlet  # uvloop has its own protocol in front of the stream
     first = outlet.tls()
     second = outlet.tls()

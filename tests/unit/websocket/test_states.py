@@ -36,7 +36,7 @@ DESIGN: dict[State, tuple[tuple[State, Effect] | None, ...]] = {
         (CLOSED, E.END_TCP | E.DISCONNECT),
         (FAILED, E.END_TCP | E.DISCONNECT),
         (CLOSED, E.DISCONNECT),
-        (CLOSED, E.ABORT_TCP | E.DISCONNECT),
+        (CLOSED, E.LEAVE_TCP | E.DISCONNECT),
     ),
     **{
         state: (None, *([(state, E.NOTHING)] * 5))  # "error", "ignored", "drop", "drop"
@@ -102,4 +102,4 @@ def test_at_most_one_close_frame_is_sent() -> None:
 
 def test_the_connection_is_never_ended_and_aborted_at_once() -> None:
     for _, effect in TRANSITIONS.values():
-        assert not (Effect.END_TCP in effect and Effect.ABORT_TCP in effect)
+        assert not (Effect.END_TCP in effect and Effect.LEAVE_TCP in effect)
