@@ -23,9 +23,23 @@ class ProcessEnds(SystemExit):
 
 def comes_from_disconnect(error: BaseException | None) -> bool:
     """True when the application raised, or raised because of, what `send()` told it: frameworks turn
-    ClientDisconnected into exceptions of their own."""
+    ClientDisconnected into exceptions of their own, and task groups put it into a group. A group that holds
+    anything else beside it is an error of its own."""
     while error is not None:
         if isinstance(error, ClientDisconnected):
             return True
+        members = _members(error)
+        if members:
+            # Not by what the group was raised in: that is one of its members, or beside the point.
+            return all(comes_from_disconnect(member) for member in members)
         error = error.__cause__ or error.__context__
     return False
+
+
+def _members(error: BaseException) -> list[BaseException]:
+    """What a group of exceptions holds, none for any other. Python 3.10 has no type for them, and the
+    libraries that make groups there have several."""
+    members = getattr(error, "exceptions", None)
+    if not isinstance(members, (tuple, list)):
+        return []
+    return [member for member in members if isinstance(member, BaseException)]

@@ -17,16 +17,19 @@ cdef int _IDLE
 cdef int _HEAD
 cdef int _UPLOAD
 cdef int _BUSY
+cdef int _ALONE
 cdef int _START
 cdef int _BODY
 cdef int _FILE
 cdef int _TRAILERS
 cdef int _DONE
 cdef int _LOST
+cdef int _SURPLUS
 
 
 cdef class _Shared:
     cdef bint access_log
+    cdef bint cancels
     cdef object defaults
     cdef object forwarding
     cdef object health
@@ -56,6 +59,8 @@ cdef class HTTPDriver(Driver):
     cdef bint _pumping
     cdef bint _reading_paused
     cdef _Shared _shared
+    cdef HTTPCycle _surplus
+    cdef object _taken
     cdef object _taking
     cdef bint _uncalled
     cdef object _upgrade
@@ -63,6 +68,11 @@ cdef class HTTPDriver(Driver):
     cdef readonly Outlet outlet
     cdef readonly object runtime
 
+    cdef object _watch_client(self)
+    @cython.locals(cycle=HTTPCycle, is_there=bint)
+    cdef object _look_for_client(self, double now)
+    @cython.locals(cycle=HTTPCycle)
+    cdef object _end_surplus(self, bint now)
     @cython.locals(cycle=HTTPCycle)
     cdef object _pump(self, bint now)
     @cython.locals(held=Py_ssize_t)
@@ -82,6 +92,8 @@ cdef class HTTPDriver(Driver):
     cdef object _refuse(self, object error, bint now)
     cpdef object write(self, list pieces)
     cpdef object response_done(self)
+    cpdef object head_done(self, HTTPCycle cycle)
+    cpdef object surplus_done(self, HTTPCycle cycle)
     cdef object _log_access(self)
     cdef object body_counts_no_more(self)
     cpdef object body_taken(self)
@@ -96,10 +108,15 @@ cdef class HTTPCycle(Job):
     cdef bint _ended
     cdef bint _final_taken
     cdef RequestHead _head
+    cdef object _hearer
+    cdef bint _just_lost
     cdef Outlet _outlet
     cdef list _pieces
     cdef int _stage
+    cdef object _task
+    cdef bint _told
     cdef object _trailers
+    cdef bint _trailers_due
     cdef object _trailers_out
     cdef list _waiters
     cdef readonly Py_ssize_t queued
@@ -108,7 +125,12 @@ cdef class HTTPCycle(Job):
     cpdef object end(self, object trailers)
     cdef object drop_body(self)
     cpdef object tell(self, bint now)
-    cpdef object half_closed(self, bint now)
+    cpdef object runs_as(self, object task)
+    cpdef object alone(self, bint eof)
+    cpdef object found(self)
+    cdef object _reap(self)
+    cdef bint _is_late(self) except -1
+    cdef bint _forget(self) except -1
     cpdef object disconnect(self, bint now)
     @cython.locals(waiter=Waiter, waiters=list)
     cdef object _wake(self, bint now)
@@ -120,7 +142,9 @@ cdef class HTTPCycle(Job):
     cdef object _start(self, object message)
     @cython.locals(more=bint, driver=HTTPDriver)
     cdef object _send_body(self, object message)
-    cdef object _body_done(self)
+    @cython.locals(expects_trailers=bint)
+    cdef object _body_done(self, bint more)
+    cdef object _throw_away(self, object kind, object message)
     cdef object _done(self)
     cdef object send_now(self, object message)
 

@@ -21,10 +21,18 @@ Rules of this file:
   read brought beyond waits for the next turn, in which the other connections have theirs.
 
 Half-close. A client that shuts down its sending side behind a whole request still gets its
-response: `send()` works on until the connection is lost. To `receive()` it is `http.disconnect`,
-since nearly every such end of stream is a client that has gone (Go's net/http cancels the request's
-context alike), and an application that waits for it must not wait for a write to fail. Behind half
-a request it is an error (RFC 9112 8): 400.
+response: `send()` works on until the connection is lost. But nearly every such end of stream is a
+client that has gone, and what tells the two apart is a write: one that has gone resets the
+connection. So it counts as gone once it has taken nothing for ALONE seconds, with nothing on its way
+to it; then `receive()` gives `http.disconnect`, and `--http-cancel-after` begins to count, until the
+client takes something after all. Where reading is paused, the kernel tells of the end (`hung_up`);
+what is there of the body is given out first. Behind half a request the end is an error (RFC 9112 8):
+400.
+
+No body. A response to HEAD, and a 204 or 304, is complete for its client once its head is out: the
+connection goes on with the next request. To the application it is `http.disconnect`, and what it
+sends further is thrown away, until the client asks for something else or goes: then `send()` raises.
+So there is one such application on a connection at most, and none that outlives it unaware.
 
 The last answer. Whoever is refused gets a text that says why, with `Connection: close`;
 `Outlet.close` then keeps listening for a moment, so that the answer is not lost to a reset (RFC
@@ -35,12 +43,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import stat
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, BinaryIO
+from typing import Any
 
-from asgiws.asgi import slots
+from asgiws.asgi import files, slots
 from asgiws.asgi.admission import RETRY_AFTER
 from asgiws.asgi.budget import SHARE
 from asgiws.asgi.calls import Call, begin_row
@@ -83,6 +89,9 @@ from asgiws.websocket.turn import REQUESTS, Turn
 #: Seconds that a client has to send its first request, or the rest of a request's head, once the server stops.
 LAST_REQUEST = 2.0
 
+#: Seconds in which a client that has ended its side takes nothing, until it counts as gone.
+ALONE = 1.0
+
 #: Bytes of a request body that may wait for `receive()` before reading pauses: uvicorn 64 KiB.
 #: `receive()` takes all of them at once, so there is no low mark.
 HIGH_WATER = 64 * 1024
@@ -107,19 +116,24 @@ _TOO_MUCH = ServiceUnavailable(
 )
 
 #: What the connection is waiting for: its first byte, its next request, the rest of a head, the rest of a
-#: body, or the application.
-_NEW, _IDLE, _HEAD, _UPLOAD, _BUSY = range(5)
+#: body, or the application; ALONE: and the client has ended its side, and may have gone.
+_NEW, _IDLE, _HEAD, _UPLOAD, _BUSY, _ALONE = range(6)
 
 # Which message of the application is expected next.
-# _LOST: the peer has gone before the response was complete.
-_START, _BODY, _FILE, _TRAILERS, _DONE, _LOST = range(6)
+# _LOST: the peer has gone before the response was complete. _SURPLUS: the response is complete for the
+# client, since it has no body, and the application goes on with it.
+_START, _BODY, _FILE, _TRAILERS, _DONE, _LOST, _SURPLUS = range(7)
 _EXPECTED = {
     _START: "no response was started; http.response.start is expected",
     _BODY: "the response was started; http.response.body is expected",
     _FILE: "a file is being sent; nothing is expected until send() returns",
     _TRAILERS: "the body is complete; http.response.trailers is expected",
     _DONE: "the response is complete; nothing is expected",
+    _SURPLUS: "the rest of the response, which has no body, is expected",
 }
+
+#: The messages that bring a piece of the body.
+_BODIES = ("http.response.body", "http.response.pathsend", "http.response.zerocopysend")
 
 _TEXT: Headers = [(b"content-type", b"text/plain; charset=utf-8")]
 _TEXT_AND_CLOSE: Headers = [*_TEXT, (b"connection", b"close")]
@@ -132,6 +146,7 @@ class _Shared:
 
     __slots__ = (
         "access_log",
+        "cancels",
         "defaults",
         "forwarding",
         "health",
@@ -162,6 +177,7 @@ class _Shared:
             config.headers, b"asgiws" if config.server_header else b"", config.date_header
         )
         self.access_log = config.access_log
+        self.cancels = runtime.http_reaper is not None
         self.health = None if config.health_path is None else Health(config.health_path)
         self.forwarding = forwarding(config, runtime.trusted)
         self.timeout_head = config.timeout_request_head
@@ -195,6 +211,8 @@ class HTTPDriver(Driver):
         "_pumping",
         "_reading_paused",
         "_shared",
+        "_surplus",
+        "_taken",
         "_taking",
         "_uncalled",
         "_upgrade",
@@ -213,6 +231,10 @@ class HTTPDriver(Driver):
         self.http = HTTPConnection(self._shared.parser, self._shared.defaults, self._shared.limits)
         self._upgrade = upgrade
         self._cycle: HTTPCycle | None = None
+        #: The one before, where the application goes on with a response that has no body.
+        self._surplus: HTTPCycle | None = None
+        #: What the peer had taken of what was written, when that was looked at last.
+        self._taken = 0
         #: The peer sends no more.
         self._eof = False
         #: The application was not called yet for the cycle.
@@ -255,9 +277,7 @@ class HTTPDriver(Driver):
         self._eof = True
         self.http.receive_eof()
         self.proceed()
-        cycle = self._cycle
-        if cycle is not None:
-            cycle.half_closed(True)
+        self._watch_client()
 
     def connection_lost(self) -> None:
         self.http.closing = True  # no further request is begun
@@ -266,6 +286,7 @@ class HTTPDriver(Driver):
         cycle = self._cycle
         if cycle is not None:
             cycle.disconnect(True)
+        self._end_surplus(True)
         self._recount()
 
     def writable(self) -> None:
@@ -279,7 +300,9 @@ class HTTPDriver(Driver):
             self._asked = self._deadline
             return self._deadline
         self._deadline = 0.0
-        if self._phase == _HEAD:
+        if self._phase == _ALONE:
+            self._look_for_client(now)
+        elif self._phase == _HEAD:
             error = RequestTimeout("the request head did not come in time", "timeout_request_head")
             self._refuse(error, True)
         elif self._phase == _UPLOAD:
@@ -301,7 +324,7 @@ class HTTPDriver(Driver):
         return self._taking.look(self.outlet)
 
     def hung_up(self) -> None:
-        pass  # a body that the application does not take is at its end when it has been taken
+        self._watch_client()
 
     def stalled(self) -> None:
         seconds = self._shared.timeout_send
@@ -328,6 +351,35 @@ class HTTPDriver(Driver):
 
     def lasts(self) -> bool:
         return False  # a request ends, and a connection between two of them may end at any time
+
+    # Whether the client is there
+
+    def _watch_client(self) -> None:
+        """The client has ended its side: see whether it takes what is sent to it."""
+        if self._cycle is not None:
+            self._taken, _ = self.outlet.taken()
+            self._phase = _ALONE
+            self._set_deadline(self.outlet.loop.time() + ALONE)
+
+    def _look_for_client(self, now: float) -> None:
+        cycle = self._cycle
+        if cycle is None or not (self._eof or self._reading_paused):
+            self._phase = _BUSY  # its end is still to be read
+            return
+        taken, outstanding = self.outlet.taken()
+        is_there = taken != self._taken or outstanding > 0
+        self._taken = taken
+        self._set_deadline(now + ALONE)
+        if is_there:
+            cycle.found()
+        else:
+            cycle.alone(self._eof)
+
+    def _end_surplus(self, now: bool) -> None:
+        cycle = self._surplus
+        if cycle is not None:
+            self._surplus = None
+            cycle.disconnect(now)
 
     # What arrives
 
@@ -437,6 +489,8 @@ class HTTPDriver(Driver):
         self._deadline = 0.0
         self._budget -= 1
         self._head = head
+        if self._surplus is not None:
+            self._end_surplus(False)
         if self._last:
             self.http.closing = True
         if self._shared.health is not None:
@@ -471,14 +525,18 @@ class HTTPDriver(Driver):
                 self.outlet.hand_over(session, self.http.take_tail())
                 return False
             return True
-        self._cycle = HTTPCycle(self, head, self._eof)
+        self._cycle = HTTPCycle(self, head)
         self._uncalled = True
+        if self._eof:
+            self._watch_client()
         return True
 
     def _call(self, cycle: HTTPCycle) -> None:
         """Call the application."""
         self._uncalled = False
-        self.runtime.spawn(cycle, False)
+        task = self.runtime.spawn(cycle, False)
+        if self._shared.cancels and task is not None:
+            cycle.runs_as(task)
 
     def _wait_for_data(self) -> None:
         """Start the clock for what is to come, unless it is running."""
@@ -585,8 +643,20 @@ class HTTPDriver(Driver):
         """The response in progress is complete: log it, and go on with the connection."""
         self._log_access()
         self._cycle = None
+        if self._phase == _ALONE:
+            self._phase = _UPLOAD
         self._stop_clock()  # what is left of the body is waited for as the next request is
         self._pump(False)
+
+    def head_done(self, cycle: HTTPCycle) -> None:
+        """The response in progress is complete, since it has no body; the application of `cycle` goes on."""
+        self._surplus = cycle
+        self.response_done()
+
+    def surplus_done(self, cycle: HTTPCycle) -> None:
+        """It has come to an end as well."""
+        if self._surplus is cycle:
+            self._surplus = None
 
     def _log_incomplete(self) -> None:
         """Log the response in progress, which ends here, if any of it was sent."""
@@ -610,7 +680,10 @@ class HTTPDriver(Driver):
 
     def client(self) -> str:
         """The client's name for a log line: of the request in progress, or else of the connection."""
-        head = self._head
+        return self.name_of_client(self._head)
+
+    def name_of_client(self, head: RequestHead | None) -> str:
+        """The same for that request."""
         if head is not None and head.origin is not None:
             return peer_name(head.origin.client)
         if self._client is None:
@@ -666,16 +739,21 @@ class HTTPCycle(Job):
         "_ended",
         "_final_taken",
         "_head",
+        "_hearer",
+        "_just_lost",
         "_outlet",
         "_pieces",
         "_stage",
+        "_task",
+        "_told",
         "_trailers",
+        "_trailers_due",
         "_trailers_out",
         "_waiters",
         "queued",
     )
 
-    def __init__(self, driver: HTTPDriver, head: RequestHead, eof: bool) -> None:
+    def __init__(self, driver: HTTPDriver, head: RequestHead) -> None:
         self._driver = driver
         self._outlet = driver.outlet
         self._head = head
@@ -688,8 +766,16 @@ class HTTPCycle(Job):
         self._trailers: Headers | None = None
         #: The application's trailers, until there are no more to come.
         self._trailers_out: Headers | None = None
-        #: The peer sends no more.
-        self._disconnected = eof
+        #: The application has announced some.
+        self._trailers_due = False
+        #: The peer counts as gone, and the application has heard of it.
+        self._disconnected = False
+        self._told = False
+        #: It was lost in this turn of the loop, and the task that has heard of it.
+        self._just_lost = False
+        self._hearer: asyncio.Task[Any] | None = None
+        #: The application's task, where it may have to be cancelled.
+        self._task: asyncio.Task[None] | None = None
         self._stage = _START
         self._waiters: list[Waiter] | None = None
 
@@ -724,15 +810,49 @@ class HTTPCycle(Job):
         if self._waiters and (self._pieces or (self._ended and not self._final_taken)):
             self._wake(now)
 
-    def half_closed(self, now: bool) -> None:
-        """The peer sends no more, but may read (see the top of the file)."""
-        self._disconnected = True
-        self._wake(now)
+    def runs_as(self, task: asyncio.Task[None]) -> None:
+        """The application's task, which has not ended in its first step."""
+        self._task = task
+        if self._disconnected:
+            self._reap()
+
+    def alone(self, eof: bool) -> None:
+        """The peer sends no more, and nearly always has gone (see the top of the file). With `eof`, all that it
+        sent has been read."""
+        if eof or self._ended:
+            self._disconnected = True
+            self._wake(True)
+        self._reap()
+
+    def found(self) -> None:
+        """The peer takes what is sent to it."""
+        self._forget()
 
     def disconnect(self, now: bool) -> None:
         """The peer has gone, or is not listened to any more, before the response was complete."""
         self._stage = _LOST
-        self.half_closed(now)
+        self._disconnected = True
+        if self._waiters:
+            self._just_lost = True
+            self._outlet.loop.call_soon(self.settle)
+            self._wake(now)
+        self._reap()
+
+    def settle(self) -> None:
+        """The turn of the loop is over in which the peer was lost."""
+        self._just_lost = False
+        self._hearer = None
+
+    def _reap(self) -> None:
+        """Have the application cancelled in time."""
+        reaper = self._driver.runtime.http_reaper
+        if reaper is not None and self._task is not None:
+            reaper.add(self._task, self._driver.name_of_client(self._head))
+
+    def _forget(self) -> bool:
+        """Have it cancelled no more; true when it was."""
+        reaper = self._driver.runtime.http_reaper
+        return reaper is not None and self._task is not None and reaper.discard(self._task)
 
     def _wake(self, now: bool) -> None:
         waiters = self._waiters
@@ -754,19 +874,29 @@ class HTTPCycle(Job):
     def ended(self, error: BaseException | None) -> None:
         """See to it that the request gets an answer."""
         driver = self._driver
+        was_reaped = self._task is not None and self._forget()
+        self._task = None
+        if self._stage == _SURPLUS:
+            driver.surplus_done(self)
         if error is None:
-            if self._stage < _DONE:
+            if self._stage < _DONE and self._told:
+                self._stage = _DONE
+                driver.cancel()
+            elif self._stage < _DONE:
                 begun = "completing its" if driver.http.response_started() else "a"
                 logger.error(
                     "ASGI application returned without %s response: %s", begun, self._name()
                 )
                 self._fail()
-        elif driver.runtime.is_passing(error):
+        elif driver.runtime.is_passing(error) or (
+            was_reaped and isinstance(error, asyncio.CancelledError)
+        ):
             if self._stage < _DONE:
-                logger.warning(
-                    "ASGI application was cancelled before its response was complete: %s",
-                    self._name(),
-                )
+                if not was_reaped:
+                    logger.warning(
+                        "ASGI application was cancelled before its response was complete: %s",
+                        self._name(),
+                    )
                 self._stage = _DONE
                 driver.cancel()
             raise error
@@ -800,11 +930,14 @@ class HTTPCycle(Job):
 
     def next_message(self) -> Message | None:
         """The next event, None when there is none yet."""
-        if self._stage == _DONE:
+        if self._stage == _DONE or self._stage == _SURPLUS:
             return {"type": "http.disconnect"}
         if self._pieces or (self._ended and not self._final_taken):
             return self._take_body()
         if self._disconnected:
+            self._told = True
+            if self._just_lost:
+                self._hearer = asyncio.current_task()
             return {"type": "http.disconnect"}
         if self._driver.http.expects_continue and not self._ended:
             interim = self._driver.http.send_continue()
@@ -862,7 +995,7 @@ class HTTPCycle(Job):
         """`send`, or its beginning: what there is to wait for then."""
         stage = self._stage
         if stage == _LOST:
-            raise ClientDisconnected("the client has gone")
+            return self._too_late() if self._is_late() else None
         try:
             kind = message["type"]
         except (KeyError, TypeError):
@@ -875,11 +1008,16 @@ class HTTPCycle(Job):
             elif kind == "http.response.start" and stage == _START:
                 self._start(message)
                 return None
+            elif stage == _SURPLUS:
+                self._throw_away(kind, message)
+                return None
             elif kind == "http.response.pathsend" and stage == _BODY:
                 return self._send_path(message)
+            elif kind == "http.response.zerocopysend" and stage == _BODY:
+                return self._send_part(message)
             elif kind == "http.response.trailers" and stage == _TRAILERS:
                 self._send_trailers(message)
-            elif kind == "http.response.early_hint" and stage == _START:
+            elif kind == "http.response.early_hint" and stage <= _BODY:
                 self._send_early_hint(message)
             else:
                 raise ApplicationError(f"{kind!r} was sent, but {_EXPECTED[stage]}")
@@ -894,8 +1032,24 @@ class HTTPCycle(Job):
             await outlet.drain()
             if self._stage < _DONE and outlet.is_closing():
                 self._stage = _LOST  # `connection_lost` follows
-            if self._stage == _LOST:
-                raise ClientDisconnected("the client has gone")
+            if self._stage == _LOST and self._is_late():
+                await self._too_late()
+
+    def _is_late(self) -> bool:
+        """True when `send()` is to raise, since the client has gone. The first one in the turn of the loop in
+        which that is told to another task is thrown away: frameworks cancel a stream when they hear of it, and
+        within its own `await` it cleans up at once. An exception that comes first, out of a task group, would
+        hold it in a cycle of references.
+        """
+        if self._just_lost and asyncio.current_task() is not self._hearer:
+            self._just_lost = False
+            return False
+        return True
+
+    async def _too_late(self) -> None:
+        # Who sends on, whatever is raised, must not hold the loop.
+        await asyncio.sleep(0)
+        raise ClientDisconnected("the client has gone")
 
     def _start(self, message: Message) -> None:
         try:
@@ -904,6 +1058,7 @@ class HTTPCycle(Job):
             raise ApplicationError("http.response.start has no 'status'") from None
         trailers = bool(_get(message, "trailers", False))
         self._driver.http.start_response(status, _get(message, "headers", ()), trailers)
+        self._trailers_due = trailers
         self._stage = _BODY
 
     def _send_body(self, message: Message) -> None:
@@ -917,13 +1072,39 @@ class HTTPCycle(Job):
         more = bool(_get(message, "more_body", False))
         driver = self._driver
         driver.write(driver.http.send_body(data, more))
-        if not more:
-            self._body_done()
+        if not more or not driver.http.sends_body():
+            self._body_done(more)
 
-    def _body_done(self) -> None:
-        self._stage = _TRAILERS if self._driver.http.expects_trailers() else _DONE
-        if self._stage == _DONE:
+    def _body_done(self, more: bool) -> None:
+        """The body is complete; for the client at least, where there is none and the application has `more`."""
+        http = self._driver.http
+        expects_trailers = http.expects_trailers()
+        if more or (expects_trailers and not http.sends_body()):
+            http.end_bodiless()
+            self._stage = _SURPLUS
+            if self._waiters:
+                self._wake(False)
+            self._driver.head_done(self)
+        elif expects_trailers:
+            self._stage = _TRAILERS
+        else:
             self._done()
+
+    def _throw_away(self, kind: Any, message: Message) -> None:
+        """The rest of a response whose body is not sent: see when it ends."""
+        if kind in _BODIES:
+            # A file is the whole body.
+            more = kind != "http.response.pathsend" and message.get("more_body", False)
+            is_last = not (more or self._trailers_due)
+        elif kind == "http.response.trailers" and self._trailers_due:
+            is_last = not message.get("more_trailers", False)
+        elif kind == "http.response.early_hint":
+            is_last = False
+        else:
+            raise ApplicationError(f"{kind!r} was sent, but {_EXPECTED[_SURPLUS]}")
+        if is_last:
+            self._stage = _DONE
+            self._driver.surplus_done(self)
 
     def _done(self) -> None:
         self._stage = _DONE
@@ -939,9 +1120,9 @@ class HTTPCycle(Job):
         # Nothing else may be sent from here on, for opening takes a while.
         self._stage = _FILE
         try:
-            file, size = await _open(self._outlet.loop, path)
+            file, size = await files.open_whole(self._outlet.loop, path)
         except ApplicationError:
-            self._check_file_stage()
+            await self._check_file_stage()
             self._stage = _BODY
             raise
         except asyncio.CancelledError:
@@ -949,45 +1130,62 @@ class HTTPCycle(Job):
                 self._stage = _BODY
             raise
         with file:
-            self._check_file_stage()
-            http = self._driver.http
-            try:
-                start = http.start_file(size)
-            except InvalidResponse as error:
-                self._stage = _BODY
-                raise ApplicationError(f"http.response.pathsend: {error}") from error
-            if start:
-                self._outlet.write(start)
-            if http.sends_body() and size:
-                await self._send_file(file, size)
-        end = http.end_file(size)
+            await self._check_file_stage()
+            await self._send_file(message, file, size, False)
+
+    async def _send_part(self, message: Message) -> None:
+        """`http.response.zerocopysend`: a part of an open file is a piece of the body."""
+        if not self._outlet.sends_files():
+            raise ApplicationError("http.response.zerocopysend is not offered on this connection")
+        part = files.Part(message)
+        self._stage = _FILE
+        await self._send_file(message, part, part.size, bool(message.get("more_body", False)))
+        part.move_on()
+
+    async def _send_file(self, message: Message, file: Any, size: int, more: bool) -> None:
+        """Send so much of `file` as a piece of the body. When that fails on the way, the response stays
+        incomplete."""
+        http = self._driver.http
+        try:
+            start = http.start_file(size, more)
+        except InvalidResponse as error:
+            self._stage = _BODY
+            raise ApplicationError(f"{message['type']}: {error}") from error
+        if start:
+            self._outlet.write(start)
+        if http.sends_body() and size:
+            await self._send_octets(message, file, size)
+        end = http.end_file(size, more)
         if end:
             self._outlet.write(end)
-        self._body_done()
+        if more and http.sends_body():
+            self._stage = _BODY
+        else:
+            self._body_done(more)
         await self._drained()
 
-    async def _send_file(self, file: BinaryIO, size: int) -> None:
-        """Send what was announced. When that fails, the response stays incomplete."""
+    async def _send_octets(self, message: Message, file: Any, size: int) -> None:
+        """Send what was announced."""
+        kind = message["type"]
         try:
             sent = await self._outlet.send_file(file, size)
         except OSError as error:
-            self._check_file_stage()
-            raise ApplicationError(f"http.response.pathsend: {error}") from error
-        self._check_file_stage()
+            await self._check_file_stage()
+            raise ApplicationError(f"{kind}: {error}") from error
+        await self._check_file_stage()
         if sent != size:
             raise ApplicationError(
-                "http.response.pathsend: the file became shorter while it was sent: "
-                f"{sent} bytes of {size}"
+                f"{kind}: the file became shorter while it was sent: {sent} bytes of {size}"
             )
 
-    def _check_file_stage(self) -> None:
+    async def _check_file_stage(self) -> None:
         """Raise what ends a `send()` whose response has ended while it waited."""
         if self._stage == _FILE and self._outlet.is_closing():
             self._stage = _LOST  # `connection_lost` follows
         if self._stage == _LOST:
-            raise ClientDisconnected("the client has gone")
+            await self._too_late()
         if self._stage != _FILE:
-            raise ApplicationError("http.response.pathsend: the application has ended meanwhile")
+            raise ApplicationError("a file was being sent, and the application has ended meanwhile")
 
     def _send_trailers(self, message: Message) -> None:
         """`http.response.trailers`; they leave together, when there are no more to come."""
@@ -1003,7 +1201,8 @@ class HTTPCycle(Job):
         self._done()
 
     def _send_early_hint(self, message: Message) -> None:
-        """`http.response.early_hint`: 103 with a Link field for each of its links (RFC 8297)."""
+        """`http.response.early_hint`: 103 with a Link field for each of its links (RFC 8297). Once the head of
+        the response was sent, with the first of the body, there is no place for it, and nothing is sent."""
         links = message.get("links", ())
         try:
             headers = [(b"link", bytes(memoryview(link))) for link in links]
@@ -1050,39 +1249,3 @@ class Send(Call):
     def advance(self) -> None:
         cycle: HTTPCycle = self._owner
         self._coroutine = cycle.send_now(self._message)
-
-
-async def _open(loop: asyncio.AbstractEventLoop, path: str) -> tuple[BinaryIO, int]:
-    """A regular file and its size in bytes. Raises ApplicationError when it cannot be sent."""
-    opening = loop.run_in_executor(None, _open_file, path)
-    try:
-        return await asyncio.shield(opening)
-    except asyncio.CancelledError:
-        opening.add_done_callback(_close_unused)
-        raise
-    except (OSError, ValueError) as error:
-        # Not as it is: an OSError from send() would mean that the peer has gone.
-        raise ApplicationError(f"http.response.pathsend: {error}") from error
-
-
-def _open_file(path: str) -> tuple[BinaryIO, int]:
-    # Buffered: its `close` waits for a `read` that is still under way in another thread.
-    file = open(path, "rb", opener=_opener)  # noqa: SIM115
-    try:
-        result = os.fstat(file.fileno())
-        if not stat.S_ISREG(result.st_mode):
-            raise ValueError(f"{path!r} is no regular file")
-    except BaseException:
-        file.close()
-        raise
-    return file, result.st_size
-
-
-def _opener(path: str, flags: int) -> int:
-    # Or the thread would hang in a FIFO that nobody writes to.
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
-
-
-def _close_unused(opening: asyncio.Future[tuple[BinaryIO, int]]) -> None:
-    if not opening.cancelled() and opening.exception() is None:
-        opening.result()[0].close()

@@ -23,8 +23,8 @@ to stop, while its connections are still open:
 
 `window` is the seconds over which the WebSockets will be closed, with that code and reason. No one is closed
 before it has answered `{"type": "lifespan.drain.complete"}`, for which it has limited time. Every
-application that takes part in the lifespan has an `asyncio.Event` in its state, as `asgiws.draining`, which
-is set at that moment.
+application, also one that takes no part in the lifespan, is given an `asyncio.Event` that is set at that
+moment: the extension `asgiws.drain` (`drain.py`).
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ import asyncio
 import logging
 from typing import Any
 
+from asgiws.asgi import drain
 from asgiws.asgi.errors import ApplicationError, ProcessEnds
 from asgiws.asgi.types import ASGIApp, Message
 from asgiws.config import StartError
@@ -52,9 +53,6 @@ RUNNING = "running"
 DRAINING = "draining"
 STOPPING = "stopping"
 ENDED = "ended"
-
-#: The name in `scope["state"]` of the event that tells of the drain.
-DRAINING_KEY = "asgiws.draining"
 
 #: What an application may say of its end while it is not asked for it.
 _FAREWELLS = ("lifespan.shutdown.complete", "lifespan.shutdown.failed")
@@ -84,7 +82,7 @@ class Lifespan:
         self.state: dict[str, Any] | None = None
         #: Set when the server begins to stop.
         self.draining = asyncio.Event()
-        self._namespace: dict[str, Any] = {DRAINING_KEY: self.draining}
+        self._namespace: dict[str, Any] = {}
         self._phase = OFF if mode == "off" else NOT_STARTED
         #: The application wants to be told of the drain.
         self._takes_drain = False
@@ -201,7 +199,7 @@ class Lifespan:
             "type": "lifespan",
             "asgi": {"version": "3.0", "spec_version": SPEC_VERSION},
             "state": self._namespace,
-            "extensions": {"lifespan.drain": {}},
+            "extensions": {"lifespan.drain": {}, drain.NAME: drain.extension(self.draining)},
         }
         try:
             await self.app(scope, self._receive, self._send)

@@ -24,6 +24,7 @@ cdef class Outlet:
     cpdef object tls(self)
     cpdef object write(self, bytes data)
     cpdef object writelines(self, list chunks)
+    cpdef bint sends_files(self) except -1
     cpdef object watch_sending(self, double timeout)
     cpdef Py_ssize_t unsent(self) except -1
     cpdef object taken(self)

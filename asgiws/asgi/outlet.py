@@ -105,6 +105,10 @@ class Outlet:
         """Wait until `write_paused` is false, or the connection is closing; ask `is_closing()` which it is."""
         raise NotImplementedError
 
+    def sends_files(self) -> bool:
+        """True where `send_file` has the kernel send the file, by `sendfile(2)`."""
+        raise NotImplementedError
+
     async def send_file(self, file: BinaryIO, size: int) -> int:
         """Send at most `size` octets of an open file, from its position on, after all that was written before.
 

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from asgiws.asgi import tasks
+from asgiws.asgi import drain, tasks
 from asgiws.asgi.admission import Admission
 from asgiws.asgi.budget import Budget
 from asgiws.asgi.contexts import OwnContext
@@ -51,7 +51,8 @@ class Runtime:
     State"). `tasks` holds every running application task, so that none is collected early and that a
     shutdown can wait for, and in the end cancel, them. `cutting_off` is set before it does. `ready` is true
     while the worker takes new work: from when it accepts until its drain begins. `compression` is what the
-    WebSockets share of permessage-deflate, None where it is not wanted.
+    WebSockets share of permessage-deflate, None where it is not wanted. `drain` is the extension of that
+    name, with the event `draining` in it.
 
     Raises CompressionMissing.
     """
@@ -62,11 +63,13 @@ class Runtime:
         config: Config,
         loop: asyncio.AbstractEventLoop,
         state: dict[str, Any] | None,
+        draining: asyncio.Event | None = None,
     ) -> None:
         self.app = app
         self.config = config
         self.loop = loop
         self.state = state
+        self.drain = drain.extension(draining or asyncio.Event())
         self.tasks: set[asyncio.Task[None]] = set()
         self.connections: set[Any] = set()
         self.cutting_off = False
@@ -81,8 +84,9 @@ class Runtime:
         self.origins = (
             OriginFilter(config.ws_allowed_origins) if config.ws_allowed_origins else None
         )
-        #: Ends the applications of WebSockets whose client has gone; None where they may go on.
-        self.reaper = Reaper(loop, config.ws_cancel_after) if config.ws_cancel_after else None
+        #: End the applications of requests and of WebSockets whose client has gone; None where they may go on.
+        self.http_reaper = _reaper(loop, config.http_cancel_after, "http_cancel_after")
+        self.ws_reaper = _reaper(loop, config.ws_cancel_after, "ws_cancel_after")
         #: The proxies that are believed.
         self.trusted = TrustedAddresses(config.forwarded_allow_ips)
         #: What the WebSockets share of the message that was sent last.
@@ -152,6 +156,10 @@ class Runtime:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self.tasks.discard(task)
+
+
+def _reaper(loop: asyncio.AbstractEventLoop, delay: float, option: str) -> Reaper | None:
+    return Reaper(loop, delay, option) if delay else None
 
 
 def compression(config: Config) -> Compression | None:

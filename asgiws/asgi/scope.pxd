@@ -4,10 +4,12 @@ from asgiws.asgi.outlet cimport Outlet
 from asgiws.http.head cimport RequestHead
 
 cdef dict _TEMPLATE
-cdef dict _ASGI
 cdef dict _EXTENSIONS
+cdef tuple _NOT_IN_1_0
+cdef dict _HTTP
+cdef dict _WEBSOCKET
 
-@cython.locals(scope=dict, extensions=dict)
+@cython.locals(scope=dict, extensions=dict, drain=dict)
 cpdef object http_scope(object runtime, RequestHead head, Outlet outlet)
 @cython.locals(scope=dict)
 cpdef object websocket_scope(object runtime, RequestHead head, Outlet outlet, list subprotocols)

@@ -1,5 +1,10 @@
 """The connection scopes of HTTP and WebSocket (ASGI HTTP & WebSocket 2.5, "Connection Scope").
 
+The version that is announced. On WebSockets it is 2.5. On HTTP it is 2.3, although `send()` raises for a client
+that has gone, as 2.4 asks: from 2.4 on, frameworks (Starlette, FastAPI) do not listen for `http.disconnect`
+any more and rely on `send()` alone. A stream that waits for an event writes nothing that could fail, and would
+never learn that its client has gone.
+
 Rules of this file:
 - Types are exactly those of the specification: `path` is text, `raw_path`, `query_string` and
   headers are bytes, `client` and `server` are pairs or None.
@@ -17,12 +22,10 @@ from asgiws.asgi.runtime import Runtime
 from asgiws.asgi.types import Scope
 from asgiws.http.head import RequestHead
 
-SPEC_VERSION = "2.5"
-
 #: What a scope is copied from, which takes half the time of making it: all keys, and what most have. The values
 #: that an application may change are replaced in each copy.
 _TEMPLATE: dict[str, Any] = {
-    "type": "",
+    "type": "http",
     "asgi": {},
     "http_version": "1.1",
     "method": "",
@@ -36,32 +39,49 @@ _TEMPLATE: dict[str, Any] = {
     "server": None,
     "extensions": {},
 }
-_ASGI = {"version": "3.0", "spec_version": SPEC_VERSION}
+#: In one piece: a dict that grows to so many items is made twice.
 _EXTENSIONS: dict[str, dict[str, Any]] = {
     "http.response.pathsend": {},
     "http.response.trailers": {},
     "http.response.early_hint": {},
+    "http.response.zerocopysend": {},
     # Ours: the last `http.request` has `trailers` when a chunked body came with some.
     "asgiws.http.request.trailers": {},
+    "asgiws.drain": {},
 }
+_NOT_IN_1_0 = (
+    "http.response.trailers",
+    "http.response.early_hint",
+    "asgiws.http.request.trailers",
+)
+_HTTP = {"version": "3.0", "spec_version": "2.3"}
+_WEBSOCKET = {"version": "3.0", "spec_version": "2.5"}
 
 
 def http_scope(runtime: Runtime, head: RequestHead, outlet: Outlet) -> Scope:
     """The scope of one HTTP request."""
     scope = _common(runtime, head, outlet)
-    scope["type"] = "http"
     scope["method"] = head.method
     if _is_secure(head, outlet):
         scope["scheme"] = "https"
     # RFC 9112 2.3, 7.1.2 and RFC 9110 15.2: a 1.0 client knows no interim responses and no
     # trailers.
+    drain = runtime.drain
+    extensions = _EXTENSIONS.copy()
+    extensions["http.response.pathsend"] = {}
+    extensions["http.response.zerocopysend"] = {}
+    extensions["asgiws.drain"] = drain.copy()
     if head.http_version == "1.1":
-        extensions = _EXTENSIONS.copy()
-        for name in _EXTENSIONS:
-            extensions[name] = {}
-        scope["extensions"] = extensions
+        extensions["http.response.trailers"] = {}
+        extensions["http.response.early_hint"] = {}
+        extensions["asgiws.http.request.trailers"] = {}
     else:
-        scope["extensions"] = {"http.response.pathsend": {}}
+        for name in _NOT_IN_1_0:
+            del extensions[name]
+    if not outlet.sends_files():
+        del extensions["http.response.zerocopysend"]
+    scope["asgi"] = _HTTP.copy()
+    scope["extensions"] = extensions
     if outlet.secure:
         _add_tls(scope, outlet)
     return scope
@@ -76,7 +96,11 @@ def websocket_scope(
     del scope["method"]
     scope["scheme"] = "wss" if _is_secure(head, outlet) else "ws"
     scope["subprotocols"] = subprotocols
-    scope["extensions"] = {"websocket.http.response": {}}
+    scope["asgi"] = _WEBSOCKET.copy()
+    scope["extensions"] = {
+        "websocket.http.response": {},
+        "asgiws.drain": runtime.drain.copy(),
+    }
     if outlet.secure:
         _add_tls(scope, outlet)
     return scope
@@ -98,7 +122,6 @@ def _common(runtime: Runtime, head: RequestHead, outlet: Outlet) -> dict[str, An
     raw_path = head.raw_path
     path = decode_path(raw_path)
     scope = _TEMPLATE.copy()
-    scope["asgi"] = _ASGI.copy()
     if head.http_version != "1.1":
         scope["http_version"] = head.http_version
     # `path` begins with `root_path` (the proxy in front took it off); `raw_path` is, in the words of the

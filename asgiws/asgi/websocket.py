@@ -195,7 +195,7 @@ class WebSocketSession(Driver):
         config = runtime.config
         outlet.watch_sending(config.ws_send_timeout)
         task = runtime.spawn(_Serve(self, scope), True)
-        if task is not None and runtime.reaper is not None:
+        if task is not None and runtime.ws_reaper is not None:
             self._task = task
         if self._ws.state == CONNECTING and config.ws_handshake_timeout:
             self._close_at = self._loop.time() + config.ws_handshake_timeout
@@ -681,7 +681,7 @@ class WebSocketSession(Driver):
             self._ahead = None
             self._recount()
             self._wake_next_soon()
-            reaper = self._runtime.reaper
+            reaper = self._runtime.ws_reaper
             if reaper is not None and self._task is not None:
                 reaper.add(self._task, self._who()[0])
 
@@ -718,6 +718,9 @@ class WebSocketSession(Driver):
 
     def ended(self, error: BaseException | None) -> None:
         """The application has ended: turn that into the connection's end (the close-code contract)."""
+        reaper = self._runtime.ws_reaper
+        was_reaped = reaper is not None and self._task is not None and reaper.discard(self._task)
+        self._task = None
         if error is None:
             if self._ws.state == CONNECTING and not self._app_ended:
                 logger.error(
@@ -725,7 +728,9 @@ class WebSocketSession(Driver):
                     self._who()[1],
                 )
             self._finish(close.NORMAL, "")
-        elif self._runtime.is_passing(error):
+        elif self._runtime.is_passing(error) or (
+            was_reaped and isinstance(error, asyncio.CancelledError)
+        ):
             self._finish(close.INTERNAL_ERROR, "")
             raise error
         else:
@@ -739,10 +744,6 @@ class WebSocketSession(Driver):
     def _finish(self, code: int, reason: str) -> None:
         """The application has ended."""
         self._app_ended = True
-        reaper = self._runtime.reaper
-        if reaper is not None and self._task is not None:
-            reaper.discard(self._task)
-        self._task = None
         self._drop_messages()  # websocket.disconnect stays, for who still asks
         self._recount()
         if self._ws.state == CONNECTING:

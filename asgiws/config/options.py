@@ -400,11 +400,19 @@ class Config:
         TIMEOUTS,
         "How long to wait for the peer's close frame before the connection is cut.",
     )
+    http_cancel_after: float = option(
+        0.0,
+        Duration(can_disable=True),
+        TIMEOUTS,
+        "Cancel an application that goes on with an HTTP request for so long after its client has gone; off by "
+        "default.",
+    )
     ws_cancel_after: float = option(
         0.0,
         Duration(can_disable=True),
         TIMEOUTS,
-        "Cancel an application that goes on for so long after its client has gone; off by default.",
+        "Cancel an application that goes on with a WebSocket for so long after its client has gone; off by "
+        "default.",
     )
     timeout_graceful_shutdown: float = option(
         30.0,

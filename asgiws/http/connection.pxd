@@ -71,6 +71,7 @@ cdef class HTTPConnection:
     cpdef list send_body(self, bytes data, bint more)
     cpdef bint expects_trailers(self) except -1
     cpdef bint sends_body(self) except -1
+    cpdef object end_bodiless(self)
     cdef object _check_sending(self)
     cdef object _body_sent(self, bint more)
     cdef object _finish_side(self)

@@ -282,9 +282,10 @@ class HTTPConnection:
     def informational(self, status: int, headers: HeaderPairs) -> bytes:
         """An interim response such as 103, before the final one.
 
-        b"" to a 1.0 client, which knows none (RFC 9110 15.2).
+        b"" to a 1.0 client, which knows none (RFC 9110 15.2), and once the head of the final one was sent: then
+        there is no place for it any more.
         """
-        if self._response != OWED:
+        if not NONE < self._response <= SENDING:
             raise InvalidResponse("an interim response comes before the final one")
         code = as_status(status)
         if not 102 <= code <= 199:
@@ -293,7 +294,8 @@ class HTTPConnection:
             )
         data = self._writer.informational(code, headers)
         assert self._head is not None
-        return b"" if self._head.http_version == "1.0" else data
+        is_late = self._response == SENDING
+        return b"" if is_late or self._head.http_version == "1.0" else data
 
     def switch_protocols(self, headers: HeaderPairs) -> bytes:
         """`101 Switching Protocols`, after `take_tail` or right before it; HTTP ends here.
@@ -338,21 +340,21 @@ class HTTPConnection:
         self._body_sent(more)
         return pieces
 
-    def start_file(self, size: int) -> bytes:
-        """What to write before a file of `size` bytes that is the rest of the body. Then
-        `end_file`.
+    def start_file(self, size: int, more: bool = False) -> bytes:
+        """What to write before `size` bytes of a file, which are the rest of the body unless there is `more`.
+        Then `end_file`.
 
         The file itself is not to be sent when `sends_body()` is false.
         """
         self._check_sending()
-        data = self._writer.file_start(size, self._response == STARTED)
+        data = self._writer.file_start(size, more, self._response == STARTED)
         self._response = advance(RESPONSE, self._response, SEND)
         return data
 
-    def end_file(self, size: int) -> bytes:
+    def end_file(self, size: int, more: bool = False) -> bytes:
         """What to write behind it."""
-        data = self._writer.file_end(size)
-        self._body_sent(False)
+        data = self._writer.file_end(size, more)
+        self._body_sent(more)
         return data
 
     def expects_trailers(self) -> bool:
@@ -366,6 +368,12 @@ class HTTPConnection:
     def sends_body(self) -> bool:
         """False for responses without a body: to HEAD, 204 and 304."""
         return not self._writer.bodiless
+
+    def end_bodiless(self) -> None:
+        """A response without a body, of which the head was sent, is complete: nothing of what the application
+        has still to say of it is for the wire."""
+        self._response = advance(RESPONSE, self._response, SEND_END)
+        self._finish_side()
 
     def send_trailers(self, headers: HeaderPairs) -> bytes:
         """The end of a response that was started with `trailers`.

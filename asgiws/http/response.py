@@ -314,19 +314,23 @@ class ResponseWriter:
             return _join(head, end, b"")
         return _join(b"%b%x\r\n" % (head, size), data, b"\r\n" + end)
 
-    def file_start(self, size: int, first: bool) -> bytes:
-        """What goes before a file of `size` bytes that ends the body."""
-        self.check_length(size, False)
-        head = self._head(size) if first else b""
-        if self.bodiless or not self.chunked or size == 0:
+    def file_start(self, size: int, more: bool, first: bool) -> bytes:
+        """What goes before `size` bytes of a file, which end the body unless there is `more`."""
+        self.check_length(size, more)
+        head = self._head(-1 if more else size) if first else b""
+        if self.bodiless:
+            return head
+        if self._remaining >= 0:
+            self._remaining -= size
+        if not self.chunked or size == 0:
             return head
         return b"%b%x\r\n" % (head, size)
 
-    def file_end(self, size: int) -> bytes:
-        """What goes behind that file."""
+    def file_end(self, size: int, more: bool) -> bytes:
+        """What goes behind them."""
         if self.bodiless or not self.chunked:
             return b""
-        return (b"\r\n" if size else b"") + (b"" if self.trailers else b"0\r\n\r\n")
+        return (b"\r\n" if size else b"") + (b"" if more or self.trailers else b"0\r\n\r\n")
 
     def trailer_end(self, pairs: Headers, send: bool) -> bytes:
         """The last chunk with the trailer section (RFC 9112 7.1.2), empty unless `send`."""

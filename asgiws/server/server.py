@@ -265,7 +265,7 @@ class Server:
         """Accept, serve and drain. What it needs is closed with `stack`."""
         loop, config = self._loop, self.config
         assert loop is not None
-        runtime = self._runtime = Runtime(app, config, loop, lifespan.state)
+        runtime = self._runtime = Runtime(app, config, loop, lifespan.state, lifespan.draining)
         stack.callback(runtime.close)
         connections = runtime.connections = Registry(self._idle)
         runtime.tasks = Registry(self._idle)

@@ -456,8 +456,12 @@ class Stream(Outlet):
             for waiter in waiters:
                 waiter.wake_soon()
 
+    def sends_files(self) -> bool:
+        return self._direct and _HAS_SENDFILE
+
     async def send_file(self, file: BinaryIO, size: int) -> int:
-        if self._direct and _HAS_SENDFILE:
+        self._flush()  # what was written in the read in progress comes first
+        if self.sends_files():
             return await self._sendfile(file, size)
         left = size
         while left and not self._closing:

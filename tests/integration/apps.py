@@ -139,11 +139,13 @@ MEGABYTE = 1024 * 1024
 
 
 def _plain(value: Any) -> Any:
-    """`value` as JSON can say it; octets as text in Latin-1."""
+    """`value` as JSON can say it; octets as text in Latin-1, an event as whether it is set."""
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
+    if isinstance(value, asyncio.Event):
+        return value.is_set()
     return value.decode("latin-1") if isinstance(value, bytes) else value
 
 
@@ -935,7 +937,10 @@ async def early_hints(connection: Connection) -> None:
     for links in ([b"</a.css>; rel=preload", b"</b.css>; rel=preload"], [b"</c.css>; rel=preload"]):
         await connection.send("http.response.early_hint", links=links)
     await connection.start()
-    await connection.body(b"hinted")
+    await connection.send("http.response.early_hint", links=[b"</behind.css>; rel=preload"])
+    await connection.body(b"hin", more_body=True)
+    await connection.send("http.response.early_hint", links=[b"</late.css>; rel=preload"])
+    await connection.body(b"ted")
 
 
 @http

@@ -96,6 +96,14 @@ def test_scope(secured: Secured, name: str) -> None:
     assert secured.desk.ask(f"/scope?{unused_name()}")["scheme"] == "https"
 
 
+def test_zerocopysend_is_not_offered(secured: Secured, name: str) -> None:
+    """What is sent must pass through this process to be encrypted."""
+    secured.desk.ask(f"/scope?{name}")
+    extensions = secured.desk.report(name)["scope"]["extensions"]
+    assert "http.response.pathsend" in extensions
+    assert "http.response.zerocopysend" not in extensions
+
+
 @pytest.mark.parametrize("compression", [None, "deflate"])
 async def test_messages(secured: Secured, name: str, compression: str | None) -> None:
     async with secured.client(f"/echo?{name}", compression=compression) as socket:

@@ -234,7 +234,10 @@ def test_scope(server: RunningServer, desk: Desk, name: str) -> None:
         "client": ["127.0.0.1", port],
         "server": ["127.0.0.1", server.port],
         "subprotocols": ["b", "a"],
-        "extensions": {"websocket.http.response": {}},
+        "extensions": {
+            "websocket.http.response": {},
+            "asgiws.drain": {"version": "1.0", "event": False},
+        },
     }
     assert headers[:2] == [["host", "localhost"], ["upgrade", "websocket"]]
     assert headers[-3:] == [["x-twice", "1"], ["x-twice", "2"], ["x-latin", "caf\xe9"]]

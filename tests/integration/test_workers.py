@@ -570,7 +570,7 @@ async def test_the_application_is_told_first() -> None:
 
 
 @pytest.mark.parametrize("window", ["0", "1s"])
-async def test_the_state_tells_of_it_too(window: str) -> None:
+async def test_the_scope_tells_of_it_too(window: str) -> None:
     with run(1, "--drain-window", window) as server:
         client = Client(server, "/draining")
         (task,) = await open_all([client])

@@ -71,7 +71,7 @@ async def websocket(scope: Any, receive: Any, send: Any) -> None:
     if scope["path"] == "/draining":
 
         async def tell() -> None:
-            await scope["state"]["asgiws.draining"].wait()
+            await scope["extensions"]["asgiws.drain"]["event"].wait()
             await send({"type": "websocket.send", "text": "draining"})
 
         watch = asyncio.create_task(tell())

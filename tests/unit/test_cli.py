@@ -112,6 +112,7 @@ VALUES: dict[str, tuple[str | None, Any]] = {
     "ws_idle_timeout": ("1h", 3600.0),
     "ws_max_age": ("1h", 3600.0),
     "ws_max_age_jitter": ("10m", 600.0),
+    "http_cancel_after": ("9", 9.0),
     "ws_cancel_after": ("9", 9.0),
     "limit_request_line": ("4KiB", 4096),
     "limit_header_bytes": ("4KiB", 4096),

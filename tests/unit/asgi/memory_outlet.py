@@ -7,6 +7,7 @@ time, the peer's reading and the end of the connection are the test's to move.
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 from typing import Any, BinaryIO
 
@@ -49,6 +50,8 @@ class MemoryOutlet(Outlet):
         self.files: list[tuple[str, int]] = []
         self.opened: list[BinaryIO] = []
         self.file_error: OSError | None = None
+        #: What `sends_files` says.
+        self.has_sendfile = True
         self.check_times: list[float] = []
         self.handed_over: list[tuple[Driver, bytes]] = []
         self._drains: list[asyncio.Future[None]] = []
@@ -161,13 +164,16 @@ class MemoryOutlet(Outlet):
             self._drains.append(future)
             await future
 
+    def sends_files(self) -> bool:
+        return self.has_sendfile
+
     async def send_file(self, file: BinaryIO, size: int) -> int:
-        self.files.append((file.name, size))
+        self.files.append((getattr(file, "name", ""), size))
         self.opened.append(file)
         await asyncio.sleep(0)
         if self.file_error is not None:
             raise self.file_error
-        data = file.read(size)
+        data = os.pread(file.fileno(), size, file.tell())
         if self.ended:
             return 0
         self.write(data)

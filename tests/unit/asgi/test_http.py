@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
+import io
 import logging
 import os
 import sys
@@ -13,9 +15,10 @@ from typing import Any, BinaryIO
 
 import pytest
 
+from asgiws.asgi import files
 from asgiws.asgi import http as asgi_http
 from asgiws.asgi.errors import ApplicationError, ClientDisconnected
-from asgiws.asgi.http import HIGH_WATER, LAST_REQUEST, TURN, HTTPDriver
+from asgiws.asgi.http import ALONE, HIGH_WATER, LAST_REQUEST, TURN, HTTPDriver
 from asgiws.asgi.outlet import Driver, Outlet
 from asgiws.asgi.runtime import Runtime
 from asgiws.asgi.wakeup import Waiter
@@ -25,6 +28,7 @@ from asgiws.http.head import RequestHead
 from tests.unit.asgi.memory_outlet import MemoryOutlet, RecordingDriver
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+HEAD = b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n"
 POST = b"POST / HTTP/1.1\r\nHost: a\r\n"
 WEBSOCKET = (
     b"GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
@@ -33,6 +37,7 @@ WEBSOCKET = (
 START = {"type": "http.response.start", "status": 200, "headers": []}
 BODY = {"type": "http.response.body", "body": b"ok"}
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
+MORE = {**BODY, "more_body": True}
 DISCONNECT = {"type": "http.disconnect"}
 
 App = Callable[[Any, Any, Any], Awaitable[None]]
@@ -59,6 +64,7 @@ class Served:
         self.driver = HTTPDriver(runtime, upgrade)
         self.outlet = MemoryOutlet(self.driver)
         self.runtime.connections.add(self.outlet)
+        self.clock = 0.0
 
     async def exchange(self, *reads: bytes) -> bytes:
         """Feed each of `reads`, let the application run after it, and give what was written."""
@@ -66,6 +72,12 @@ class Served:
             await self.outlet.feed(data)
             await settle()
         return self.outlet.take()
+
+    async def look(self) -> None:
+        """The driver looks once more whether a client is there that has ended its side."""
+        self.clock = max(self.clock, self.outlet.loop.time()) + ALONE + 0.001
+        await self.outlet.tick(self.clock)
+        await settle()
 
 
 async def settle() -> None:
@@ -755,10 +767,107 @@ class TestHalfClose:
         await served.exchange(GET)
         await served.outlet.feed_eof()
         await settle()
+        assert app.messages[1:] == []
+        await served.look()
         assert app.messages[1:] == [DISCONNECT]
         await app.send(START, BODY, None)
         assert not app.errors
         assert served.outlet.take() == OK
+
+    @pytest.mark.parametrize("what", ["taken", "on its way"])
+    async def test_not_while_the_client_takes_what_is_sent(self, what: str) -> None:
+        app = Recorder()
+        served = Served(app)
+        await served.exchange(GET)
+        await served.outlet.feed_eof()
+        for _ in range(3):
+            if what == "taken":
+                served.outlet.has_taken += 1
+            else:
+                served.outlet.waiting = 1
+            await served.look()
+            assert app.messages[1:] == []
+        served.outlet.waiting = 0
+        await served.look()
+        assert app.messages[1:] == [DISCONNECT]
+        await app.send(START, BODY, None)
+        assert served.outlet.take() == OK
+        assert served.outlet.ended == "close"
+
+    @pytest.mark.parametrize("messages", [[], [START, {**BODY, "more_body": True}]])
+    async def test_who_was_told_may_return(
+        self, messages: Any, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """As frameworks do: their stream has ended, and there is nobody to answer."""
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            for message in messages:
+                await send(message)
+            while await receive() != DISCONNECT:
+                pass
+
+        served = Served(app, access_log=False)
+        await served.exchange(GET)
+        await served.outlet.feed_eof()
+        await served.look()
+        assert served.outlet.ended == "close"
+        assert not caplog.records
+
+    async def test_who_was_not_told_may_not(self, caplog: pytest.LogCaptureFixture) -> None:
+        release = asyncio.Event()
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await release.wait()
+
+        served = Served(app)
+        await served.exchange(GET)
+        await served.outlet.feed_eof()
+        await served.look()
+        release.set()
+        await settle()
+        assert served.outlet.take().startswith(b"HTTP/1.1 500 ")
+        assert "returned without a response" in caplog.text
+
+    async def test_the_end_is_seen_while_nothing_is_read(self) -> None:
+        """The application has what it sent before, and is told."""
+        app = Recorder()
+        served = Served(app, limit_pipelined=100)
+        await served.exchange(GET, GET + GET * 10)
+        assert not served.outlet.reading
+        await served.outlet.call(served.driver.hung_up)
+        await served.look()
+        assert app.messages[1:] == [DISCONNECT]
+        await app.send(None)
+
+    async def test_but_not_of_the_end_before_the_body(self) -> None:
+        release = asyncio.Event()
+        got: list[Any] = []
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await release.wait()
+            while (message := await receive())["type"] == "http.request":
+                got.append(message)
+                if not message["more_body"]:
+                    break
+            await send(START)
+            await send(BODY)
+
+        served = Served(app)
+        body = bytes(HIGH_WATER)
+        await served.exchange(POST + b"Content-Length: %d\r\n\r\n" % (2 * HIGH_WATER), body)
+        assert not served.outlet.reading
+        await served.outlet.call(served.driver.hung_up)
+        await served.look()
+        release.set()
+        await settle()
+        assert served.outlet.reading
+        await served.look()
+        await served.outlet.feed(body)
+        await served.outlet.feed_eof()
+        await settle()
+        assert sum(len(message["body"]) for message in got) == 2 * HIGH_WATER
+        assert served.outlet.take() == OK
+        assert served.outlet.ended == "close"
 
     async def test_between_requests(self) -> None:
         served = Served(ok)
@@ -796,6 +905,325 @@ class TestHalfClose:
         await settle()
         assert app.messages[1:] == [DISCONNECT]
         await app.send(None)
+
+
+class TestNoBody:
+    """Responses that are complete with their head."""
+
+    @pytest.mark.parametrize(
+        ("request_", "start"),
+        [(HEAD, START), (GET, {**START, "status": 204}), (GET, {**START, "status": 304})],
+    )
+    async def test_the_next_request_is_served(self, request_: bytes, start: Any) -> None:
+        apps = [Recorder(), Recorder()]
+        calls = iter(apps)
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await next(calls)(scope, receive, send)
+
+        served = Served(app)
+        await served.exchange(request_)
+        await apps[0].send(start, MORE)
+        assert served.outlet.take().startswith(b"HTTP/1.1 %d " % start["status"])
+        # To the application the response is complete; what it sends is thrown away.
+        assert apps[0].messages[1:] == [DISCONNECT]
+        await apps[0].send(MORE, MORE)
+        assert not apps[0].errors
+        await served.exchange(GET)
+        await apps[0].send(MORE)
+        assert [type(error) for error in apps[0].errors] == [ClientDisconnected]
+        await apps[1].send(START, BODY, None)
+        assert served.outlet.take() == OK
+        await apps[0].send(None)
+
+    async def test_one_that_was_sent_already(self) -> None:
+        app = Recorder()
+        served = Served(app)
+        await served.exchange(HEAD + GET)
+        await app.send(START, MORE)
+        await app.send(MORE)
+        assert [type(error) for error in app.errors] == [ClientDisconnected]
+        await app.send(None)
+
+    @pytest.mark.parametrize("how", ["lost", "eof", "idle"])
+    async def test_the_client_goes(self, how: str, caplog: pytest.LogCaptureFixture) -> None:
+        ended: list[BaseException] = []
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await send(START)
+            try:
+                while True:
+                    await send(MORE)
+                    await asyncio.sleep(0)
+            except OSError as error:
+                ended.append(error)
+                raise
+
+        served = Served(app, access_log=False)
+        caplog.set_level(logging.INFO)
+        await served.exchange(HEAD)
+        if how == "eof":
+            await served.outlet.feed_eof()
+        elif how == "idle":
+            await served.outlet.tick(asyncio.get_running_loop().time() + 3600)
+        if how != "lost":
+            assert served.outlet.ended == "close"
+            assert not ended
+        await served.outlet.lose()
+        await settle()
+        assert [type(error) for error in ended] == [ClientDisconnected]
+        assert len(caplog.messages) == 1
+        assert "the client has gone" in caplog.text
+
+    async def test_it_comes_to_its_end(self) -> None:
+        """Then nothing more is expected, and the client's leaving is nothing to it."""
+        app = Recorder()
+        served = Served(app)
+        await served.exchange(HEAD)
+        await app.send(START, MORE, BODY, BODY)
+        assert "the response is complete" in str(app.errors[0])
+        await served.exchange(GET)
+        await served.outlet.lose()
+        await app.send(BODY, None)
+        assert "the response is complete" in str(app.errors[1])
+
+    async def test_with_trailers(self) -> None:
+        app = Recorder()
+        served = Served(app)
+        trailers = {"type": "http.response.trailers", "headers": [(b"x", b"y")]}
+        await served.exchange(HEAD)
+        await app.send({**START, "trailers": True}, BODY)
+        assert served.outlet.take().startswith(b"HTTP/1.1 200 ")
+        await app.send({**trailers, "more_trailers": True}, trailers)
+        assert not app.errors
+        await app.send(trailers, None)
+        assert "the response is complete" in str(app.errors[0])
+        assert served.outlet.take() == b""
+
+    async def test_what_else_it_may_send(self) -> None:
+        app = Recorder()
+        served = Served(app)
+        await served.exchange(HEAD)
+        await app.send(
+            START,
+            MORE,
+            {"type": "http.response.early_hint", "links": [b"</a>"]},
+            {"type": "http.response.zerocopysend", "more_body": True},
+            START,
+            {"type": "http.response.pathsend", "path": "/no/such/file"},
+            BODY,
+        )
+        first, second = (str(error) for error in app.errors)
+        assert "the rest of the response, which has no body, is expected" in first
+        assert "the response is complete" in second
+        await app.send(None)
+
+    async def test_it_may_return_or_raise(self, caplog: pytest.LogCaptureFixture) -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await send(START)
+            await send(MORE)
+            if scope["path"] == "/raises":
+                raise ValueError("mine")
+
+        served = Served(app, access_log=False)
+        await served.exchange(HEAD, HEAD)
+        assert not caplog.records
+        await served.exchange(HEAD.replace(b"/", b"/raises", 1))
+        assert "ValueError: mine" in caplog.text
+        assert not served.outlet.ended
+        assert await served.exchange(HEAD)
+
+
+class TestCancelAfter:
+    """`http_cancel_after`."""
+
+    @pytest.mark.parametrize("how", ["lost", "eof", "hung up", "head", "refused"])
+    async def test_who_does_not_listen_is_cancelled(
+        self, how: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        ended = asyncio.Event()
+        cancelled: list[str] = []
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            if how == "head":
+                await send(START)
+                await send(MORE)
+            try:
+                await asyncio.sleep(3600)
+            except asyncio.CancelledError:
+                cancelled.append("by it")
+                raise
+            finally:
+                ended.set()
+
+        served = Served(app, http_cancel_after=0.05, access_log=False)
+        caplog.set_level(logging.INFO)
+        chunked = POST + b"Transfer-Encoding: chunked\r\n\r\n"
+        length = POST + b"Content-Length: %d\r\n\r\n" % (2 * HIGH_WATER)
+        first = {"head": HEAD, "refused": chunked, "hung up": length}.get(how, GET)
+        await served.exchange(first)
+        if how == "eof":
+            await served.outlet.feed_eof()
+            await served.look()
+        elif how == "hung up":
+            await served.outlet.feed(bytes(HIGH_WATER))
+            assert not served.outlet.reading
+            await served.outlet.call(served.driver.hung_up)
+            await served.look()
+        elif how == "refused":
+            await served.outlet.feed(b"no size\r\n")
+        else:
+            await served.outlet.lose()
+        await asyncio.wait_for(ended.wait(), 10)
+        await settle()
+        assert cancelled == ["by it"]
+        lines = [line for line in caplog.messages if "refused" not in line]
+        assert lines == [
+            "192.0.2.1:4321 - application cancelled, 0.05 seconds after its client had gone "
+            "(http_cancel_after)"
+        ]
+        assert not served.runtime.tasks
+
+    async def test_not_while_the_client_takes_what_is_sent(self) -> None:
+        release = asyncio.Event()
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await release.wait()
+            await ok(scope, receive, send)
+
+        served = Served(app, http_cancel_after=3600)
+        await served.exchange(GET)
+        await served.outlet.feed_eof()
+        await served.look()
+        reaper = served.runtime.http_reaper
+        assert reaper is not None
+        assert len(reaper._waiting) == 1
+        await served.look()
+        assert len(reaper._waiting) == 1
+        served.outlet.has_taken += 1
+        await served.look()
+        assert not reaper._waiting
+        await served.look()
+        assert len(reaper._waiting) == 1
+        release.set()
+        await settle()
+        assert served.outlet.take() == OK
+        assert not reaper._waiting
+
+    async def test_not_behind_a_complete_response(self) -> None:
+        """What an application does then is not for the client."""
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await ok(scope, receive, send)
+            await asyncio.sleep(3600)
+
+        served = Served(app, http_cancel_after=0.05)
+        await served.exchange(GET)
+        await served.outlet.lose()
+        await settle()
+        assert served.runtime.http_reaper is not None
+        assert not served.runtime.http_reaper._waiting
+        for task in served.runtime.tasks:
+            task.cancel()
+
+    async def test_off_by_default(self) -> None:
+        assert Served(ok).runtime.http_reaper is None
+
+    async def test_lost_before_its_first_step_has_ended(self) -> None:
+        """As where a task begins in the loop's next turn."""
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await asyncio.sleep(3600)
+
+        served = Served(app, http_cancel_after=0.05)
+        await served.outlet.feed(GET)
+        served.outlet._lose()
+        (task,) = served.runtime.tasks
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.wait_for(task, 10)
+
+
+class TestLastSend:
+    """A `send()` in the turn of the loop in which the client is lost."""
+
+    @pytest.mark.parametrize("listens", [True, False])
+    async def test_the_listener_has_the_first_word(self, listens: bool) -> None:
+        """A stream that is cancelled within its own `await` cleans up at once."""
+        log: list[str] = []
+        tick = asyncio.Event()
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            async def stream() -> None:
+                await send(START)
+                try:
+                    while True:
+                        await send({**BODY, "more_body": True})
+                        await tick.wait()
+                        tick.clear()
+                except OSError:
+                    log.append("told by send")
+                except asyncio.CancelledError:
+                    log.append("cancelled")
+
+            await receive()
+            task = asyncio.create_task(stream())
+            if listens:
+                assert await receive() == DISCONNECT
+                # As anyio does: who is about to be stepped is cancelled a turn later.
+                asyncio.get_running_loop().call_soon(task.cancel)
+            await task
+
+        served = Served(app)
+        await served.exchange(GET)
+
+        def lose() -> None:
+            tick.set()  # the stream's next step is in the queue when the client is lost
+            served.outlet._lose()
+
+        await served.outlet.call(lose)
+        await settle()
+        assert log == (["cancelled"] if listens else ["told by send"])
+
+    async def test_who_has_heard_of_it_is_told_by_send(self) -> None:
+        errors: list[BaseException] = []
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await receive()
+            assert await receive() == DISCONNECT
+            try:
+                await send(START)
+            except OSError as error:
+                errors.append(error)
+
+        served = Served(app)
+        await served.exchange(GET)
+        await served.outlet.lose()
+        await settle()
+        assert [type(error) for error in errors] == [ClientDisconnected]
+
+    async def test_who_sends_on_whatever_is_raised_does_not_hold_the_loop(self) -> None:
+        stop = False
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            async def listen() -> None:
+                while await receive() != DISCONNECT:
+                    pass
+
+            listening = asyncio.create_task(listen())
+            while not stop:
+                with contextlib.suppress(OSError):
+                    await send(START)
+                    await asyncio.sleep(0)
+            await listening
+
+        served = Served(app)
+        await served.exchange(GET)
+        await served.outlet.lose()
+        for _ in range(10):
+            await asyncio.sleep(0)
+        stop = True
+        await settle()
+        assert not served.runtime.tasks
 
 
 class TestRefused:
@@ -1162,6 +1590,199 @@ class TestExtensions:
         assert not app.errors
         await app.send(START, BODY, None)
 
+    async def test_early_hint_behind_the_start(self) -> None:
+        app = Recorder()
+        served = Served(app)
+        hint = {"type": "http.response.early_hint", "links": [b"</a>"]}
+        await served.exchange(GET)
+        await app.send(START, hint)
+        assert served.outlet.take() == b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n"
+        await app.send({**BODY, "more_body": True})
+        served.outlet.take()
+        await app.send(hint)
+        assert served.outlet.take() == b""
+        assert not app.errors
+        await app.send(BODY, hint, None)
+        assert "the response is complete" in str(app.errors[0])
+
+    # zerocopysend.
+
+    async def test_zerocopysend(self, tmp_path: Path) -> None:
+        path = tmp_path / "file"
+        path.write_bytes(b"0123456789")
+        app = Recorder()
+        served = Served(app)
+        await served.exchange(GET)
+        with path.open("rb") as file:
+            assert file.read(1) == b"0"  # reads ahead
+            part = {"type": "http.response.zerocopysend", "file": file, "more_body": True}
+            await app.send_all(
+                START,
+                {**part, "count": 2},
+                {**BODY, "more_body": True},
+                {**part, "count": 3},
+                {**part, "offset": 8},
+                {**part, "offset": 2, "count": 1},
+                {**part, "file": file.fileno(), "offset": 0, "count": 0},
+                {**part, "more_body": False},
+            )
+            assert file.tell() == 10
+        assert not app.errors
+        assert served.outlet.take() == (
+            b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+            b"2\r\n12\r\n2\r\nok\r\n3\r\n345\r\n2\r\n89\r\n1\r\n2\r\n4\r\n6789\r\n0\r\n\r\n"
+        )
+        await app.send(None)
+
+    async def test_zerocopysend_of_a_descriptor(self, tmp_path: Path) -> None:
+        path = tmp_path / "file"
+        path.write_bytes(b"0123456789")
+        app = Recorder()
+        served = Served(app)
+        fd = os.open(path, os.O_RDONLY)
+        try:
+            for _ in range(2):
+                await served.exchange(GET)
+                await app.send_all(
+                    START, {"type": "http.response.zerocopysend", "file": fd, "count": 5}
+                )
+                break
+            assert os.lseek(fd, 0, os.SEEK_CUR) == 5
+        finally:
+            os.close(fd)
+        assert served.outlet.take() == b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n01234"
+        await app.send(None)
+
+    @pytest.mark.parametrize("trailers", [False, True])
+    async def test_zerocopysend_with_a_length_and_trailers(
+        self, trailers: bool, tmp_path: Path
+    ) -> None:
+        path = tmp_path / "file"
+        path.write_bytes(b"0123456789")
+        app = Recorder()
+        served = Served(app)
+        await served.exchange(b"GET / HTTP/1.1\r\nHost: a\r\nTE: trailers\r\n\r\n")
+        length = [] if trailers else [(b"content-length", b"4")]
+        with path.open("rb") as file:
+            part = {"type": "http.response.zerocopysend", "file": file, "count": 2}
+            await app.send_all(
+                {**START, "headers": length, "trailers": trailers},
+                {**part, "more_body": True},
+                {**part, "count": 3},
+                part,
+                *([{"type": "http.response.trailers", "headers": [(b"x", b"y")]}] * trailers),
+            )
+        if trailers:
+            assert not app.errors[1:]
+            assert served.outlet.take().endswith(
+                b"\r\n\r\n2\r\n01\r\n3\r\n234\r\n0\r\nx: y\r\n\r\n"
+            )
+        else:
+            # What does not fit is refused, and none of it is sent.
+            assert [str(error) for error in app.errors] == [
+                "http.response.zerocopysend: the body is longer than its Content-Length"
+            ]
+            assert served.outlet.take().endswith(b"content-length: 4\r\n\r\n0123")
+        await app.send(None)
+
+    async def test_zerocopysend_to_head(self, tmp_path: Path) -> None:
+        path = tmp_path / "file"
+        path.write_bytes(b"0123456789")
+        app = Recorder()
+        served = Served(app)
+        await served.exchange(HEAD)
+        with path.open("rb") as file:
+            await app.send_all(START, {"type": "http.response.zerocopysend", "file": file})
+        assert served.outlet.take() == b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n"
+        assert not app.errors
+        await app.send(None)
+
+    @pytest.mark.parametrize(
+        ("content", "error"),
+        [
+            ({}, "is an open file or its descriptor, not NoneType"),
+            ({"file": "path"}, "is an open file or its descriptor, not str"),
+            ({"file": -1}, "Bad file descriptor"),
+            ({"file": "closed"}, "closed file"),
+            ({"file": "memory"}, "fileno"),
+            ({"file": "pipe"}, "is no regular file"),
+            ({"file": "open", "offset": -1}, "the 'offset' is a number of bytes, not -1"),
+            ({"file": "open", "count": "1"}, "the 'count' is a number of bytes, not '1'"),
+            ({"file": "open", "count": True}, "the 'count' is a number of bytes, not True"),
+            (
+                {"file": "open", "offset": 8, "count": 3},
+                "too short: 2 bytes from there on, and not 3",
+            ),
+            ({"file": "open", "offset": 11, "count": 1}, "too short: 0 bytes"),
+        ],
+    )
+    async def test_zerocopysend_of_what_cannot_be_sent(
+        self, content: Any, error: str, tmp_path: Path
+    ) -> None:
+        """Nothing of it is sent, and another message may be."""
+        path = tmp_path / "file"
+        path.write_bytes(b"0123456789")
+        ends = os.pipe()
+        with path.open("rb") as file, path.open("rb") as closed:
+            closed.close()
+            named = {
+                "open": file,
+                "closed": closed,
+                "memory": io.BytesIO(b"content"),
+                "pipe": ends[0],
+                "path": "path",
+            }
+            if content.get("file") in named:
+                content = {**content, "file": named[content["file"]]}
+            app = Recorder()
+            served = Served(app)
+            await served.exchange(GET)
+            await app.send_all(START, {"type": "http.response.zerocopysend", **content})
+            assert error in str(app.errors[0])
+            assert type(app.errors[0]) is ApplicationError
+            await app.send(BODY, None)
+            assert served.outlet.take() == OK
+        for end in ends:
+            os.close(end)
+
+    async def test_zerocopysend_where_it_is_not_offered(self, tmp_path: Path) -> None:
+        path = tmp_path / "file"
+        path.write_bytes(b"0123456789")
+        app = Recorder()
+        served = Served(app)
+        served.outlet.has_sendfile = False
+        await served.exchange(GET)
+        with path.open("rb") as file:
+            await app.send_all(START, {"type": "http.response.zerocopysend", "file": file})
+        assert "is not offered on this connection" in str(app.errors[0])
+        await app.send(BODY, None)
+        assert served.outlet.take() == OK
+
+    async def test_zerocopysend_of_a_file_that_shrinks(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        path = tmp_path / "file"
+        path.write_bytes(b"0123456789")
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await send(START)
+            with path.open("rb") as file:
+                await send({"type": "http.response.zerocopysend", "file": file})
+
+        served = Served(app)
+        original = served.outlet.send_file
+
+        async def send_file(file: BinaryIO, size: int) -> int:
+            os.truncate(path, 4)
+            return await original(file, size)
+
+        served.outlet.send_file = send_file  # type: ignore[method-assign]
+        await served.exchange(GET)
+        assert "became shorter while it was sent: 4 bytes of 10" in caplog.text
+        assert served.outlet.ended == "close"
+
+    # pathsend.
+
     async def test_pathsend(self, tmp_path: Path) -> None:
         path = tmp_path / "file"
         path.write_bytes(b"content")
@@ -1371,7 +1992,7 @@ class TestExtensions:
         opened: list[BinaryIO] = []
         errors: list[BaseException] = []
         waits = threading.Event()
-        original = asgi_http._open_file
+        original = files._open_file
 
         def open_file(name: str) -> tuple[BinaryIO, int]:
             assert waits.wait(10)
@@ -1387,7 +2008,7 @@ class TestExtensions:
             if how == "cancelled":
                 await send(BODY)
 
-        monkeypatch.setattr(asgi_http, "_open_file", open_file)
+        monkeypatch.setattr(files, "_open_file", open_file)
         tasks: list[asyncio.Task[None]] = []
         served = Served(app)
         before = await served.exchange(GET)
@@ -1488,11 +2109,11 @@ class TestUpgrade:
         served = Served(app)
         await served.exchange(GET * 3)
         await served.outlet.feed_eof()
-        while len(told) < 3:
-            turns = served.outlet.turns
+        for number in range(1, 4):
             await settle()
-            assert served.outlet.turns > turns or len(told) == 3
-        assert told == [DISCONNECT] * 3
+            await served.look()
+            await settle()
+            assert told == [DISCONNECT] * number
 
     async def test_a_flood_of_requests_lets_others_have_their_turn(self) -> None:
         """No turn of the loop begins more than TURN of one connection."""

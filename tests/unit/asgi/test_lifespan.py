@@ -57,8 +57,11 @@ async def test_the_scope_is_that_of_the_specification() -> None:
         {
             "type": "lifespan",
             "asgi": {"version": "3.0", "spec_version": "2.0"},
-            "state": {"asgiws.draining": lifespan.draining},
-            "extensions": {"lifespan.drain": {}},
+            "state": {},
+            "extensions": {
+                "lifespan.drain": {},
+                "asgiws.drain": {"version": "1.0", "event": lifespan.draining},
+            },
         }
     ]
     await lifespan.shutdown(5)
@@ -75,7 +78,7 @@ async def test_the_state_is_what_the_application_has_put_there() -> None:
     lifespan = Lifespan(app, "auto")
     assert lifespan.state is None
     await lifespan.startup()
-    assert lifespan.state == {"pool": "p", "asgiws.draining": lifespan.draining}
+    assert lifespan.state == {"pool": "p"}
     await lifespan.shutdown(5)
 
 
@@ -484,7 +487,7 @@ async def test_who_asks_for_it_is_told_of_the_drain() -> None:
 
 
 @pytest.mark.parametrize("mode", ["on", "off"])
-async def test_who_does_not_ask_finds_it_in_the_state(mode: str) -> None:
+async def test_who_does_not_ask_finds_it_in_the_scope(mode: str) -> None:
     app = script(UP, DOWN)
     lifespan = Lifespan(app, mode)
     await lifespan.startup()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import logging
 import time
@@ -20,7 +21,7 @@ async def test_who_goes_on_is_cancelled_and_who_ends_is_not(
 ) -> None:
     caplog.set_level(logging.INFO)
     loop = asyncio.get_running_loop()
-    reaper = Reaper(loop, 0.05)
+    reaper = Reaper(loop, 0.05, "ws_cancel_after")
     stop = asyncio.Event()
     tasks = [loop.create_task(stop.wait()), loop.create_task(asyncio.sleep(3600))]
     for number, task in enumerate(tasks):
@@ -39,7 +40,7 @@ async def test_who_goes_on_is_cancelled_and_who_ends_is_not(
 
 async def test_each_has_its_full_time() -> None:
     loop = asyncio.get_running_loop()
-    reaper = Reaper(loop, 0.2)
+    reaper = Reaper(loop, 0.2, "ws_cancel_after")
     ends = []
     begin = loop.time()
     tasks = []
@@ -56,14 +57,14 @@ async def test_each_has_its_full_time() -> None:
 
 async def test_who_ends_by_itself_is_forgotten() -> None:
     loop = asyncio.get_running_loop()
-    reaper = Reaper(loop, 3600)
+    reaper = Reaper(loop, 3600, "ws_cancel_after")
     stop = asyncio.Event()
     task = loop.create_task(stop.wait())
     reaper.add(task, "")  # type: ignore[arg-type]
     stop.set()
     await task
-    reaper.discard(task)  # type: ignore[arg-type]
-    reaper.discard(task)  # type: ignore[arg-type]
+    assert not reaper.discard(task)  # type: ignore[arg-type]
+    assert not reaper.discard(task)  # type: ignore[arg-type]
     assert not reaper._waiting
     assert reaper._timer._handle is None
 
@@ -74,7 +75,7 @@ async def test_who_could_not_end_as_the_loop_stood_still_has_a_moment(
     monkeypatch.setattr(timer, "STALL", 0.05)
     monkeypatch.setattr(timer, "GRACE", 3600.0)
     loop = asyncio.get_running_loop()
-    reaper = Reaper(loop, 0.01)
+    reaper = Reaper(loop, 0.01, "ws_cancel_after")
     other = loop.create_future()
     task = loop.create_task(asyncio.wait_for(other, None))
     reaper.add(task, "")  # type: ignore[arg-type]
@@ -88,7 +89,7 @@ async def test_who_could_not_end_as_the_loop_stood_still_has_a_moment(
 
 async def test_its_lines_are_in_the_context_of_the_server() -> None:
     loop = asyncio.get_running_loop()
-    reaper = Reaper(loop, 0.01)
+    reaper = Reaper(loop, 0.01, "ws_cancel_after")
     seen: list[str] = []
 
     class Looks(logging.Handler):
@@ -113,3 +114,40 @@ async def test_its_lines_are_in_the_context_of_the_server() -> None:
         logger.setLevel(level)
         logger.removeHandler(handler)
     assert seen == ["unset"]
+
+
+async def test_who_is_handed_over_again_keeps_its_moment_and_is_cancelled_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    loop = asyncio.get_running_loop()
+    cancelled: list[str] = []
+    may_end = asyncio.Event()
+
+    async def cleans_up() -> None:
+        while not may_end.is_set():
+            with contextlib.suppress(asyncio.CancelledError):
+                await may_end.wait()
+                return
+            cancelled.append("once more")
+
+    reaper = Reaper(loop, 0.05, "http_cancel_after")
+    task = loop.create_task(cleans_up())
+    await asyncio.sleep(0)
+    begin = loop.time()
+    while not cancelled:
+        reaper.add(task, "192.0.2.1")
+        await asyncio.sleep(0.01)
+        assert loop.time() - begin < 10
+    reaper.add(task, "192.0.2.1")
+    other = loop.create_task(asyncio.sleep(3600))
+    reaper.add(other, "192.0.2.2")  # type: ignore[arg-type]
+    await asyncio.wait([other])
+    assert cancelled == ["once more"]
+    assert [message.rpartition(" ")[2] for message in caplog.messages] == [
+        "(http_cancel_after)"
+    ] * 2
+    assert reaper.discard(task)
+    assert not reaper.discard(task)
+    may_end.set()
+    await task

@@ -38,10 +38,11 @@ def outlet(**facts: Any) -> MemoryOutlet:
 
 async def test_http() -> None:
     head = parse(b"GET /a%20b/%C3%A4?x=%20 HTTP/1.1\r\nHost: h\r\nX-Y: Z\r\n\r\n")
-    scope = http_scope(make_runtime(), head, outlet())
+    runtime = make_runtime()
+    scope = http_scope(runtime, head, outlet())
     assert scope == {
         "type": "http",
-        "asgi": {"version": "3.0", "spec_version": "2.5"},
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
         "http_version": "1.1",
         "method": "GET",
         "scheme": "http",
@@ -56,7 +57,9 @@ async def test_http() -> None:
             "http.response.pathsend": {},
             "http.response.trailers": {},
             "http.response.early_hint": {},
+            "http.response.zerocopysend": {},
             "asgiws.http.request.trailers": {},
+            "asgiws.drain": {"version": "1.0", "event": runtime.drain["event"]},
         },
     }
     assert type(scope["client"]) is tuple
@@ -67,12 +70,25 @@ async def test_http_1_0_has_no_trailers_and_hints() -> None:
     scope = http_scope(make_runtime(), parse(b"GET / HTTP/1.0\r\n\r\n"), outlet())
     assert scope["http_version"] == "1.0"
     assert scope["headers"] == []
-    assert scope["extensions"] == {"http.response.pathsend": {}}
+    assert set(scope["extensions"]) == {
+        "http.response.pathsend",
+        "http.response.zerocopysend",
+        "asgiws.drain",
+    }
+
+
+async def test_a_connection_without_sendfile_has_no_zerocopysend() -> None:
+    without = outlet()
+    without.has_sendfile = False
+    scope = http_scope(make_runtime(), parse(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"), without)
+    assert "http.response.zerocopysend" not in scope["extensions"]
+    assert "http.response.pathsend" in scope["extensions"]
 
 
 async def test_websocket() -> None:
     head = parse(b"GET /chat HTTP/1.1\r\nHost: h\r\n\r\n")
-    scope = websocket_scope(make_runtime(), head, outlet(), ["a", "b"])
+    runtime = make_runtime()
+    scope = websocket_scope(runtime, head, outlet(), ["a", "b"])
     assert scope == {
         "type": "websocket",
         "asgi": {"version": "3.0", "spec_version": "2.5"},
@@ -86,7 +102,10 @@ async def test_websocket() -> None:
         "client": ("192.0.2.1", 4321),
         "server": ("192.0.2.2", 80),
         "subprotocols": ["a", "b"],
-        "extensions": {"websocket.http.response": {}},
+        "extensions": {
+            "websocket.http.response": {},
+            "asgiws.drain": {"version": "1.0", "event": runtime.drain["event"]},
+        },
     }
 
 
@@ -161,6 +180,9 @@ async def test_what_an_application_may_change_is_its_own() -> None:
     second = http_scope(runtime, parse(data), outlet())
     for key in ("asgi", "headers", "extensions"):
         assert first[key] is not second[key]
+    for name, content in first["extensions"].items():
+        assert content == second["extensions"][name]
+        assert content is not second["extensions"][name]
 
 
 @pytest.mark.parametrize(

@@ -59,6 +59,7 @@ BAD = {
     "ws_idle_timeout": "x",
     "ws_max_age": "x",
     "ws_max_age_jitter": "x",
+    "http_cancel_after": "x",
     "ws_cancel_after": "x",
     "limit_request_line": "0",
     "limit_header_bytes": "0",

@@ -541,9 +541,20 @@ class TestInformational:
         data = requested(parser).informational(HTTPStatus.EARLY_HINTS, [])
         assert data == b"HTTP/1.1 103 Early Hints\r\n\r\n"
 
+    def test_behind_the_start_of_the_final_one(self, parser: HeadParser) -> None:
+        """Nothing of that is on the wire until its body begins; then there is no place for an interim one."""
+        connection = requested(parser)
+        connection.start_response(200, [])
+        assert connection.informational(103, []) == b"HTTP/1.1 103 Early Hints\r\n\r\n"
+        connection.send_body(b"a", True)
+        assert connection.informational(103, []) == b""
+        with pytest.raises(InvalidResponse, match="a token"):
+            connection.informational(103, [(b"a b", b"")])
+
     def test_not_behind_the_final_one(self, parser: HeadParser) -> None:
         connection = requested(parser)
         connection.start_response(200, [])
+        connection.send_body(b"a", False)
         with pytest.raises(InvalidResponse, match="before the final one"):
             connection.informational(103, [])
 
