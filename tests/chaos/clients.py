@@ -79,8 +79,8 @@ class Load:
 
     async def slot(self) -> None:
         while not self.over.is_set():
-            self._number += 1
-            dice = random.Random(f"{self.plan.seed}.{self._number}")
+            number = self._number = self._number + 1
+            dice = random.Random(f"{self.plan.seed}.{number}")
             style, way = dice.choices(self._pairs, self._weights)[0]
             visit = Visit(
                 self.plan.host,
@@ -97,10 +97,10 @@ class Load:
                 saw = await asyncio.wait_for(way.go(visit), LONGEST)
             except Stuck as error:
                 saw = "stuck"
-                self.tally.stuck.append(f"visit {self._number}, {name}: {error}")
+                self.tally.stuck.append(f"visit {number}, {name}: {error}")
             except (OSError, Late, asyncio.TimeoutError) as error:
                 saw = "no connection"
-                self.tally.stuck.append(f"visit {self._number}, {name}: {error!r}")
+                self.tally.stuck.append(f"visit {number}, {name}: {error!r}")
             except Exception:
                 saw = "fault"
                 self.tally.faults.append(f"{name}: {traceback.format_exc()}")

@@ -149,6 +149,8 @@ class Probe:
         self.control = control
         self.count = 0
         self.worst = 0.0
+        #: When the server under load has answered last.
+        self.heard = time.monotonic()
         self._answers = answers
 
     async def run(self, kind: str, over: asyncio.Event) -> None:
@@ -164,6 +166,8 @@ class Probe:
             answer = Answer(self.name, kind, at, seconds, control)
             self.count += 1
             self.worst = max(self.worst, answer.excess)
+            if not math.isinf(seconds):
+                self.heard = time.monotonic()
             self._answers.write(json.dumps(answer) + "\n")
         self.loaded.close()
         self.control.close()
@@ -188,7 +192,7 @@ async def _main() -> None:
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(commands), sys.stdin)
     plan = Plan(**json.loads(await commands.readline()))
     over = asyncio.Event()
-    with open(plan.answers, "w", encoding="utf-8") as answers:
+    with open(plan.answers, "w", encoding="utf-8", buffering=1) as answers:
         probes = []
         for name, port, control, roots in plan.servers:
             context = ssl.create_default_context(cafile=roots) if roots else None
@@ -202,7 +206,8 @@ async def _main() -> None:
             await asyncio.wait({waiting}, timeout=1)
             if asking.done():
                 asking.result()
-            told = {probe.name: [probe.count, probe.worst] for probe in probes}
+            now = time.monotonic()
+            told = {probe.name: [probe.worst, now - probe.heard] for probe in probes}
             print(json.dumps(told), flush=True)
         over.set()
         await asking

@@ -38,6 +38,8 @@ def findings(outcome: Outcome) -> list[str]:
     lines = list(outcome.findings)
     if not outcome.visits:
         lines.append("nothing was done")
+    if not outcome.answers:
+        lines.append("no probe was answered")
     if any(math.isinf(answer.control) for answer in outcome.answers):
         lines.append("a control did not answer: the machine is no judge")
     for name, told in outcome.servers.items():

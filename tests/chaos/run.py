@@ -42,6 +42,10 @@ __all__ = ["Outcome", "ServerError", "Settings", "chaos", "random_seed"]
 PLAIN, TLS = "plain", "tls"
 #: Seconds that the load has for the visits it has begun.
 ENDING = 120.0
+#: Seconds without any answer after which a server is taken for dead.
+SILENT = 60.0
+#: What the probe says before it has said anything: the longest answer, and how long ago the last one was.
+NOTHING = [0.0, 0.0]
 
 
 @dataclass(frozen=True)
@@ -258,8 +262,11 @@ async def _load(
             server.sample()
             if server.ended():
                 outcome.findings.append(f"{server.name}: the server has ended")
-        if any(server.ended() for server in servers) or not all(one.running for one in processes):
-            break
+            elif prober.last.get(server.name, NOTHING)[1] > SILENT:
+                outcome.findings.append(f"{server.name}: no probe was answered for {SILENT:g} s")
+                server.show_stacks()
+        if outcome.findings or not all(one.running for one in processes):
+            break  # it has failed already, and soon is better than late
         show(_line(time.monotonic() - begun, servers, loads, prober))
     for load in loads:
         load.over()
@@ -275,7 +282,7 @@ def _line(at: float, servers: list[Server], loads: list[_Process], prober: _Proc
     parts = [f"{at:6.0f} s"]
     for server, load in zip(servers, loads, strict=True):
         told = load.last
-        _, worst = prober.last.get(server.name, [0, 0.0])
+        worst, _ = prober.last.get(server.name, NOTHING)
         parts.append(
             f"{server.name}: {told.get('visits', 0):,} visits, {told.get('open', 0)} open,"
             f" {told.get('stuck', 0)} stuck, worst answer +{1000 * worst:.0f} ms,"
