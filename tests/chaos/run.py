@@ -32,7 +32,7 @@ from tests.chaos.servers import (
     TLS_OPTIONS,
     Server,
     ServerError,
-    known_options,
+    tell,
 )
 from tests.chaos.wire import Late, Wire
 from tests.pki import Authority
@@ -151,7 +151,7 @@ async def chaos(settings: Settings, show: Callable[[str], None]) -> Outcome:
     begun = time.monotonic()
     outcome = Outcome(settings)
     outcome.command = f"python -m asgiws ... {' '.join(_options(settings, False))}"
-    outcome.version = await asyncio.to_thread(_version, settings)
+    outcome.version = await asyncio.to_thread(tell, _environment(settings), "--version")
     servers, controls = await asyncio.to_thread(_start, settings)
     processes: list[_Process] = []
     try:
@@ -176,9 +176,9 @@ def _start(settings: Settings) -> tuple[list[Server], list[Server]]:
     folder = settings.folder
     authority = Authority(folder)
     certificate = ["--ssl-certfile", authority.certificate, "--ssl-keyfile", authority.key]
-    help_text = known_options()
-    later = [word for pair in LATER_OPTIONS.items() if f"{pair[0]} " in help_text for word in pair]
     environment = _environment(settings)
+    help_text = tell(environment, "--help")
+    later = [word for pair in LATER_OPTIONS.items() if f"{pair[0]} " in help_text for word in pair]
     servers: list[Server] = []
     controls: list[Server] = []
     for transport in settings.transports:
@@ -208,16 +208,6 @@ def _environment(settings: Settings) -> dict[str, str]:
     if settings.pure:
         kept["ASGIWS_EXTENSIONS"] = "no"
     return {**kept, "PYTHONWARNINGS": "default", "PYTHONUNBUFFERED": "1"}
-
-
-def _version(settings: Settings) -> str:
-    import subprocess
-
-    command = [sys.executable, "-m", "asgiws", "--version"]
-    found = subprocess.run(
-        command, capture_output=True, text=True, check=True, env=_environment(settings), cwd=PROJECT
-    )
-    return found.stdout.strip()
 
 
 async def _load(

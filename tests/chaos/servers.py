@@ -75,10 +75,13 @@ class Held:
         return asdict(self)
 
 
-def known_options() -> str:
-    """The server's help, to see which options it has."""
-    command = [sys.executable, "-m", "asgiws", "--help"]
-    return subprocess.run(command, capture_output=True, text=True, check=True, cwd=PROJECT).stdout
+def tell(environment: Mapping[str, str], *words: str) -> str:
+    """What a command of asgiws says. Raises ServerError."""
+    command = [sys.executable, "-m", "asgiws", *words]
+    found = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=PROJECT)
+    if found.returncode:
+        raise ServerError(f"asgiws does not run: {found.stderr.strip().rpartition(chr(10))[2]}")
+    return found.stdout.strip()
 
 
 class Server:
