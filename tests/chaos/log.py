@@ -15,6 +15,7 @@ from collections import Counter
 
 _BEGINS = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d (?P<level>[A-Z]+) +(?P<text>.*)$")
 _TRACEBACK = "Traceback (most recent call last)"
+_STACKS = ("Thread 0x", "Current thread 0x")
 _BETWEEN = ("The above exception was", "During handling of the above")
 
 #: Lines of Python's own that say nothing of the server: a fork of a process with threads is what was asked for.
@@ -22,32 +23,26 @@ _INTERPRETER = re.compile(
     r"DeprecationWarning: This process .* is multi-threaded, use of fork\(\)|^  (pid|self\.pid) = os\.fork\(\)"
 )
 
-#: What is warned of although it was asked for. Behind a comma or a bracket stands who it was.
+#: What was raised because it was asked for, or because a style's user does not look for the client's end.
 ASKED = ("Asked", "starlette.websockets.WebSocketDisconnect", "starlette.requests.ClientDisconnect")
+
+#: What is warned of because of what an application was asked to do, or of what a client did.
 EXPECTED = (
-    # applications
-    r"ASGI application returned without (an?y?|a complete|the end of its) response",
     r"ASGI application returned without ",
     r"ASGI application was cancelled before its response was complete",
-    # clients
     r"TLS handshake",
     r".* - .*\((timeout_\w+|ws_\w+|http_\w+|limit_\w+|ssl_handshake_timeout)\)$",
     r"\d+ more within ",
-    # the stop
-    r"Cut off \d+ connections and \d+ application tasks",
+    r"Cut off \d+ connections and \d+ application tasks",  # at the stop
 )
 _EXPECTED = re.compile("|".join(f"(?:{one})" for one in EXPECTED))
 
 
 def records(text: str) -> list[str]:
-    """The log, a string for each record; lines in front of the first one stand alone."""
+    """The log, a string for each record."""
     found: list[str] = []
-    begun = False
     for line in text.splitlines():
-        if _BEGINS.match(line):
-            begun = True
-            found.append(line)
-        elif begun and _belongs(found[-1], line):
+        if found and not _BEGINS.match(line) and _belongs(found[-1], line):
             found[-1] += "\n" + line
         else:
             found.append(line)
@@ -55,11 +50,13 @@ def records(text: str) -> list[str]:
 
 
 def _belongs(record: str, line: str) -> bool:
-    """Whether a line without a time goes on with a traceback of the record above it."""
-    last = record.rsplit("\n", 1)[-1]
+    """Whether a line without a time goes on with the traceback, or the stack, of the record above it."""
+    if record.startswith(_STACKS):
+        return line.startswith("  ")
+    _, ends, last = record.rpartition("\n")
     if line.startswith((_TRACEBACK, "  + Exception Group Traceback")):
-        return last is record or not last or last.startswith(_BETWEEN)
-    if "\n" not in record:
+        return not ends or not last or last.startswith(_BETWEEN)
+    if not ends:
         return False
     return not line or line.startswith((" ", *_BETWEEN)) or last.startswith(" ")
 
