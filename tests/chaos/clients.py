@@ -49,7 +49,8 @@ class Tally:
     visits: int = 0
     open: int = 0
     seen: Counter[str] = field(default_factory=Counter)
-    stuck: list[str] = field(default_factory=list)
+    #: (style|way, what did not happen).
+    stuck: list[tuple[str, str]] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
 
     def told(self, whole: bool) -> dict[str, Any]:
@@ -97,10 +98,10 @@ class Load:
                 saw = await asyncio.wait_for(way.go(visit), LONGEST)
             except Stuck as error:
                 saw = "stuck"
-                self.tally.stuck.append(f"visit {number}, {name}: {error}")
+                self.tally.stuck.append((name, f"{error}"))
             except (OSError, Late, asyncio.TimeoutError) as error:
                 saw = "no connection"
-                self.tally.stuck.append(f"visit {number}, {name}: {error!r}")
+                self.tally.stuck.append((name, f"{error!r}"))
             except Exception:
                 saw = "fault"
                 self.tally.faults.append(f"{name}: {traceback.format_exc()}")

@@ -288,7 +288,12 @@ def _count(load: _Process, outcome: Outcome) -> None:
         return
     outcome.visits += load.last["visits"]
     outcome.seen.update(tally["seen"])
-    outcome.findings += [f"{load.name}: {one}" for one in tally["stuck"]]
+    stuck: dict[str, Counter[str]] = {}
+    for pair, what in tally["stuck"]:
+        stuck.setdefault(what, Counter())[pair.replace("|", " / ")] += 1
+    for what, pairs in stuck.items():
+        named = ", ".join(f"{pair} ({count})" for pair, count in pairs.most_common())
+        outcome.findings.append(f"{load.name}: {sum(pairs.values())} times: {what}: {named}")
     outcome.findings += [
         f"{load.name}: a fault of the test's own: {one}" for one in tally["faults"]
     ]
