@@ -1,0 +1,218 @@
+"""`python -m tests.chaos.probe`: asks the servers, again and again, whether they are alive.
+
+Rules of this file:
+- A question is an HTTP request on a connection of its own, or a ping on a WebSocket that stays open. Each
+  server is asked both ways every EVERY seconds.
+- Beside each server that is under load there is another that is not, its control: what is asked of the one is
+  asked of the other at the same moment. What the machine and this process add is in both, so that the excess
+  of the one over the other is the server's.
+- Answers are written to a file, a line for each; a line a second tells how it goes.
+- An answer that does not come within GIVE_UP seconds is written down as `inf`, and so is a connection that
+  fails.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import gc
+import json
+import math
+import os
+import ssl
+import sys
+import time
+from dataclasses import dataclass
+from typing import NamedTuple, TextIO
+
+from benchmarks.soak import wire as frames
+from benchmarks.soak.client import handshake
+from tests.chaos.wire import Late, Wire
+
+EVERY = 0.1
+GIVE_UP = 30.0
+HTTP, PING = "http", "ping"
+REQUEST = b"GET /alive HTTP/1.1\r\nHost: chaos\r\nConnection: close\r\n\r\n"
+
+
+@dataclass
+class Plan:
+    """`servers` are (name, port of the one under load, port of its control, roots of its TLS or "")."""
+
+    host: str
+    servers: list[tuple[str, int, int, str]]
+    answers: str
+
+
+class Answer(NamedTuple):
+    """One pair of questions: when they were asked, by the monotonic clock, and the seconds that each took."""
+
+    server: str
+    kind: str
+    at: float
+    seconds: float
+    control: float
+
+    @property
+    def excess(self) -> float:
+        return math.inf if math.isinf(self.seconds) else self.seconds - self.control
+
+
+class Target:
+    """One server, with a WebSocket that is kept open on it."""
+
+    def __init__(self, host: str, port: int, context: ssl.SSLContext | None) -> None:
+        self.host = host
+        self.port = port
+        self.context = context
+        self._wire: Wire | None = None
+        self._reader = frames.Reader(False)
+
+    async def http(self) -> None:
+        wire = await Wire.connect(self.host, self.port, self.context)
+        try:
+            await wire.secure(GIVE_UP)
+            await wire.send(REQUEST)
+            data = b""
+            while not data.endswith(b"alive"):
+                more = await wire.receive(GIVE_UP)
+                if not more:
+                    raise ConnectionResetError("no answer")
+                data += more
+        finally:
+            wire.close()
+
+    async def open(self) -> None:
+        """Have the WebSocket open. Raises OSError, Late."""
+        if self._wire is not None:
+            return
+        wire = await Wire.connect(self.host, self.port, self.context)
+        try:
+            await wire.secure()
+            await wire.send(handshake("/probe", base64.b64encode(os.urandom(16)), False))
+            data = b""
+            while b"\r\n\r\n" not in data:
+                more = await wire.receive(GIVE_UP)
+                if not more:
+                    raise ConnectionResetError("no answer to the handshake")
+                data += more
+        except BaseException:
+            wire.close()
+            raise
+        self._wire = wire
+        self._reader = frames.Reader(False)
+        self._reader.feed(data.partition(b"\r\n\r\n")[2])
+
+    async def pinged(self) -> None:
+        """A ping, and another on a new connection if the server has ended the one that was open."""
+        try:
+            await self.ping()
+        except OSError:
+            await self.open()
+            await self.ping()
+
+    async def ping(self) -> None:
+        wire = self._wire
+        if wire is None:
+            raise ConnectionResetError("the WebSocket is not open")
+        try:
+            await wire.send(frames.frame(frames.PING, b"alive?"))
+            while True:
+                while (event := self._reader.next()) is not None:
+                    if isinstance(event, frames.Pong):
+                        return
+                    if isinstance(event, frames.Ping):
+                        await wire.send(frames.frame(frames.PONG, event.payload))
+                    elif isinstance(event, frames.Closed):
+                        raise ConnectionResetError(f"closed with {event.code}")
+                more = await wire.receive(GIVE_UP)
+                if not more:
+                    raise ConnectionResetError("the WebSocket has ended")
+                self._reader.feed(more)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        if self._wire is not None:
+            self._wire.close()
+            self._wire = None
+
+
+class Probe:
+    """All questions of one pair of servers."""
+
+    def __init__(self, name: str, loaded: Target, control: Target, answers: TextIO) -> None:
+        self.name = name
+        self.loaded = loaded
+        self.control = control
+        self.count = 0
+        self.worst = 0.0
+        #: When the server under load has answered last.
+        self.heard = time.monotonic()
+        self._answers = answers
+
+    async def run(self, kind: str, over: asyncio.Event) -> None:
+        loop = asyncio.get_running_loop()
+        due = loop.time()
+        while not over.is_set():
+            due = max(loop.time(), due + EVERY)
+            await asyncio.sleep(due - loop.time())
+            at = time.monotonic()
+            seconds, control = await asyncio.gather(
+                _took(self.loaded, kind), _took(self.control, kind)
+            )
+            answer = Answer(self.name, kind, at, seconds, control)
+            self.count += 1
+            self.worst = max(self.worst, answer.excess)
+            if not math.isinf(seconds):
+                self.heard = time.monotonic()
+            self._answers.write(json.dumps(answer) + "\n")
+        self.loaded.close()
+        self.control.close()
+
+
+async def _took(target: Target, kind: str) -> float:
+    """How long an answer takes."""
+    if kind == PING:
+        with contextlib.suppress(OSError, Late):
+            await target.open()
+    begun = time.perf_counter()
+    try:
+        await asyncio.wait_for(target.http() if kind == HTTP else target.pinged(), GIVE_UP)
+    except (OSError, Late, asyncio.TimeoutError):
+        return math.inf
+    return time.perf_counter() - begun
+
+
+async def _main() -> None:
+    loop = asyncio.get_running_loop()
+    commands = asyncio.StreamReader()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(commands), sys.stdin)
+    plan = Plan(**json.loads(await commands.readline()))
+    over = asyncio.Event()
+    with open(plan.answers, "w", encoding="utf-8", buffering=1) as answers:
+        probes = []
+        for name, port, control, roots in plan.servers:
+            context = ssl.create_default_context(cafile=roots) if roots else None
+            loaded = Target(plan.host, port, context)
+            probes.append(Probe(name, loaded, Target(plan.host, control, context), answers))
+        asking = asyncio.gather(
+            *(probe.run(kind, over) for probe in probes for kind in (HTTP, PING))
+        )
+        waiting = asyncio.ensure_future(commands.read())
+        while not waiting.done():
+            await asyncio.wait({waiting}, timeout=1)
+            if asking.done():
+                asking.result()
+            now = time.monotonic()
+            told = {probe.name: [probe.worst, now - probe.heard] for probe in probes}
+            print(json.dumps(told), flush=True)
+        over.set()
+        await asking
+
+
+if __name__ == "__main__":
+    gc.disable()  # it holds nothing that grows in cycles, and a collection would be a delay of its own
+    asyncio.run(_main())
