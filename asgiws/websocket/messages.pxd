@@ -41,6 +41,8 @@ cdef class MessageReader:
 
     cpdef Py_ssize_t unread(self) except -1
 
+    cpdef int64_t expected(self) except -1
+
     @cython.locals(frame=FrameReader, position=Py_ssize_t, take=Py_ssize_t, start=Py_ssize_t, stop=Py_ssize_t, frames=int, complete=bint)
     cpdef object next_event(self)
 
