@@ -34,6 +34,7 @@ cdef class Outlet:
     cpdef object check_at(self, double when)
     cpdef object hand_over(self, Driver driver, bytes tail)
     cpdef object introduce(self, object client, object server)
+    cpdef object await_rest(self, long long size)
     cpdef object close(self, bint linger=*)
     cpdef object abort(self)
     cpdef bint is_closing(self) except -1

@@ -157,6 +157,11 @@ class Outlet:
         """Let `client` and `server` be these from now on, as a proxy has named them."""
         raise NotImplementedError
 
+    def await_rest(self, size: int) -> None:
+        """The peer is in the midst of something of which `size` octets are still to come: a `close` that
+        lingers ends our side once it has passed, or no more of it comes. Some clients break on an end of ours
+        while they are writing."""
+
     def close(self, linger: bool = True) -> None:
         """Send what was written, then close. Later writes do nothing. Idempotent.
 

@@ -664,6 +664,8 @@ class WebSocketSession(Driver):
             self._go_on()
         if effect & _END_TCP:
             # What a client sends behind its close frame must not reset the connection: it would lose ours.
+            if self._ws.expected:
+                outlet.await_rest(self._ws.expected)
             outlet.close()
         if effect & _LEAVE_TCP:
             outlet.close(linger=False)

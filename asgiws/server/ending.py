@@ -2,6 +2,7 @@
 
 Rules of this file:
 - Time and figures in, the next look or the end out: no loop, no socket.
+- A peer that was refused in the middle of something is let finish it before our side ends (`Passing`).
 - There is one measure of progress: what the peer's kernel has acknowledged. A peer that takes LEAST_TAKEN
   octets in each FLUSH seconds, or all that is left, is never cut off.
 - Once it has taken all, it is listened to for LINGER seconds more, and for LINGER_MOST as long as it sends: it
@@ -22,6 +23,37 @@ LEAST_TAKEN = 4096
 #: Seconds that a peer which has taken everything is listened to, since it was heard of last, and in all.
 LINGER = 2.0
 LINGER_MOST = 30.0
+
+#: Seconds without an octet of what a peer is in the midst of, after which no more of it is waited for, and
+#: seconds that it is waited for in all.
+QUIET = 0.5
+QUIET_MOST = 10.0
+
+
+class Passing:
+    """What a peer is in the midst of sending, `size` octets more, although nobody wants it: there are clients
+    that break on an end of ours while they are writing."""
+
+    __slots__ = ("_by", "_most", "_size")
+
+    def __init__(self, size: int, now: float) -> None:
+        self._size = size
+        self._by = now + QUIET
+        self._most = now + QUIET_MOST
+
+    def first_look(self) -> float:
+        """When to ask `next_look` first."""
+        return self._by
+
+    def took(self, count: int, now: float) -> bool:
+        """So many octets have come; whether that was all."""
+        self._size -= count
+        self._by = min(now + QUIET, self._most)
+        return self._size <= 0
+
+    def next_look(self, now: float) -> float:
+        """When to look again, 0.0 when no more of it is waited for."""
+        return 0.0 if now >= self._by else self._by
 
 
 class Ending:

@@ -31,6 +31,7 @@ cdef class Stream(Outlet):
     cdef Gathering _gathering
     cdef long long _given
     cdef bint _own
+    cdef object _passing
     cdef bytearray _read_buffer
     cdef bint _proceeding
     cdef bint _reading

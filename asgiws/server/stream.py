@@ -34,7 +34,7 @@ from asgiws.asgi.runtime import Runtime
 from asgiws.asgi.types import Address
 from asgiws.asgi.wakeup import Waiter
 from asgiws.server import syscalls, tls_info
-from asgiws.server.ending import LEAST_TAKEN, Ending
+from asgiws.server.ending import LEAST_TAKEN, Ending, Passing
 from asgiws.server.progress import in_kernel
 from asgiws.server.ticker import Ticker
 
@@ -85,6 +85,7 @@ class Stream(Outlet):
         "_given",
         "_lost",
         "_own",
+        "_passing",
         "_proceeding",
         "_read_buffer",
         "_reading",
@@ -140,8 +141,9 @@ class Stream(Outlet):
         #: What it had taken when it was looked at last.
         self._taken = 0
         self._closing = False
-        #: From our close on.
+        #: From the end of our side on; before that, what is let pass first.
         self._ending: Ending | None = None
+        self._passing: Passing | None = None
         self._lost = False
         self._drains: deque[Waiter] | None = None
         self._tls: dict[str, Any] | None = None
@@ -223,6 +225,8 @@ class Stream(Outlet):
             # What comes behind our last words is thrown away.
             if self._ending is not None:
                 self._ending.heard()
+            elif self._passing is not None and self._passing.took(count, self.loop.time()):
+                self._end_side(True)
             return
         driver = self._driver
         self._cork()
@@ -286,6 +290,12 @@ class Stream(Outlet):
                 if self._stall_at and (when == 0.0 or self._stall_at < when):
                     when = self._stall_at
             return when
+        if self._passing is not None and self._ending is None:
+            when = self._passing.next_look(now)
+            if when == 0.0:
+                self._end_side(True)
+                when = 0.0 if self._ending is None else self._ending.first_look()
+            return when
         if self._ending is None:
             return 0.0
         taken, outstanding = self.taken()
@@ -321,6 +331,8 @@ class Stream(Outlet):
             driver.shutdown()
         elif self._ending is not None:
             self._ending.hurry(self.loop.time())
+        elif self._passing is not None:
+            self._end_side(True)
 
     def lasts(self) -> bool:
         """True while the driver's conversation has no end of its own."""
@@ -592,6 +604,9 @@ class Stream(Outlet):
     def is_closing(self) -> bool:
         return self._closing
 
+    def await_rest(self, size: int) -> None:
+        self._passing = Passing(size, self.loop.time())
+
     def close(self, linger: bool = True) -> None:
         if self._closing:
             return
@@ -602,6 +617,15 @@ class Stream(Outlet):
         transport = self._transport
         if transport.is_closing():
             return  # the peer has gone, and the transport knows it already
+        if linger and self._passing is not None and not self._eof:
+            self._ticker.schedule(self, self._passing.first_look())
+        else:
+            self._passing = None
+            self._end_side(linger)
+
+    def _end_side(self, linger: bool) -> None:
+        """Close our side, behind what was written."""
+        transport = self._transport
         taken, _ = self.taken()
         try:
             if not self._eof and transport.can_write_eof():

@@ -17,6 +17,7 @@ cdef int TEXT
 cdef class WebSocketConnection:
     cdef public int close_code
     cdef public str close_reason
+    cdef readonly long long expected
     cdef readonly int state
     cdef object _deflate
     cdef bint _ended

@@ -49,7 +49,16 @@ class WebSocketConnection:
     final state: what the application is told. `fanout` is the worker's; its connections share a `Compression`.
     """
 
-    __slots__ = ("_deflate", "_ended", "_fanout", "_reader", "close_code", "close_reason", "state")
+    __slots__ = (
+        "_deflate",
+        "_ended",
+        "_fanout",
+        "_reader",
+        "close_code",
+        "close_reason",
+        "expected",
+        "state",
+    )
 
     def __init__(self, fanout: FanOut | None = None) -> None:
         self.state: int = CONNECTING
@@ -59,6 +68,8 @@ class WebSocketConnection:
         self._reader: MessageReader | None = None
         self._fanout = FanOut() if fanout is None else fanout
         self._ended = False
+        #: Octets that are still to come of the frame for which the connection failed.
+        self.expected = 0
 
     # The state machine.
 
@@ -105,6 +116,8 @@ class WebSocketConnection:
         if not self._ended:
             assert self._reader is not None  # open() came before
             self._reader.feed(data, start, end)
+        elif self.expected:
+            self.expected = max(0, self.expected - (end - start))
 
     def unread(self) -> int:
         """How many of the octets that were fed last are still to be looked at."""
@@ -128,6 +141,7 @@ class WebSocketConnection:
             event = self._reader.next_event()
         except ProtocolError as error:
             event = Close(error.code, error.reason, True)
+            self.expected = self._reader.expected()
         if type(event) is Close:
             self._end_reading()
         return event

@@ -62,6 +62,8 @@ cdef class MessageReader:
     @cython.locals(held=Py_ssize_t)
     cpdef Py_ssize_t held(self) except -1
 
+    cpdef int64_t expected(self) except -1
+
     @cython.locals(frame=FrameReader, take=Py_ssize_t, start=Py_ssize_t, stop=Py_ssize_t, complete=bint)
     cpdef object next_event(self)
 

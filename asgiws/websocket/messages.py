@@ -176,6 +176,11 @@ class MessageReader:
             held += self._deflate.waiting()
         return held
 
+    def expected(self) -> int:
+        """How many octets of the frame in progress are still to be fed; after a ProtocolError, of the frame
+        that was at fault, if its header was in order."""
+        return max(0, self._remaining - self.unread())
+
     def next_event(self) -> Event | None:
         """The next event in what was fed, MORE where the turn's work is used up before there was one, or None
         when more octets are needed.
@@ -310,6 +315,7 @@ class MessageReader:
                 # What it inflates to is bounded by then. Deflate never makes more than this of a message.
                 limit = self._max_size + (self._max_size >> 6) + 1024
             if frame.length > limit:
+                self._remaining = frame.length
                 raise ProtocolError(MESSAGE_TOO_BIG, f"message of more than {self._max_size} bytes")
         self._in_frame = True
         self._remaining = frame.length

@@ -485,6 +485,29 @@ def test_close_frame_is_readable_although_much_more_was_sent(
         assert raw.closed_by_server()[0] == 1009
 
 
+def test_tcp_ends_once_the_frame_that_was_refused_has_passed(
+    server: RunningServer, name: str
+) -> None:
+    payload = b"x" * 200_000
+    with opened(server, f"/echo?{name}") as raw:
+        octets = frame(BINARY, payload)
+        raw.send(octets[:-1000])
+        assert raw.close_frame()[0] == 1009
+        raw.send(octets[-1000:])
+        assert raw.read_all() == b""
+
+
+async def test_a_client_that_still_writes_what_was_refused_leaves_in_order(
+    server: RunningServer, name: str
+) -> None:
+    """An end of TCP while it writes breaks `websockets` on asyncio: its close() raises AttributeError."""
+    async with library(server, f"/echo?{name}", compression=None) as client:
+        sending = asyncio.ensure_future(client.send(bytes(20_000_000)))
+        code, _ = await end_of(client)
+        await asyncio.gather(sending, return_exceptions=True)
+    assert code == 1009
+
+
 async def test_too_big_once_inflated(server: RunningServer, desk: Desk, name: str) -> None:
     async with library(server, f"/echo?{name}", compression="deflate") as client:
         await client.send(bytes(100_000_000))

@@ -17,7 +17,7 @@ import pytest
 from asgiws.asgi.outlet import Driver, Outlet
 from asgiws.asgi.runtime import Runtime
 from asgiws.config import Config
-from asgiws.server.ending import FLUSH, LINGER
+from asgiws.server.ending import FLUSH, LINGER, QUIET
 from asgiws.server.handshakes import Handshaking
 from asgiws.server.poller import AVAILABLE, Poller
 from asgiws.server.stream import Stream
@@ -365,6 +365,33 @@ async def test_close_sends_all_that_was_written() -> None:
         pair.stream.close(linger=linger)
         assert await pair.read_to_end() == payload
         await pair.close()
+
+
+@on_each_loop
+async def test_our_side_ends_once_what_is_awaited_has_passed() -> None:
+    pair = await Pair().open()
+    pair.stream.await_rest(1000)
+    pair.stream.write(b"no")
+    pair.stream.close()
+    await pair.loop.sock_sendall(pair.peer, b"x" * 999)
+    assert await pair.read(2) == b"no"
+    await pair.loop.sock_sendall(pair.peer, b"x")
+    assert await pair.read_to_end() == b""
+    pair.peer.close()
+    await pair.driver.until("lost")
+
+
+@on_each_loop
+async def test_our_side_ends_when_no_more_comes_of_what_is_awaited() -> None:
+    pair = await Pair().open()
+    pair.stream.await_rest(1 << 62)
+    pair.stream.close()
+    now = pair.loop.time()
+    assert pair.stream.tick(now) > now
+    assert pair.stream.tick(now + QUIET) > now
+    assert await pair.read_to_end() == b""
+    pair.peer.close()
+    await pair.driver.until("lost")
 
 
 @on_each_loop

@@ -234,3 +234,17 @@ def test_control_frames() -> None:
         connection.close_frame(1006, "")
     # Compression leaves them alone (RFC 7692, 6).
     assert opened(compressed=True).ping(b"hi") == b"\x89\x02hi"
+
+
+def test_what_is_expected_of_a_frame_that_was_refused() -> None:
+    ws = opened(max_size=100)
+    octets = client_frame(BINARY, bytes(1000))
+    ws.feed(bytearray(octets[:300]), 0, 300)
+    event = ws.next_event()
+    assert type(event) is Close
+    assert event.code == 1009
+    assert ws.expected == len(octets) - 300
+    ws.feed(bytearray(200), 0, 200)
+    assert ws.expected == len(octets) - 500
+    ws.feed(bytearray(900), 0, 900)
+    assert ws.expected == 0
