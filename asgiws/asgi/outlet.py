@@ -161,6 +161,7 @@ class Outlet:
         """The peer is in the midst of something of which `size` octets are still to come: a `close` that
         lingers ends our side once it has passed, or no more of it comes. Some clients break on an end of ours
         while they are writing."""
+        raise NotImplementedError
 
     def close(self, linger: bool = True) -> None:
         """Send what was written, then close. Later writes do nothing. Idempotent.

@@ -39,15 +39,15 @@ _TEMPLATE: dict[str, Any] = {
     "server": None,
     "extensions": {},
 }
-#: In one piece: a dict that grows to so many items is made twice.
-_EXTENSIONS: dict[str, dict[str, Any]] = {
-    "http.response.pathsend": {},
-    "http.response.trailers": {},
-    "http.response.early_hint": {},
-    "http.response.zerocopysend": {},
+#: The extensions of HTTP. A dict is made from the keys of another one in one piece, and need not grow.
+_EXTENSIONS: dict[str, None] = {
+    "http.response.pathsend": None,
+    "http.response.trailers": None,
+    "http.response.early_hint": None,
+    "http.response.zerocopysend": None,
     # Ours: the last `http.request` has `trailers` when a chunked body came with some.
-    "asgiws.http.request.trailers": {},
-    "asgiws.drain": {},
+    "asgiws.http.request.trailers": None,
+    "asgiws.drain": None,
 }
 _NOT_IN_1_0 = (
     "http.response.trailers",
@@ -66,16 +66,10 @@ def http_scope(runtime: Runtime, head: RequestHead, outlet: Outlet) -> Scope:
         scope["scheme"] = "https"
     # RFC 9112 2.3, 7.1.2 and RFC 9110 15.2: a 1.0 client knows no interim responses and no
     # trailers.
-    drain = runtime.drain
-    extensions = _EXTENSIONS.copy()
-    extensions["http.response.pathsend"] = {}
-    extensions["http.response.zerocopysend"] = {}
-    extensions["asgiws.drain"] = drain.copy()
-    if head.http_version == "1.1":
-        extensions["http.response.trailers"] = {}
-        extensions["http.response.early_hint"] = {}
-        extensions["asgiws.http.request.trailers"] = {}
-    else:
+    # Those that say nothing share one empty dict, which is the scope's own.
+    extensions = dict.fromkeys(_EXTENSIONS, {})
+    extensions["asgiws.drain"] = runtime.drain.copy()
+    if head.http_version != "1.1":
         for name in _NOT_IN_1_0:
             del extensions[name]
     if not outlet.sends_files():

@@ -13,7 +13,7 @@ cdef class Poller:
     cdef object _epoll
     cdef object _loop
     cdef int _fd
-    cdef object _context
+    cdef object _own
     cdef list _left
     cdef bint _may_nest
     cdef dict _transports

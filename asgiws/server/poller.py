@@ -20,10 +20,10 @@ from __future__ import annotations
 import asyncio
 import select
 from collections.abc import Callable
-from contextvars import copy_context
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from asgiws.asgi.contexts import OwnContext
 from asgiws.server import syscalls
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Poller:
         self._transports: dict[int, SocketTransport] = {}
         self._epoll = select.epoll()
         self._fd = self._epoll.fileno()
-        self._context = copy_context()
+        self._own = OwnContext()
         #: Whether the loop may be run from within itself.
         self._may_nest = isinstance(loop, asyncio.BaseEventLoop)
         #: The number of the turn in progress.
@@ -80,7 +80,7 @@ class Poller:
 
     def call_soon(self, callback: Callable[[], object]) -> None:
         """Have `callback` called in the loop's next turn."""
-        self._loop.call_soon(callback, context=self._context.copy())
+        self._loop.call_soon(callback, context=self._own.copy())
 
     def abandon(self) -> list[int]:
         """Serve nobody any more, in a process that was forked: the descriptors, which are the parent's."""

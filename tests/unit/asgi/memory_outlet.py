@@ -218,6 +218,9 @@ class MemoryOutlet(Outlet):
         self.client = client
         self.server = server
 
+    def await_rest(self, size: int) -> None:
+        pass
+
     def close(self, linger: bool = True) -> None:
         self._end("close")
 

@@ -28,7 +28,7 @@ def methods(interface: type) -> dict[str, Any]:
 def implementations(interface: type) -> Iterator[type]:
     """All classes of the package, and of these tests, that implement it themselves."""
     for module in pkgutil.walk_packages(asgiws.__path__, "asgiws."):
-        if not module.name.endswith("__main__") and module.name != "asgiws.workers":
+        if not module.name.endswith(("__main__", "_build", "workers")):
             importlib.import_module(module.name)
     for found in interface.__subclasses__():
         if found.__module__.startswith("asgiws.") or found is MemoryOutlet:
@@ -71,6 +71,7 @@ async def test_what_an_outlet_forgets_is_noticed(name: str) -> None:
         "hand_over": (Driver(), b""),
         "send_file": (None, 1),
         "introduce": (("a", 1), ("b", 2)),
+        "await_rest": (1,),
     }
     with pytest.raises(NotImplementedError):
         await call(getattr(Outlet(), name), *arguments.get(name, ()))
