@@ -39,15 +39,15 @@ _TEMPLATE: dict[str, Any] = {
     "server": None,
     "extensions": {},
 }
-#: The extensions of HTTP. A dict is made from the keys of another one in one piece, and need not grow.
-_EXTENSIONS: dict[str, None] = {
-    "http.response.pathsend": None,
-    "http.response.trailers": None,
-    "http.response.early_hint": None,
-    "http.response.zerocopysend": None,
+#: The extensions of HTTP, to be copied as well.
+_EXTENSIONS: dict[str, dict[str, Any]] = {
+    "http.response.pathsend": {},
+    "http.response.trailers": {},
+    "http.response.early_hint": {},
+    "http.response.zerocopysend": {},
     # Ours: the last `http.request` has `trailers` when a chunked body came with some.
-    "asgiws.http.request.trailers": None,
-    "asgiws.drain": None,
+    "asgiws.http.request.trailers": {},
+    "asgiws.drain": {},
 }
 _NOT_IN_1_0 = (
     "http.response.trailers",
@@ -67,9 +67,16 @@ def http_scope(runtime: Runtime, head: RequestHead, outlet: Outlet) -> Scope:
     # RFC 9112 2.3, 7.1.2 and RFC 9110 15.2: a 1.0 client knows no interim responses and no
     # trailers.
     # Those that say nothing share one empty dict, which is the scope's own.
-    extensions = dict.fromkeys(_EXTENSIONS, {})
+    empty: dict[str, Any] = {}
+    extensions = _EXTENSIONS.copy()
+    extensions["http.response.pathsend"] = empty
+    extensions["http.response.zerocopysend"] = empty
     extensions["asgiws.drain"] = runtime.drain.copy()
-    if head.http_version != "1.1":
+    if head.http_version == "1.1":
+        extensions["http.response.trailers"] = empty
+        extensions["http.response.early_hint"] = empty
+        extensions["asgiws.http.request.trailers"] = empty
+    else:
         for name in _NOT_IN_1_0:
             del extensions[name]
     if not outlet.sends_files():
