@@ -33,11 +33,20 @@ class CountedConnection(Stream, asyncio.BufferedProtocol):
     """One that is counted, and turned away when it is one too many: where the PROXY protocol is spoken, once it
     has named the client."""
 
-    __slots__ = ("_admission", "_counted", "_http", "_is_named_later", "_is_refused", "_refusal")
+    __slots__ = (
+        "_admission",
+        "_counted",
+        "_http",
+        "_is_named_later",
+        "_is_refused",
+        "_notices",
+        "_refusal",
+    )
 
     def __init__(self, runtime: Runtime, ticker: Ticker) -> None:
         self._http = HTTPDriver(runtime, upgrade)
         self._admission = runtime.admission
+        self._notices = runtime.notices
         self._is_named_later = runtime.config.proxy_protocol
         #: The address that it is counted for, and what the driver is to refuse it with.
         self._counted: Address | None = None
@@ -104,7 +113,7 @@ class CountedConnection(Stream, asyncio.BufferedProtocol):
         refusal, self._refusal = self._refusal, None
         assert refusal is not None
         what = f"connection closed: {refusal.message}"
-        self._runtime.notices.tell(refusal.limit or "", peer_name(client), what)
+        self._notices.tell(refusal.limit or "", peer_name(client), what)
         self._leave()
 
 
