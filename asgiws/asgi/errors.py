@@ -25,13 +25,22 @@ def comes_from_disconnect(error: BaseException | None) -> bool:
     """True when the application raised, or raised because of, what `send()` told it: frameworks turn
     ClientDisconnected into exceptions of their own, and task groups put it into a group. A group that holds
     anything else beside it is an error of its own."""
+    return _comes_from_disconnect(error, frozenset())
+
+
+def _comes_from_disconnect(error: BaseException | None, above: frozenset[int]) -> bool:
+    """The same, within the exceptions of those ids: what was raised while a group was handled may have that group
+    for its context, and be one of its members."""
     while error is not None:
         if isinstance(error, ClientDisconnected):
             return True
+        if id(error) in above:
+            return False
+        above |= {id(error)}
         members = _members(error)
         if members:
             # Not by what the group was raised in: that is one of its members, or beside the point.
-            return all(comes_from_disconnect(member) for member in members)
+            return all(_comes_from_disconnect(member, above) for member in members)
         error = error.__cause__ or error.__context__
     return False
 

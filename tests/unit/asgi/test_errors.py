@@ -74,3 +74,21 @@ def test_what_is_no_group_may_have_such_an_attribute() -> None:
     assert not comes_from_disconnect(error)
     error.exceptions = ["none", 1]  # type: ignore[attr-defined]
     assert not comes_from_disconnect(error)
+
+
+def test_a_group_whose_member_was_raised_while_it_was_handled() -> None:
+    """anyio and asyncio make such circles: the member has the group for its context."""
+    for member, expected in ((ValueError(), False), (ClientDisconnected(), True)):
+        group = Group("", [member])
+        member.__context__ = group
+        assert comes_from_disconnect(group) is expected
+    circle, other = ValueError(), KeyError()
+    circle.__context__, other.__context__ = other, circle
+    assert not comes_from_disconnect(circle)
+
+
+def test_members_may_have_the_same_cause() -> None:
+    cause = ClientDisconnected()
+    first, second = RuntimeError(), RuntimeError()
+    first.__cause__ = second.__cause__ = cause
+    assert comes_from_disconnect(Group("", [first, second]))
