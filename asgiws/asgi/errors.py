@@ -29,8 +29,8 @@ def comes_from_disconnect(error: BaseException | None) -> bool:
 
 
 def _comes_from_disconnect(error: BaseException | None, above: frozenset[int]) -> bool:
-    """The same, within the exceptions of those ids: what was raised while a group was handled may have that group
-    for its context, and be one of its members."""
+    """The same, within the exceptions of those ids: what was raised while a group was handled may have that
+    group for its context, and be one of its members."""
     while error is not None:
         if isinstance(error, ClientDisconnected):
             return True
