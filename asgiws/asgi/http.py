@@ -605,7 +605,9 @@ class HTTPDriver(Driver):
         """Answer before anything was asked, and end the connection."""
         self._tell(error)
         self.outlet.write(self.http.error_response(error))
-        self._close()
+        # It takes nobody's place, and must not stay for it: there is no upload to wait for.
+        self._deadline = 0.0
+        self.outlet.close(linger=False)
 
     def reject(self, error: HTTPError) -> None:
         """Answer the request in progress, which is one that shall not reach the application."""

@@ -158,8 +158,8 @@ class Outlet:
         raise NotImplementedError
 
     def await_rest(self, size: int) -> None:
-        """The peer is in the midst of something of which `size` octets are still to come: a `close` that
-        lingers ends our side once it has passed, or no more of it comes. Some clients break on an end of ours
+        """The peer is in the midst of something of which `size` octets are still to come: `close` ends
+        our side once it has passed, or no more of it comes. Some clients break on an end of ours
         while they are writing."""
         raise NotImplementedError
 

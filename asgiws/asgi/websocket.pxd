@@ -19,7 +19,6 @@ cdef Py_ssize_t _MESSAGES
 cdef int _SEND_CLOSE
 cdef int _START_DEADLINE
 cdef int _END_TCP
-cdef int _LEAVE_TCP
 cdef int _DISCONNECT
 cdef int CLOSING
 cdef int CONNECTING

@@ -85,7 +85,6 @@ _LIMIT_INCOMING = "limit_incoming"
 _SEND_CLOSE = int(Effect.SEND_CLOSE)
 _START_DEADLINE = int(Effect.START_DEADLINE)
 _END_TCP = int(Effect.END_TCP)
-_LEAVE_TCP = int(Effect.LEAVE_TCP)
 _DISCONNECT = int(Effect.DISCONNECT)
 
 #: The options that make the server close with a code.
@@ -666,8 +665,6 @@ class WebSocketSession(Driver):
             # What a client sends behind its close frame must not reset the connection: it would lose ours.
             if self._ws.expected:
                 outlet.await_rest(self._ws.expected)
-            outlet.close()
-        if effect & _LEAVE_TCP:
             outlet.close(linger=False)
         if effect & _DISCONNECT:
             ws = self._ws
@@ -746,7 +743,11 @@ class WebSocketSession(Driver):
     def _finish(self, code: int, reason: str) -> None:
         """The application has ended."""
         self._app_ended = True
-        self._drop_messages()  # websocket.disconnect stays, for who still asks
+        self._drop_messages()
+        if (
+            self._ws.state <= CLOSING
+        ):  # else websocket.disconnect stays, for a task of its that still asks
+            self._queue.clear()
         self._recount()
         if self._ws.state == CONNECTING:
             assert self._http is not None

@@ -101,9 +101,6 @@ class CountedConnection(Stream, asyncio.BufferedProtocol):
             self._admission.leave(self._counted)
 
     def _refuse(self) -> None:
-        if self._refusal is not None and self._admission.is_crowded():
-            self._turn_away(self.client)
-            self.abort()
         refusal, self._refusal = self._refusal, None
         if refusal is not None:
             self._http.refuse_connection(refusal)

@@ -617,7 +617,7 @@ class Stream(Outlet):
         transport = self._transport
         if transport.is_closing():
             return  # the peer has gone, and the transport knows it already
-        if linger and self._passing is not None and not self._eof:
+        if self._passing is not None and not self._eof:
             self._ticker.schedule(self, self._passing.first_look())
         else:
             self._passing = None

@@ -46,7 +46,6 @@ class Effect(enum.IntFlag):
     SEND_CLOSE = enum.auto()  # a close frame, or the echo of the client's
     START_DEADLINE = enum.auto()
     END_TCP = enum.auto()
-    LEAVE_TCP = enum.auto()  # as END_TCP, for a client that had its time
     DISCONNECT = enum.auto()  # tell the application, once
 
 
@@ -90,8 +89,6 @@ TRANSITIONS: dict[tuple[State, Trigger], Transition] = {
     ),
     (State.CLOSING, Trigger.FAILURE): Transition(State.FAILED, Effect.END_TCP | Effect.DISCONNECT),
     (State.CLOSING, Trigger.LOST): Transition(State.CLOSED, Effect.DISCONNECT),
-    (State.CLOSING, Trigger.DEADLINE): Transition(
-        State.CLOSED, Effect.LEAVE_TCP | Effect.DISCONNECT
-    ),
+    (State.CLOSING, Trigger.DEADLINE): Transition(State.CLOSED, Effect.END_TCP | Effect.DISCONNECT),
     **_IGNORED,
 }

@@ -11,6 +11,7 @@ from functools import partial
 
 import pytest
 
+from asgiws.server.ending import LINGER_MOST
 from tests.abuse.harness import MEGABYTE, PATIENCE, Abuse, Scene, flood, get, post, push, until
 from tests.integration.raw import BINARY, CONTINUATION, PING, PONG, TEXT, Raw, frame, handshake
 
@@ -214,7 +215,7 @@ def test_who_goes_on_after_a_refusal(abuse: Abuse) -> None:
                 raw.send(b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\n")
                 stack.enter_context(flood(raw, bytes(1000000), reading=False))
             scene.victim.served(ANSWERS)
-            until(lambda: scene.is_alone(), "the server has cut them off")
+            until(lambda: scene.is_alone(), "the server has cut them off", LINGER_MOST + PATIENCE)
 
 
 # The log.

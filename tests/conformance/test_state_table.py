@@ -100,7 +100,7 @@ class Model:
             self.write(CLOSE_OUT, body)
         if Effect.START_DEADLINE in effect:
             self.close_at = self.now + CLOSE_TIMEOUT
-        if Effect.END_TCP in effect or Effect.LEAVE_TCP in effect:
+        if Effect.END_TCP in effect:
             self.tcp = self.tcp or "close"
         if Effect.DISCONNECT in effect:
             ours = trigger is Trigger.CLOSE

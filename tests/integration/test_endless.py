@@ -92,7 +92,8 @@ def test_others_are_served_and_its_client_may_go(server: RunningServer, name: st
     before = int(get(server, "ended"))
     with begun(server, *STYLES[name]):
         for _ in range(PROBES):
-            assert int(get(server, "probe")) == before
+            # Starlette ends by itself what is complete for its client.
+            assert int(get(server, "probe")) - before <= ("HEAD" in name)
     deadline = time.monotonic() + TIMEOUT
     while int(get(server, "ended")) == before:
         assert time.monotonic() < deadline, "the application has not heard that its client has gone"

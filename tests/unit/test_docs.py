@@ -35,7 +35,6 @@ WORDS = {
     Effect.SEND_CLOSE: "send close",
     Effect.START_DEADLINE: "start the deadline",
     Effect.END_TCP: "end TCP",
-    Effect.LEAVE_TCP: "end TCP soon",
     Effect.DISCONNECT: "tell the application",
 }
 

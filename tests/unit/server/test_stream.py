@@ -724,5 +724,5 @@ async def test_what_is_told_of_tls_is_found_once_and_is_the_callers_own(tmp_path
     assert first["client_cert_chain"] is second["client_cert_chain"]
     writer.close()
     await pair.driver.until("eof")
-    pair.stream.close()
+    outlet.close()
     await pair.driver.until("lost")

@@ -36,7 +36,7 @@ DESIGN: dict[State, tuple[tuple[State, Effect] | None, ...]] = {
         (CLOSED, E.END_TCP | E.DISCONNECT),
         (FAILED, E.END_TCP | E.DISCONNECT),
         (CLOSED, E.DISCONNECT),
-        (CLOSED, E.LEAVE_TCP | E.DISCONNECT),
+        (CLOSED, E.END_TCP | E.DISCONNECT),
     ),
     **{
         state: (None, *([(state, E.NOTHING)] * 5))  # "error", "ignored", "drop", "drop"
@@ -98,8 +98,3 @@ def test_at_most_one_close_frame_is_sent() -> None:
             assert source is OPEN
             assert target is not OPEN
         assert not (target is OPEN and source not in (CONNECTING, OPEN))
-
-
-def test_the_connection_is_never_ended_and_aborted_at_once() -> None:
-    for _, effect in TRANSITIONS.values():
-        assert not (Effect.END_TCP in effect and Effect.LEAVE_TCP in effect)
