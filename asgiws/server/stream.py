@@ -16,6 +16,8 @@ Rules of this file:
   asks `drain`, which does not wait any more, and then `is_closing`.
 - A driver is called through a variable of the caller's: it may hand the connection over while it is called, and
   must outlive that.
+- A connection that is lost forgets its driver, which refers to it for as long as the application asks: reference
+  counts are to free both.
 - Nobody is judged by a clock before what the socket holds was read (`tick`).
 - Closing ends: `ending.py` says when.
 """
@@ -261,7 +263,7 @@ class Stream(Outlet):
         self._ticker.discard(self)
         self._runtime.connections.discard(self)
         self._wake_drains()
-        driver = self._driver
+        driver, self._driver = self._driver, _NOBODY
         driver.connection_lost()
 
     def pause_writing(self) -> None:
@@ -571,13 +573,13 @@ class Stream(Outlet):
             driver = self._driver
             driver.hung_up()
 
-    def proceed_soon(self) -> None:
+    def proceed_soon(self, driver: Driver) -> None:
         if not self._proceeding:
             self._proceeding = True
-            self._runtime.own.run(self.loop.call_soon, self._proceed)
+            self._runtime.own.run(self.loop.call_soon, self._proceed, driver)
 
-    def _proceed(self) -> None:
-        driver = self._driver
+    def _proceed(self, asking: Driver) -> None:
+        driver = asking if self._lost else self._driver
         self._proceeding = False
         self._cork()
         try:
@@ -690,3 +692,5 @@ def _address(name: object) -> Address | None:
 
 
 _NO_TRANSPORT = asyncio.Transport()
+#: Drives what is lost.
+_NOBODY = Driver()
