@@ -16,7 +16,7 @@ Rules of this file:
   asks `drain`, which does not wait any more, and then `is_closing`.
 - A driver is called through a variable of the caller's: it may hand the connection over while it is called, and
   must outlive that.
-- A connection that is lost forgets its driver, which refers to it for as long as the application asks: reference
+- A connection that is lost forgets its driver, which refers to it as long as the application does: reference
   counts are to free both.
 - Nobody is judged by a clock before what the socket holds was read (`tick`).
 - Closing ends: `ending.py` says when.
@@ -94,6 +94,7 @@ class Stream(Outlet):
         "_runtime",
         "_send_timeout",
         "_stall_at",
+        "_stopping",
         "_taken",
         "_ticker",
         "_tls",
@@ -147,6 +148,8 @@ class Stream(Outlet):
         self._ending: Ending | None = None
         self._passing: Passing | None = None
         self._lost = False
+        #: The server stops.
+        self._stopping = False
         self._drains: deque[Waiter] | None = None
         self._tls: dict[str, Any] | None = None
 
@@ -328,6 +331,7 @@ class Stream(Outlet):
 
     def shutdown(self) -> None:
         """End gracefully: the driver brings what it does to its proper end, then closes."""
+        self._stopping = True
         if not self._closing:
             driver = self._driver
             driver.shutdown()
@@ -640,7 +644,7 @@ class Stream(Outlet):
             return
         now = self.loop.time()
         self._ending = Ending(now, taken)
-        if not linger:
+        if self._stopping or not linger:
             self._ending.hurry(now)
         self._ticker.schedule(self, self._ending.first_look())
 

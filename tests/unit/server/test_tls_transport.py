@@ -257,7 +257,9 @@ async def test_octets_that_wait_decrypted_are_given_out_when_reading_is_resumed(
 
 
 @on_each_loop
-async def test_an_end_in_the_read_that_pauses_is_told_when_reading_is_resumed(tmp_path: Path) -> None:
+async def test_an_end_in_the_read_that_pauses_is_told_when_reading_is_resumed(
+    tmp_path: Path,
+) -> None:
     pair = await Secured(tmp_path).opened()
     pair.driver.react = pair.stream.pause_reading
     pair.client.write(b"the last")
