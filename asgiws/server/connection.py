@@ -101,10 +101,8 @@ class CountedConnection(Stream, asyncio.BufferedProtocol):
             self._admission.leave(self._counted)
 
     def _refuse(self) -> None:
-        http, self._http = (
-            self._http,
-            None,
-        )  # it is not needed for anything else, and refers to this
+        # Nothing else needs it, and it refers to this.
+        http, self._http = self._http, None
         if self._refusal is not None and self._admission.is_crowded():
             self._turn_away(self.client)
             self.abort()
