@@ -93,6 +93,7 @@ cdef class HTTPDriver(Driver):
     cpdef object write(self, list pieces)
     cpdef object response_done(self)
     cpdef object head_done(self, HTTPCycle cycle)
+    cpdef object lost_done(self, HTTPCycle cycle)
     cpdef object surplus_done(self, HTTPCycle cycle)
     cdef object _log_access(self)
     cdef object body_counts_no_more(self)

@@ -445,13 +445,13 @@ class HTTPDriver(Driver):
             return False
         elif not now and self.http.buffered():
             self._pause_if_flooded()
-            self.outlet.proceed_soon()
+            self.outlet.proceed_soon(self)
             return False
         # The last request that is begun is read to its end where that is there.
         if self._budget <= (0 if cycle is None else -1) and self.http.buffered():
             self._shared.turn.take(REQUESTS)
             self._pause_reading()  # or the loop would go on reading from this connection
-            self.outlet.proceed_soon()
+            self.outlet.proceed_soon(self)
             return False
         event = self.http.next_event()
         if event is NEED_DATA:
@@ -654,6 +654,11 @@ class HTTPDriver(Driver):
         """The response in progress is complete, since it has no body; the application of `cycle` goes on."""
         self._surplus = cycle
         self.response_done()
+
+    def lost_done(self, cycle: HTTPCycle) -> None:
+        """The application has ended, whose client had gone: nobody asks for what has arrived of the body."""
+        if self._cycle is cycle:
+            self._cycle = None
 
     def surplus_done(self, cycle: HTTPCycle) -> None:
         """It has come to an end as well."""
@@ -880,6 +885,8 @@ class HTTPCycle(Job):
         self._task = None
         if self._stage == _SURPLUS:
             driver.surplus_done(self)
+        elif self._stage == _LOST:
+            driver.lost_done(self)
         if error is None:
             if self._stage < _DONE and self._told:
                 self._stage = _DONE

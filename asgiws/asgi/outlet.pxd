@@ -30,7 +30,7 @@ cdef class Outlet:
     cpdef object taken(self)
     cpdef object pause_reading(self)
     cpdef object resume_reading(self)
-    cpdef object proceed_soon(self)
+    cpdef object proceed_soon(self, Driver driver)
     cpdef object check_at(self, double when)
     cpdef object hand_over(self, Driver driver, bytes tail)
     cpdef object introduce(self, object client, object server)

@@ -138,9 +138,10 @@ class Outlet:
     def resume_reading(self) -> None:
         raise NotImplementedError
 
-    def proceed_soon(self) -> None:
+    def proceed_soon(self, driver: Driver) -> None:
         """Have the driver's `proceed` called in the loop's next turn, as a read of its own: for a driver that
-        leaves work for later, so that other connections have their turn. Idempotent."""
+        leaves work for later, so that other connections have their turn. Idempotent. `driver` is the one that
+        asks: a connection that is gone knows none any more."""
         raise NotImplementedError
 
     def check_at(self, when: float) -> None:

@@ -471,7 +471,7 @@ class WebSocketSession(Driver):
             else:
                 self._end()
         elif self._rest is not None and not self._is_full():
-            self._outlet.proceed_soon()
+            self._outlet.proceed_soon(self)
         self._recount()
 
     def _pause_reading(self) -> None:
@@ -482,7 +482,7 @@ class WebSocketSession(Driver):
     def _go_on(self) -> None:
         """Go on with what was kept, then with reading."""
         if self._rest is not None:
-            self._outlet.proceed_soon()
+            self._outlet.proceed_soon(self)
         elif self._reading_paused:
             self._reading_paused = False
             self._outlet.resume_reading()
@@ -743,11 +743,10 @@ class WebSocketSession(Driver):
     def _finish(self, code: int, reason: str) -> None:
         """The application has ended."""
         self._app_ended = True
-        self._drop_messages()
-        if (
-            self._ws.state <= CLOSING
-        ):  # else websocket.disconnect stays, for a task of its that still asks
+        if self._ws.state <= CLOSING:  # else websocket.disconnect is in there, for who still asks
             self._queue.clear()
+            self._head = 0
+            self._queued = 0
         self._recount()
         if self._ws.state == CONNECTING:
             assert self._http is not None
@@ -873,13 +872,14 @@ class WebSocketSession(Driver):
     async def _make_room(self, message: Message) -> None:
         """Wait until there is room for another message, or end the connection for want of it."""
         limit = self._runtime.config.ws_max_outbound
-        while self._outlet.write_paused and self._outlet.unsent() >= limit:
+        outlet = self._outlet
+        while outlet.write_paused and outlet.unsent() >= limit and not outlet.is_closing():
             if type(message) is dict and message.get("type") == "websocket.close":
                 return
             self._end_slow(f"{limit} bytes wait to be sent", "ws_max_outbound")
             if self._ws.state != OPEN:
                 return
-            await self._outlet.drain()
+            await outlet.drain()
 
     def send_now(self, message: Message) -> None:
         """`send` without waiting."""

@@ -125,8 +125,9 @@ class Acceptor:
 
     def _connect(self, poller: Poller, fd: int, address: Address | None) -> None:
         """Make a connection with a transport of ours."""
+        stream: Stream | None = None
         try:
-            stream: Stream = self._make()
+            stream = self._make()
             handshaking = self._handshaking
             if handshaking is None:
                 transport = SocketTransport(self._loop, poller, fd, stream)
@@ -138,6 +139,8 @@ class Acceptor:
             transport.start(address, self._address, self._sock.family)
         except Exception as error:
             os.close(fd)
+            if stream is not None:
+                stream.unmade()
             self._tell(peer_name(address), error)
 
     def _hand_to_loop(self, fd: int, address: Address | None) -> None:

@@ -44,7 +44,9 @@ class CountedConnection(Stream, asyncio.BufferedProtocol):
     )
 
     def __init__(self, runtime: Runtime, ticker: Ticker) -> None:
-        self._http = HTTPDriver(runtime, upgrade)
+        http = HTTPDriver(runtime, upgrade)
+        #: What is to refuse it, until that is decided.
+        self._http: HTTPDriver | None = http
         self._admission = runtime.admission
         self._notices = runtime.notices
         self._is_named_later = runtime.config.proxy_protocol
@@ -53,7 +55,7 @@ class CountedConnection(Stream, asyncio.BufferedProtocol):
         self._refusal: Any = None
         #: Whether it was refused; None until it is counted.
         self._is_refused: bool | None = None
-        super().__init__(runtime, ticker, first_driver(runtime, self._http))
+        super().__init__(runtime, ticker, first_driver(runtime, http))
 
     def expected(self, client: Address | None) -> bool:
         self._enter(client)
@@ -78,14 +80,12 @@ class CountedConnection(Stream, asyncio.BufferedProtocol):
         self._enter(client)
 
     def hand_over(self, driver: Driver, tail: bytes) -> None:
-        if self._refusal is None:
-            super().hand_over(driver, tail)
-        else:
-            super().hand_over(driver, b"")
-            self._refuse()
+        super().hand_over(driver, tail if self._refusal is None else b"")
+        self._refuse()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._leave()
+        self._http = None
         super().connection_lost(exc)
 
     def _enter(self, client: Address | None) -> None:
@@ -101,9 +101,12 @@ class CountedConnection(Stream, asyncio.BufferedProtocol):
             self._admission.leave(self._counted)
 
     def _refuse(self) -> None:
+        # Nothing else needs it, and it refers to this.
+        http, self._http = self._http, None
         refusal, self._refusal = self._refusal, None
         if refusal is not None:
-            self._http.refuse_connection(refusal)
+            assert http is not None
+            http.refuse_connection(refusal)
 
     def _turn_away(self, client: Address | None) -> None:
         """Refuse a client without a word: so many are being told already that it would cost too much."""

@@ -70,6 +70,8 @@ class Poller:
     def change(self, fd: int, events: int) -> None:
         """For these `events`, from now on; an error or the end of both sides is told of in any case."""
         self._epoll.modify(fd, events)
+        if self._left:  # it was told of what may not be asked for any more
+            self._left = [told for told in self._left if told[0] != fd]
 
     def remove(self, fd: int) -> None:
         """Watch `fd` no more; it is still open. Nothing happens when it is not watched."""

@@ -38,6 +38,7 @@ cdef class Stream(Outlet):
     cdef object _runtime
     cdef double _send_timeout
     cdef double _stall_at
+    cdef bint _stopping
     cdef long long _taken
     cdef object _ticker
     cdef dict _tls

@@ -16,6 +16,8 @@ Rules of this file:
   asks `drain`, which does not wait any more, and then `is_closing`.
 - A driver is called through a variable of the caller's: it may hand the connection over while it is called, and
   must outlive that.
+- A connection that is lost forgets its driver, which refers to it as long as the application does: reference
+  counts are to free both.
 - Nobody is judged by a clock before what the socket holds was read (`tick`).
 - Closing ends: `ending.py` says when.
 """
@@ -92,6 +94,7 @@ class Stream(Outlet):
         "_runtime",
         "_send_timeout",
         "_stall_at",
+        "_stopping",
         "_taken",
         "_ticker",
         "_tls",
@@ -145,6 +148,8 @@ class Stream(Outlet):
         self._ending: Ending | None = None
         self._passing: Passing | None = None
         self._lost = False
+        #: The server stops.
+        self._stopping = False
         self._drains: deque[Waiter] | None = None
         self._tls: dict[str, Any] | None = None
 
@@ -226,7 +231,7 @@ class Stream(Outlet):
             if self._ending is not None:
                 self._ending.heard()
             elif self._passing is not None and self._passing.took(count, self.loop.time()):
-                self._end_side(True)
+                self._end_side(False)
             return
         driver = self._driver
         self._cork()
@@ -261,7 +266,7 @@ class Stream(Outlet):
         self._ticker.discard(self)
         self._runtime.connections.discard(self)
         self._wake_drains()
-        driver = self._driver
+        driver, self._driver = self._driver, _NOBODY
         driver.connection_lost()
 
     def pause_writing(self) -> None:
@@ -280,6 +285,16 @@ class Stream(Outlet):
 
     def tick(self, now: float) -> float:
         """A deadline of the driver's has come, or the one of our own closing."""
+        try:
+            return self._tick(now)
+        except Exception as error:  # or it would never be ticked again
+            self.loop.call_exception_handler(
+                {"message": "Exception at a connection's deadline", "exception": error}
+            )
+            self.abort()
+            return 0.0
+
+    def _tick(self, now: float) -> float:
         if self._own and self._reading:
             self._transport.read_now()
         if not self._closing:
@@ -293,7 +308,7 @@ class Stream(Outlet):
         if self._passing is not None and self._ending is None:
             when = self._passing.next_look(now)
             if when == 0.0:
-                self._end_side(True)
+                self._end_side(False)
                 when = 0.0 if self._ending is None else self._ending.first_look()
             return when
         if self._ending is None:
@@ -326,13 +341,14 @@ class Stream(Outlet):
 
     def shutdown(self) -> None:
         """End gracefully: the driver brings what it does to its proper end, then closes."""
+        self._stopping = True
         if not self._closing:
             driver = self._driver
             driver.shutdown()
         elif self._ending is not None:
             self._ending.hurry(self.loop.time())
         elif self._passing is not None:
-            self._end_side(True)
+            self._end_side(False)
 
     def lasts(self) -> bool:
         """True while the driver's conversation has no end of its own."""
@@ -418,6 +434,10 @@ class Stream(Outlet):
                 else:
                     self._give_to_transport(memoryview(chunk)[sent:] if sent else chunk)
                     sent = 0
+        elif self._own and self.secure and not self._closing:
+            self._given += sum(map(len, chunks))
+            self._via_transport = True
+            self._transport.writelines(chunks)
         else:
             for chunk in chunks:
                 self._send(chunk)
@@ -571,13 +591,13 @@ class Stream(Outlet):
             driver = self._driver
             driver.hung_up()
 
-    def proceed_soon(self) -> None:
+    def proceed_soon(self, driver: Driver) -> None:
         if not self._proceeding:
             self._proceeding = True
-            self._runtime.own.run(self.loop.call_soon, self._proceed)
+            self._runtime.own.run(self.loop.call_soon, self._proceed, driver)
 
-    def _proceed(self) -> None:
-        driver = self._driver
+    def _proceed(self, asking: Driver) -> None:
+        driver = asking if self._lost else self._driver
         self._proceeding = False
         self._cork()
         try:
@@ -638,7 +658,7 @@ class Stream(Outlet):
             return
         now = self.loop.time()
         self._ending = Ending(now, taken)
-        if not linger:
+        if self._stopping or not linger:
             self._ending.hurry(now)
         self._ticker.schedule(self, self._ending.first_look())
 
@@ -690,3 +710,5 @@ def _address(name: object) -> Address | None:
 
 
 _NO_TRANSPORT = asyncio.Transport()
+#: Drives what is lost.
+_NOBODY = Driver()

@@ -40,8 +40,8 @@ class Records:
         self._in.write(data)
 
     def holds_some(self) -> bool:
-        """True while something was fed and not read."""
-        return self._in.pending > 0 or self._ssl.pending() > 0
+        """True while something was fed and not read, and once the peer's end was read."""
+        return self.ended or self._in.pending > 0 or self._ssl.pending() > 0
 
     def shake(self) -> bool:
         """Go on with the handshake; true once it is complete. Raises ssl.SSLError when it has failed."""

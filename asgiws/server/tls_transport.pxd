@@ -43,4 +43,4 @@ cdef class TLSTransport(SocketTransport):
     cdef object _leave(self)
     cdef object _say_close(self)
     cpdef object abort(self)
-    cpdef object _lose(self)
+    cdef object _say_lost(self)

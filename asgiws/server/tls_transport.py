@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import ssl
 from collections import deque
 from typing import Any
@@ -177,7 +176,7 @@ class TLSTransport(SocketTransport):
         records = self._records
         assert records is not None
         room = self._stream.get_buffer(-1)
-        while self._reading and not self._finished:
+        while self._reading and not (self._finished or self._said_close):
             try:
                 count = records.read(room)
             except ssl.SSLError as error:
@@ -196,7 +195,7 @@ class TLSTransport(SocketTransport):
                 return
 
     def _go_on(self) -> None:
-        """Reading was resumed with octets fed and not decrypted."""
+        """Reading was resumed, and what was fed is not all given out: octets, or the peer's end."""
         try:
             if not self._finished:
                 self._advance()
@@ -325,11 +324,9 @@ class TLSTransport(SocketTransport):
         self._plain = None
         SocketTransport.abort(self)
 
-    def _lose(self) -> None:
+    def _say_lost(self) -> None:
         if self._is_made:
-            SocketTransport._lose(self)
-            return
-        fd, self._fd = self._fd, -1
-        self._handshaking.end(self)
-        self._stream.unmade()
-        os.close(fd)
+            SocketTransport._say_lost(self)
+        else:
+            self._handshaking.end(self)
+            self._stream.unmade()

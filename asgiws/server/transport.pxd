@@ -54,3 +54,4 @@ cdef class SocketTransport:
     cpdef object resume_reading(self)
     cdef object _finish(self)
     cpdef object _lose(self)
+    cdef object _say_lost(self)

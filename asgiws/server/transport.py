@@ -4,7 +4,8 @@ Rules of this file:
 - To its Stream it is what a transport of the event loop's is, with the same promises: `connection_lost` is
   called once, from the loop, and nothing after it.
 - It owns the descriptor, and is the one place that closes it: behind `connection_lost`, so that nobody meets
-  the number as another connection's.
+  the number as another connection's. It forgets the Stream then: the two refer to each other, and reference
+  counts are to free them.
 - It writes what the Stream could not send by itself. What is written after that waits behind it.
 - `tls_transport.py` has the one for TLS, which changes what is done with the octets of the socket (`_take`,
   `_refill`, `_end_our_side`, `_leave`) and nothing of how the socket is watched.
@@ -353,6 +354,11 @@ class SocketTransport:
     def _lose(self) -> None:
         fd, self._fd = self._fd, -1
         try:
-            self._stream.connection_lost(None)
+            self._say_lost()
         finally:
+            self._stream = None  # type: ignore[assignment]  # nothing is called on it any more
             os.close(fd)
+
+    def _say_lost(self) -> None:
+        """Tell of the end."""
+        self._stream.connection_lost(None)

@@ -15,6 +15,23 @@ from typing import Any
 gc.disable()
 
 
+#: What there is for each call, and for each connection.
+KINDS = (
+    "Task",
+    "Runner",
+    "Context",
+    "Connection",
+    "CountedConnection",
+    "SocketTransport",
+    "TLSTransport",
+    "SSLObject",
+    "HTTPDriver",
+    "HTTPCycle",
+    "HTTPConnection",
+    "WebSocketSession",
+)
+
+
 class Payload:
     """What a call has."""
 
@@ -45,7 +62,7 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
     path = scope["path"]
     if path == "/alive":
         kinds = Counter(type(thing).__name__ for thing in gc.get_objects())
-        counts = {kind: kinds[kind] for kind in ("Task", "Runner", "Context")}
+        counts = {kind: kinds[kind] for kind in KINDS}
         await answer(send, json.dumps([len(payloads), counts]).encode())
         return
     payload = Payload()

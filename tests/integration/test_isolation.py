@@ -10,16 +10,20 @@ import pytest
 
 from tests.integration.raw import CLOSE, TEXT, TIMEOUT, Raw
 from tests.integration.server import RunningServer, serve
+from tests.integration.test_tls import Certificate, certificate
+
+__all__ = ["certificate"]  # a fixture
 
 APP = "isolation_app:app"
 CALLS = 10
 
-Visit = Callable[[RunningServer], None]
+Connect = Callable[[], Raw]
+Visit = Callable[[Raw], None]
 
 
 def ask(path: str) -> Visit:
-    def visit(server: RunningServer) -> None:
-        with Raw.connect(server) as raw:
+    def visit(raw: Raw) -> None:
+        with raw:
             raw.send(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
             raw.response()
 
@@ -29,8 +33,8 @@ def ask(path: str) -> Visit:
 def leave(path: str, reset: bool) -> Visit:
     """Ask, and go before the response is complete."""
 
-    def visit(server: RunningServer) -> None:
-        with Raw.connect(server) as raw:
+    def visit(raw: Raw) -> None:
+        with raw:
             raw.send(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
             if path == "/streams":
                 raw.head()
@@ -41,8 +45,8 @@ def leave(path: str, reset: bool) -> Visit:
 
 
 def close_websocket(path: str) -> Visit:
-    def visit(server: RunningServer) -> None:
-        with Raw.connect(server) as raw:
+    def visit(raw: Raw) -> None:
+        with raw:
             raw.upgrade(path)
             raw.send_frame(CLOSE, b"\x03\xe8")
             raw.read_all()
@@ -51,8 +55,8 @@ def close_websocket(path: str) -> Visit:
 
 
 def leave_websocket(path: str) -> Visit:
-    def visit(server: RunningServer) -> None:
-        with Raw.connect(server) as raw:
+    def visit(raw: Raw) -> None:
+        with raw:
             raw.upgrade(path)
             raw.reset()
 
@@ -60,8 +64,8 @@ def leave_websocket(path: str) -> Visit:
 
 
 def send_a_message(path: str) -> Visit:
-    def visit(server: RunningServer) -> None:
-        with Raw.connect(server) as raw:
+    def visit(raw: Raw) -> None:
+        with raw:
             raw.upgrade(path)
             raw.send_frame(TEXT, b"x")
             raw.close_frame()
@@ -88,9 +92,9 @@ VISITS = {
 }
 
 
-def alive(server: RunningServer) -> tuple[int, dict[str, int]]:
+def alive(raw: Raw) -> tuple[int, dict[str, int]]:
     """How many payloads of its calls the application has, and how many objects of some kinds there are."""
-    with Raw.connect(server) as raw:
+    with raw:
         response = raw.request(b"GET /alive HTTP/1.1\r\nHost: localhost\r\n\r\n")
     payloads, counts = response.json()
     return payloads, counts
@@ -109,19 +113,39 @@ def server(request: pytest.FixtureRequest) -> Any:
 def test_a_call_leaves_nothing_behind_without_a_garbage_collector(
     server: RunningServer, how: str
 ) -> None:
-    visit = VISITS[how]
-    visit(server)
-    _, before = alive(server)
+    assert_nothing_stays(lambda: Raw.connect(server), VISITS[how])
+
+
+def assert_nothing_stays(connect: Connect, visit: Visit) -> None:
+    visit(connect())
+    _, before = alive(connect())
     for _ in range(CALLS):
-        visit(server)
+        visit(connect())
     end = time.monotonic() + TIMEOUT
     while True:
-        payloads, after = alive(server)
+        payloads, after = alive(connect())
         left = {kind: after[kind] - before[kind] for kind in after}
         if payloads == 0 and all(count < CALLS / 2 for count in left.values()):
             return
         assert time.monotonic() < end, f"{payloads} payloads are alive, and {left} more than before"
         time.sleep(0.05)
+
+
+@pytest.mark.parametrize("limit", [[], ["--limit-per-ip", "100"]])
+@pytest.mark.parametrize(
+    "how", ["it waits", "the client has gone", "a WebSocket is closed", "a WebSocket is reset"]
+)
+def test_a_connection_leaves_nothing_behind_under_tls(
+    certificate: Certificate, how: str, limit: list[str]
+) -> None:
+    with serve(APP, *certificate.options, *limit) as server:
+
+        def connect() -> Raw:
+            raw = Raw.connect(server)
+            raw.sock = certificate.trust.wrap_socket(raw.sock, server_hostname="localhost")
+            return raw
+
+        assert_nothing_stays(connect, VISITS[how])
 
 
 def test_a_deadline_of_another_is_logged_in_no_request() -> None:

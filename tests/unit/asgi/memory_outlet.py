@@ -194,7 +194,7 @@ class MemoryOutlet(Outlet):
     def resume_reading(self) -> None:
         self.reading = True
 
-    def proceed_soon(self) -> None:
+    def proceed_soon(self, driver: Driver) -> None:
         if not self._proceeding:
             self._proceeding = True
             self.turns += 1

@@ -69,6 +69,7 @@ async def test_what_an_outlet_forgets_is_noticed(name: str) -> None:
         "check_at": (1.0,),
         "watch_sending": (1.0,),
         "hand_over": (Driver(), b""),
+        "proceed_soon": (Driver(),),
         "send_file": (None, 1),
         "introduce": (("a", 1), ("b", 2)),
         "await_rest": (1,),

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import ssl
+from types import SimpleNamespace
 from typing import Any
+
+import pytest
 
 from asgiws.asgi.runtime import Runtime
 from asgiws.config import Config
+from asgiws.server.acceptor import Acceptor
 from asgiws.server.connection import Connection, CountedConnection
+from asgiws.server.handshakes import Handshaking
+from asgiws.server.poller import AVAILABLE, Poller
 from asgiws.server.ticker import Ticker
 from tests.unit.asgi.loops import on_each_loop
 
@@ -109,3 +117,34 @@ async def ask(port: int, preface: bytes = b"") -> bytes:
     writer.close()
     await writer.wait_closed()
     return answer
+
+
+@pytest.mark.skipif(not AVAILABLE, reason="needs a Poller")
+@on_each_loop
+async def test_one_whose_handshake_cannot_begin_counts_no_longer() -> None:
+    loop = asyncio.get_running_loop()
+    runtime = Runtime(hello, Config(hello, limit_connections=10), loop, None)
+    ticker, poller = Ticker(loop), Poller(loop)
+    poller.close()  # it can watch nobody
+    certificates = SimpleNamespace(context=ssl.create_default_context(), handshake_timeout=10.0)
+    pending: set[Any] = set()
+    sock = socket.create_server(("127.0.0.1", 0))
+    sock.setblocking(False)
+    acceptor = Acceptor(
+        loop,
+        sock,
+        lambda: CountedConnection(runtime, ticker),
+        certificates,
+        pending,
+        runtime.notices,
+        poller,
+        handshaking=Handshaking(loop, ticker, certificates, pending, runtime.notices),
+    )
+    acceptor.start()
+    reader, writer = await asyncio.open_connection(*sock.getsockname())
+    assert await reader.read() == b""
+    assert runtime.admission._connections == 0
+    assert not pending
+    writer.close()
+    acceptor.close()
+    sock.close()

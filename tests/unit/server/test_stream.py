@@ -406,6 +406,22 @@ async def test_a_lingering_peer_is_cut_off() -> None:
 
 
 @on_each_loop
+async def test_a_server_that_stops_does_not_wait_for_a_peer_that_sends_on() -> None:
+    pair = await Pair().open()
+    pair.stream.shutdown()
+    pair.stream.close()  # later, when the driver has come to its end
+    closed = pair.loop.time()
+    assert await pair.read_to_end() == b""
+    await pair.until_all_is_taken()
+    await pair.loop.sock_sendall(pair.peer, b"more of an upload")
+    await settle()
+    assert pair.stream.tick(closed + LINGER / 2) <= closed + LINGER
+    assert pair.stream.tick(closed + LINGER) == 0.0
+    await pair.driver.until("lost")
+    await pair.close()
+
+
+@on_each_loop
 async def test_a_slow_peer_is_waited_for_and_one_that_stands_still_is_cut_off() -> None:
     pair = await Pair().open(send_buffer=65536)
     pair.stream.write(b"p" * 1_000_000)
@@ -726,3 +742,20 @@ async def test_what_is_told_of_tls_is_found_once_and_is_the_callers_own(tmp_path
     await pair.driver.until("eof")
     outlet.close()
     await pair.driver.until("lost")
+
+
+@on_each_loop
+async def test_a_deadline_that_fails_ends_its_connection() -> None:
+    pair = await Pair().open()
+    told: list[Any] = []
+    pair.loop.set_exception_handler(lambda loop, context: told.append(context["exception"]))
+    error = RuntimeError("a fault of the driver's")
+
+    def fails(now: float) -> float:
+        raise error
+
+    pair.driver.check = fails  # type: ignore[method-assign]
+    assert pair.stream.tick(pair.loop.time()) == 0.0
+    await pair.driver.until("lost")
+    assert told == [error]
+    pair.peer.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -252,6 +253,24 @@ async def test_octets_that_wait_decrypted_are_given_out_when_reading_is_resumed(
     assert b"".join(event for event in pair.driver.events if isinstance(event, bytes)) == (
         first + second
     )
+    await pair.close()
+
+
+@on_each_loop
+async def test_an_end_in_the_read_that_pauses_is_told_when_reading_is_resumed(
+    tmp_path: Path,
+) -> None:
+    pair = await Secured(tmp_path).opened()
+    pair.driver.react = pair.stream.pause_reading
+    pair.client.write(b"the last")
+    with suppress(ssl.SSLWantReadError):
+        pair.client.unwrap()
+    await pair.flush()  # without the end of TCP
+    await pair.driver.until(b"the last")
+    pair.driver.react = None
+    assert "eof" not in pair.driver.events
+    pair.stream.resume_reading()
+    await pair.driver.until("eof")
     await pair.close()
 
 
