@@ -411,7 +411,7 @@ async def test_a_close_refuses_with_403() -> None:
     assert response.startswith(b"HTTP/1.1 403 Forbidden\r\n")
     assert b"\r\nconnection: close\r\n" in response
     assert response.endswith(b"\r\n\r\nthe application refused the WebSocket\n")
-    assert (peer.outlet.ended, peer.outlet.linger) == ("close", True)
+    assert (peer.outlet.ended, peer.outlet.linger) == ("close", False)
     assert await app.do("receive") == disconnect(1006)
     await app.do("send", {"type": "websocket.close"})  # ignored
     for message in (ACCEPT, send_text("x")):
@@ -559,7 +559,7 @@ async def test_the_application_returns() -> None:
     await peer.feed(text("late"), close_frame(1000))
     assert peer.take() == []
     # Both close frames were there: the client has nothing more to say.
-    assert (peer.outlet.ended, peer.outlet.linger) == ("close", True)
+    assert (peer.outlet.ended, peer.outlet.linger) == ("close", False)
 
 
 @on_each_loop
@@ -636,7 +636,7 @@ async def test_the_client_closes(frame: bytes, echo: tuple[int, bytes], told: Me
     await peer.open()
     await peer.feed(frame)
     assert peer.take() == [echo]
-    assert (peer.outlet.ended, peer.outlet.linger) == ("close", True)
+    assert (peer.outlet.ended, peer.outlet.linger) == ("close", False)
     await settle()
     await peer.outlet.lose()
     assert app.told[1:] == [told]
@@ -664,7 +664,7 @@ async def test_the_client_breaks_the_protocol(frame: bytes, code: int) -> None:
     assert int.from_bytes(body[:2], "big") == code
     assert len(body) > 2  # with a reason
     # The client may still be sending, and is to read our last words all the same.
-    assert (peer.outlet.ended, peer.outlet.linger) == ("close", True)
+    assert (peer.outlet.ended, peer.outlet.linger) == ("close", False)
     await settle()
     await peer.outlet.lose()
     assert app.told[1:] == [disconnect(code, body[2:].decode())]
