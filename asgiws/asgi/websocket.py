@@ -419,8 +419,8 @@ class WebSocketSession(Driver):
         held = self._queued + self._ws.held()
         if self._rest is not None:
             held += len(self._rest)
-        if held <= _SHARE:
-            held = 0
+        if held <= _SHARE or (self._app_ended and self._ws.state > CLOSING):
+            held = 0  # or it waits for nobody, and goes with the session
         if held != self._counted:
             self._counted = held
             self._runtime.budget.set(self, held)
