@@ -17,6 +17,9 @@ from __future__ import annotations
 #: octets.
 FLUSH = 30.0
 
+#: The same for a peer that is closed because it took nothing: it may come back for the reason.
+LAST_CHANCE = 10.0
+
 #: What counts as next to nothing, when a peer is slow to take what is sent to it: in octets, for each period.
 LEAST_TAKEN = 4096
 
@@ -59,14 +62,15 @@ class Passing:
 class Ending:
     """The end of one connection, from the close of our side on.
 
-    `now` is in seconds, `taken` is how many octets the peer has acknowledged so far.
+    `now` is in seconds, `taken` is how many octets the peer has acknowledged so far. `has_stalled` says that it
+    had its time to take some, and is closed for having taken nothing.
     """
 
     __slots__ = ("_flush_by", "_heard", "_linger_by", "_most", "_owes", "_taken")
 
-    def __init__(self, now: float, taken: int) -> None:
+    def __init__(self, now: float, taken: int, has_stalled: bool = False) -> None:
         self._taken = taken
-        self._flush_by = now + FLUSH
+        self._flush_by = now + (LAST_CHANCE if has_stalled else FLUSH)
         #: Whether it had some to take at the last look.
         self._owes = False
         self._heard = False

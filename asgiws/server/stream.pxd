@@ -30,6 +30,7 @@ cdef class Stream(Outlet):
     cdef Py_ssize_t _gathered
     cdef Gathering _gathering
     cdef long long _given
+    cdef bint _has_stalled
     cdef bint _own
     cdef object _passing
     cdef bytearray _read_buffer

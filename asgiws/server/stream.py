@@ -85,6 +85,7 @@ class Stream(Outlet):
         "_gathered",
         "_gathering",
         "_given",
+        "_has_stalled",
         "_lost",
         "_own",
         "_passing",
@@ -141,8 +142,9 @@ class Stream(Outlet):
         self._given = 0
         #: When it is looked at whether the peer takes what was written; 0.0 while nobody waits for that.
         self._stall_at = 0.0
-        #: What it had taken when it was looked at last.
+        #: What it had taken when it was looked at last, and whether that was next to nothing.
         self._taken = 0
+        self._has_stalled = False
         self._closing = False
         #: From the end of our side on; before that, what is let pass first.
         self._ending: Ending | None = None
@@ -276,6 +278,7 @@ class Stream(Outlet):
             self._watch_progress()
 
     def resume_writing(self) -> None:
+        self._has_stalled = False
         self._wake_drains()
         if not self._closing:
             driver = self._driver
@@ -330,10 +333,10 @@ class Stream(Outlet):
         if now < self._stall_at:
             return
         taken, _ = self.taken()
-        has_stalled = taken - self._taken < LEAST_TAKEN
+        self._has_stalled = taken - self._taken < LEAST_TAKEN
         self._taken = taken
         self._stall_at = now + self._send_timeout
-        if has_stalled:
+        if self._has_stalled:
             driver = self._driver
             driver.stalled()
 
@@ -657,7 +660,7 @@ class Stream(Outlet):
             transport.abort()  # the peer has gone, and the transport is about to learn of it
             return
         now = self.loop.time()
-        self._ending = Ending(now, taken)
+        self._ending = Ending(now, taken, self._has_stalled)
         if self._stopping or not linger:
             self._ending.hurry(now)
         self._ticker.schedule(self, self._ending.first_look())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from asgiws.server.ending import FLUSH, LEAST_TAKEN, LINGER, LINGER_MOST, Ending
+from asgiws.server.ending import FLUSH, LAST_CHANCE, LEAST_TAKEN, LINGER, LINGER_MOST, Ending
 
 
 def test_a_peer_that_has_taken_all_and_says_nothing_is_left_after_a_moment() -> None:
@@ -70,3 +70,12 @@ def test_in_a_hurry_a_slow_peer_still_gets_all() -> None:
     ending.hurry(0.0)
     assert ending.next_look(10 * LINGER, LEAST_TAKEN, 5000) > 0.0
     assert ending.next_look(12 * LINGER, 2 * LEAST_TAKEN, 0) == 13 * LINGER
+
+
+def test_a_peer_that_is_closed_for_taking_nothing_has_less_time() -> None:
+    ending = Ending(0.0, 1000, has_stalled=True)
+    assert ending.next_look(LAST_CHANCE, 1000, 5000) == 0.0
+    ending = Ending(0.0, 1000, has_stalled=True)
+    assert (
+        ending.next_look(LAST_CHANCE, 1000 + LEAST_TAKEN, 5000) > LAST_CHANCE
+    )  # it takes some after all
