@@ -16,7 +16,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python=$(realpath --no-symlinks "${PYTHON:-.venv/bin/python}")
-limit=${LIMIT:-600}
+limit=${LIMIT:-900}
 checkout=$PWD
 seconds=5
 only_fuzz=
@@ -27,7 +27,8 @@ fi
 # What starts processes or builds, or is not compiled: its time is better spent on what is.
 chosen=(tests/unit/asgi tests/unit/http tests/unit/websocket tests/unit/server/test_stream.py
   tests/unit/server/test_connection.py tests/unit/server/test_transport.py tests/unit/server/test_poller.py
-  tests/unit/server/test_syscalls.py tests/unit/server/test_ticker.py tests/conformance/test_rfc6455.py
+  tests/unit/server/test_syscalls.py tests/unit/server/test_ticker.py tests/unit/server/test_tls_records.py
+  tests/unit/server/test_tls_transport.py tests/conformance/test_rfc6455.py
   tests/conformance/test_properties.py)
 
 copy=$(mktemp -d)
