@@ -22,7 +22,7 @@ import sys
 import time
 from typing import Any
 
-from tests.chaos.books import blocking, books, forking, pulse
+from tests.chaos.books import blocking, books, collector, forking, pulse
 from tests.chaos.calls import Call, Message, Receive, Send
 from tests.chaos.styles import STYLES
 
@@ -49,6 +49,7 @@ def _state(collect: bool) -> dict[str, Any]:
         "late": pulse.late,
         "beats": pulse.beats,
         "blocked": max(blocking.longest, forking.longest),
+        "collected": collector.longest,
     }
 
 

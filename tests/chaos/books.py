@@ -3,12 +3,13 @@
 Rules of this file:
 - A call counts as begun when the server makes it, and as ended when its frame is left, however that happens.
 - `Pulse` tells how late the loop was. What the applications themselves have blocked it for is told beside it,
-  and bounded by `Turn`: the server is not to be blamed for it.
+  and bounded by `Turn`, and so is what the garbage collector has: the server is not to be blamed for either.
 """
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 from collections import Counter
 from collections.abc import Awaitable
@@ -110,6 +111,22 @@ class Turn:
         self._next = time.monotonic() + self._every
 
 
+class Collector:
+    """How long Python's garbage collector has stopped this process at once."""
+
+    def __init__(self) -> None:
+        self.longest = 0.0
+        self._begun = 0.0
+        gc.callbacks.append(self._told)
+
+    def _told(self, phase: str, info: dict[str, int]) -> None:
+        now = time.monotonic()
+        if phase == "start":
+            self._begun = now
+        else:
+            self.longest = max(self.longest, now - self._begun)
+
+
 class Pulse:
     """How late the event loop runs what is due."""
 
@@ -131,6 +148,7 @@ class Pulse:
 
 books = Books()
 pulse = Pulse()
+collector = Collector()
 #: Blocking handlers, and forks, which hold up the loop as well.
 blocking = Turn(0.25)
 forking = Turn(0.5)

@@ -131,6 +131,7 @@ def inside(outcome: Outcome) -> Rows:
             "at rest",
             "loop late by at most",
             "blocked by an application",
+            "by the garbage collector",
             "stopped within",
         ]
     ]
@@ -151,6 +152,7 @@ def inside(outcome: Outcome) -> Rows:
                 f"{after['pss'] / MIB:.1f} MiB",
                 _ms(books.get("largest", 0.0)),
                 _ms(books.get("blocked", 0.0)),
+                _ms(books.get("collected", 0.0)),
                 f"{told['stop']:.1f} s",
             ]
         )
