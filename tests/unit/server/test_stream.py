@@ -739,8 +739,9 @@ async def test_what_is_told_of_tls_is_found_once_and_is_the_callers_own(tmp_path
     assert first["client_cert_name"].startswith("CN=device 7,")
     assert first["client_cert_chain"] is second["client_cert_chain"]
     writer.close()
-    await pair.driver.until("eof")
-    outlet.close()
+    if _transport == OURS:  # the loops' own ends both sides by itself
+        await pair.driver.until("eof")
+        outlet.close()
     await pair.driver.until("lost")
 
 
