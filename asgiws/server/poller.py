@@ -104,8 +104,9 @@ class Poller:
             self._loop.add_reader(self._fd, self._look)
         transports = self._transports
         turn = self._turn = self._turn + 1
-        told, self._left = self._left, []
-        if not told:
+        if self._left:
+            told, self._left = self._left, []
+        else:
             told = syscalls.ready(self._epoll, self._fd, BATCH)
         count = len(told)
         end = monotonic() + TURN if count > LOOK else 0.0
