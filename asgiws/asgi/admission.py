@@ -19,8 +19,8 @@ from asgiws.http.errors import HTTPError, ServiceUnavailable, TooManyRequests
 #: A second is what the rate of handshakes is counted in, and a fair time to try again after.
 RETRY_AFTER = [(b"retry-after", b"1")]
 
-#: So many refused clients are told why at a time; the others are closed without a word, as each takes a
-#: descriptor while it is told.
+#: So many refused clients are let have their TLS handshake at a time, to be told why; the others are closed
+#: without a word, as each takes a descriptor meanwhile.
 REFUSED = 64
 
 #: So many addresses' handshakes are kept before those of the past seconds are looked for.
