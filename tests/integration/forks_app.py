@@ -26,6 +26,8 @@ def work(path: str) -> Any:
     if path == "/signals":
         numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP")]
         found = [signal.getsignal(number) for number in numbers]
+        if getattr(found[1], "__module__", "").startswith("coverage."):  # the tests measure it
+            found[1] = signal.SIG_DFL
         defaults = [signal.default_int_handler, signal.SIG_DFL, signal.SIG_DFL]
         fd = signal.set_wakeup_fd(-1)
         os._exit(0 if (found, fd) == (defaults, -1) else 1)

@@ -281,19 +281,26 @@ async def test_two_servers_in_one_loop_are_stopped_by_one_signal_in_any_order(fi
 
 @pytest.mark.parametrize("first", [0, 1])
 async def test_a_server_that_stops_leaves_the_signals_to_the_other(first: int) -> None:
-    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
-    servers = [asgiws.Server(config()), asgiws.Server(config())]
-    async with serving(servers[0]) as one, serving(servers[1]) as other:
-        tasks = [one, other]
-        servers[first].should_exit = True
-        await asyncio.wait_for(tasks[first], 30)
-        assert (await ask(servers[1 - first].addresses[0])).endswith(b'"/x"')
-        signal.raise_signal(signal.SIGTERM)
-        await asyncio.wait_for(tasks[1 - first], 30)
-    assert [server.stopped_by for server in servers] == [
-        None if number == first else signal.SIGTERM for number in (0, 1)
-    ]
-    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+    got: list[int] = []
+    original = signal.signal(signal.SIGTERM, lambda number, frame: got.append(number))
+    try:
+        before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+        servers = [asgiws.Server(config()), asgiws.Server(config())]
+        async with serving(servers[0]) as one, serving(servers[1]) as other:
+            tasks = [one, other]
+            servers[first].should_exit = True
+            await asyncio.wait_for(tasks[first], 30)
+            assert (await ask(servers[1 - first].addresses[0])).endswith(b'"/x"')
+            assert not got
+            signal.raise_signal(signal.SIGTERM)
+            await asyncio.wait_for(tasks[1 - first], 30)
+        assert [server.stopped_by for server in servers] == [
+            None if number == first else signal.SIGTERM for number in (0, 1)
+        ]
+        assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+        assert got == [signal.SIGTERM]
+    finally:
+        signal.signal(signal.SIGTERM, original)
 
 
 def test_in_a_thread_and_stopped_from_outside() -> None:
