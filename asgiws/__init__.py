@@ -16,14 +16,15 @@ _extensions.install()
 
 if TYPE_CHECKING:
     from asgiws.config import Config
-    from asgiws.server.server import Server, run
+    from asgiws.processes.run import run
+    from asgiws.server.server import Server
 
 __all__ = ["Config", "Server", "__version__", "run"]
 
 _HOMES = {
     "Config": "asgiws.config",
     "Server": "asgiws.server.server",
-    "run": "asgiws.server.server",
+    "run": "asgiws.processes.run",
 }
 
 

@@ -3,6 +3,8 @@
 Rules of this file:
 - Each compiled module is ordinary Python with a `.pxd` of types beside it; there is no second
   source.
+- Which modules are compiled stands in `asgiws/_extensions.py` alone. That file is run here, and not imported:
+  the package would look for the very modules that are to be built.
 - `ASGIWS_EXTENSIONS` decides: `auto` (the default) compiles and falls back to pure Python with a
   plain message, `require` fails without a compiler, `no` builds a pure wheel. The same variable has
   the same meaning at run time (`asgiws/_extensions.py`).
@@ -11,9 +13,12 @@ Rules of this file:
 from __future__ import annotations
 
 import os
+import runpy
 import sys
+from pathlib import Path
 from typing import Any
 
+from setuptools import Extension
 from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.editable_wheel import editable_wheel
 
@@ -26,7 +31,9 @@ except ImportError:  # a build without isolation, on a machine without Cython
 
     HAVE_CYTHON = False
 
-MODES = ("auto", "require", "no")
+_LISTS = runpy.run_path(str(Path(__file__).with_name("_extensions.py")))
+COMPILED_MODULES: tuple[str, ...] = _LISTS["COMPILED_MODULES"]
+MODES: tuple[str, ...] = _LISTS["MODES"]
 MODE = os.environ.get("ASGIWS_EXTENSIONS", "") or "auto"
 if MODE not in MODES:
     raise SystemExit(f"ASGIWS_EXTENSIONS={MODE!r} is not one of {', '.join(MODES)}")
@@ -34,15 +41,19 @@ if MODE == "require" and not HAVE_CYTHON:
     raise SystemExit("ASGIWS_EXTENSIONS=require, but Cython is not installed")
 
 
-def drop_extensions(distribution: Any) -> None:
-    """Turn the build into a pure one where no module is to be, or can be, compiled."""
-    if MODE == "no" or not HAVE_CYTHON:
-        distribution.ext_modules = []
+def choose_extensions(distribution: Any) -> None:
+    """Have the modules compiled, or none where none is to be, or can be. Without `require`, one that the
+    compiler does not take is left out, and its source serves."""
+    names = COMPILED_MODULES if MODE != "no" and HAVE_CYTHON else ()
+    distribution.ext_modules = [
+        Extension(name, [f"{name.replace('.', '/')}.py"], optional=MODE != "require")
+        for name in names
+    ]
 
 
 class BuildExt(build_ext):  # type: ignore[misc, unused-ignore]
     def finalize_options(self) -> None:
-        drop_extensions(self.distribution)
+        choose_extensions(self.distribution)
         self.cython_c_in_temp = True  # no generated C in the tree
         self.parallel = os.cpu_count() or 1
         self.cython_directives = {
@@ -52,9 +63,6 @@ class BuildExt(build_ext):  # type: ignore[misc, unused-ignore]
             "binding": False,
         }
         super().finalize_options()
-        for extension in self.extensions or ():
-            # Cython's own command forgets what pyproject.toml says of it, so it is said again.
-            extension.optional = MODE != "require"
 
     def build_extension(self, ext: Any) -> None:
         try:
@@ -70,11 +78,11 @@ class BuildExt(build_ext):  # type: ignore[misc, unused-ignore]
 
 class BdistWheel(bdist_wheel):
     def finalize_options(self) -> None:
-        drop_extensions(self.distribution)
+        choose_extensions(self.distribution)
         super().finalize_options()
 
 
 class EditableWheel(editable_wheel):
     def finalize_options(self) -> None:
-        drop_extensions(self.distribution)
+        choose_extensions(self.distribution)
         super().finalize_options()

@@ -4,8 +4,7 @@ Rules of this file:
 - The import system prefers `frames.*.so` to `frames.py` by itself; nothing dispatches.
 - `ASGIWS_EXTENSIONS=no` makes the import system take the sources even where compiled modules lie
   beside them; `require` refuses to run without them. `auto`, the default, takes what is there.
-- COMPILED_MODULES is the one list of modules that are meant to be compiled; a test holds it against
-  `pyproject.toml`.
+- COMPILED_MODULES is the one list of the modules that are compiled: the build takes it from here.
 """
 
 from __future__ import annotations
@@ -23,10 +22,10 @@ COMPILED_MODULES = (
     "asgiws.websocket.turn",
     "asgiws.websocket.messages",
     "asgiws.websocket.connection",
-    "asgiws.asgi.wakeup",
-    "asgiws.asgi.outlet",
-    "asgiws.asgi.websocket",
-    "asgiws.server.stream",
+    "asgiws.bridge.wakeup",
+    "asgiws.bridge.outlet",
+    "asgiws.drivers.websocket",
+    "asgiws.net.connection",
     "asgiws.http.buffer",
     "asgiws.http.head",
     "asgiws.http.parser",
@@ -35,18 +34,18 @@ COMPILED_MODULES = (
     "asgiws.http.semantics",
     "asgiws.http.response",
     "asgiws.http.connection",
-    "asgiws.asgi.tasks",
-    "asgiws.asgi.scope",
-    "asgiws.asgi.http",
+    "asgiws.bridge.tasks",
+    "asgiws.drivers.scope",
+    "asgiws.drivers.http",
     "asgiws.websocket.fanout",
     "asgiws.http.date",
     "asgiws.websocket.handshake",
-    "asgiws.asgi.calls",
-    "asgiws.server.poller",
-    "asgiws.server.transport",
-    "asgiws.server.tls_records",
-    "asgiws.server.tls_transport",
-    "asgiws.server.ticker",
+    "asgiws.bridge.calls",
+    "asgiws.net.poller",
+    "asgiws.net.transport",
+    "asgiws.tls.records",
+    "asgiws.net.tls_transport",
+    "asgiws.net.ticker",
 )
 MODES = ("auto", "require", "no")
 

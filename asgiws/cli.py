@@ -24,11 +24,11 @@ import click
 from asgiws import _extensions, logs
 from asgiws._version import __version__
 from asgiws.config import GROUPS, OPTIONS, Config, Option, StartError, load
-from asgiws.http.parser import make_parser
-from asgiws.server import descriptors, loops
-from asgiws.server.reload import run_reloading
-from asgiws.server.server import Server, run_server
-from asgiws.server.supervisor import supervise
+from asgiws.http.parsers import make_parser
+from asgiws.net import descriptors
+from asgiws.server import loops
+from asgiws.processes.run import serve
+from asgiws.server.server import Server
 from asgiws.websocket import zlib_backend
 
 #: Seconds that threads of the application have to end, at least.
@@ -149,19 +149,11 @@ def version_text() -> str:
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command and end the process. `arguments` are those of the process by default."""
     descriptors.fill_standard()
-    server: Server | None = None
+    servers: list[Server] = []
     code: int
     try:
         result = command.main(arguments, prog_name="asgiws", standalone_mode=False)
-        if isinstance(result, Config) and result.reload:
-            code = run_reloading(result)
-        elif isinstance(result, Config) and result.workers:
-            code = supervise(result)
-        elif isinstance(result, Config):
-            server = Server(result)
-            code = run_server(server)
-        else:
-            code = int(result or 0)
+        code = serve(result, servers.append) if isinstance(result, Config) else int(result or 0)
     except click.ClickException as error:
         logs.tell(f"Error: {error.format_message()}")
         code = error.exit_code
@@ -172,7 +164,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         code = 128 + signal.SIGINT
     except SystemExit as error:  # of the application, or a second signal's
         code = _exit_code(error)
-    _bound_threads(code, None if server is None else server.end_by)
+    _bound_threads(code, servers[0].end_by if servers else None)
     sys.exit(code)
 
 

@@ -15,10 +15,10 @@ import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from asgiws.asgi.runtime import Runtime
+from asgiws.services.runtime import Runtime
 from asgiws.config import Config
-from asgiws.server.connection import Connection
-from asgiws.server.ticker import Ticker
+from asgiws.server.wiring import ServedConnection
+from asgiws.net.ticker import Ticker
 from benchmarks.served.applications import echo
 
 _MASK = bytes((0x37, 0xFA, 0x21, 0x3D))
@@ -81,12 +81,12 @@ class Client:
         self._here, self._there = socket.socketpair()
         self._here.setblocking(False)
         self._there.setblocking(False)
-        self._connection: Connection | None = None
+        self._connection: ServedConnection | None = None
 
     async def open(self, websocket: bool) -> None:
         """Connect, and upgrade if asked to. Raises Failure."""
         transport, self._connection = await self._loop.connect_accepted_socket(
-            lambda: Connection(self._runtime, self._ticker), self._there
+            lambda: ServedConnection(self._runtime, self._ticker), self._there
         )
         transport.pause_reading()
         if websocket:

@@ -25,10 +25,10 @@ if [ "${1:-}" = --fuzz ]; then
   seconds=${2:?how many seconds?}
 fi
 # What starts processes or builds, or is not compiled: its time is better spent on what is.
-chosen=(tests/unit/asgi tests/unit/http tests/unit/websocket tests/unit/server/test_stream.py
-  tests/unit/server/test_connection.py tests/unit/server/test_transport.py tests/unit/server/test_poller.py
-  tests/unit/server/test_syscalls.py tests/unit/server/test_ticker.py tests/unit/server/test_tls_records.py
-  tests/unit/server/test_tls_transport.py tests/conformance/test_rfc6455.py
+chosen=(tests/unit/asgi tests/unit/http tests/unit/websocket tests/unit/net/test_connection.py
+  tests/unit/server/test_wiring.py tests/unit/net/test_transport.py tests/unit/net/test_poller.py
+  tests/unit/net/test_syscalls.py tests/unit/net/test_ticker.py tests/unit/tls/test_records.py
+  tests/unit/net/test_tls_transport.py tests/conformance/test_rfc6455.py
   tests/conformance/test_properties.py)
 
 copy=$(mktemp -d)

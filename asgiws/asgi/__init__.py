@@ -1,1 +1,1 @@
-"""The bridge to the application: scopes, events, lifespan; no sockets, no processes."""
+"""The ASGI specification: types, errors, lifespan, the shapes of an application."""

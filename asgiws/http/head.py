@@ -1,7 +1,7 @@
 """The head of a request, parsed, checked and understood.
 
 Rules of this file: values only. A RequestHead is made in `semantics.py` alone, so that whoever
-holds one knows that it passed every check. Afterwards nobody changes it, but for `asgi/forwarding.py`,
+holds one knows that it passed every check. Afterwards nobody changes it, but for `drivers/forwarding.py`,
 which puts a trusted proxy's word in place before anybody else reads it.
 """
 

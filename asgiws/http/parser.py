@@ -1,8 +1,4 @@
-"""The interface of a head parser, and the choice of one by name.
-
-Rules of this file: a parser is imported only when it is chosen, so that one can serve without the
-other.
-"""
+"""The interface of a head parser."""
 
 from __future__ import annotations
 
@@ -26,25 +22,3 @@ class HeadParser:
         Header names come lower-cased, values without whitespace around them. Raises ParserRefused.
         """
         raise NotImplementedError
-
-
-def make_parser(name: str) -> HeadParser:
-    """The parser of that name: "httptools", "h11", or "auto" for the first of them that can be
-    imported.
-
-    One serves all connections of a worker. Raises ImportError when it is not installed.
-    """
-    if name == "auto":
-        try:
-            return make_parser("httptools")
-        except ImportError:
-            return make_parser("h11")
-    if name == "httptools":
-        from asgiws.http.httptools_adapter import HttptoolsParser
-
-        return HttptoolsParser()
-    if name == "h11":
-        from asgiws.http.h11_adapter import H11Parser
-
-        return H11Parser()
-    raise ValueError(f"no HTTP parser is called {name!r}")

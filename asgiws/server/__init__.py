@@ -1,1 +1,1 @@
-"""Sockets, transports, TLS, timers, signals; no frames, no headers."""
+"""One server: its start and its stop, its event loop, its signals."""

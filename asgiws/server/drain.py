@@ -19,7 +19,7 @@ from bisect import insort
 from collections.abc import Callable
 from typing import Any
 
-from asgiws.asgi.contexts import OwnContext
+from asgiws.bridge.contexts import OwnContext
 from asgiws.config import Config
 from asgiws.server.registry import Registry
 

@@ -27,32 +27,24 @@ from typing import Any, Protocol
 from asgiws import importer, logs
 from asgiws.asgi.interface import adapt
 from asgiws.asgi.lifespan import Lifespan
-from asgiws.asgi.runtime import Runtime, compression
+from asgiws.services.runtime import Runtime, compression
 from asgiws.asgi.types import ASGIApp
 from asgiws.config import Config, ConfigError, StartError, load
-from asgiws.server import (
-    certificates,
-    descriptors,
-    drain,
-    forks,
-    loops,
-    signals,
-    sockets,
-    systemd,
-)
-from asgiws.server.acceptor import GRACE, Acceptor, accept
-from asgiws.server.certificates import Certificates
-from asgiws.server.connection import Connection, CountedConnection
+from asgiws.net import descriptors, sockets, systemd
+from asgiws.server import drain, forks, loops, signals
+from asgiws.tls import certificates
+from asgiws.net.acceptor import GRACE, Acceptor, accept
+from asgiws.tls.certificates import Certificates
+from asgiws.server.wiring import ServedConnection, CountedConnection
 from asgiws.server.drain import Drain
-from asgiws.server.handshakes import Handshaking
-from asgiws.server.lifetime import request_limit
-from asgiws.server.poller import AVAILABLE, Poller
+from asgiws.net.handshakes import Handshaking
+from asgiws.services.lifetime import request_limit
+from asgiws.net.poller import AVAILABLE, Poller
 from asgiws.server.registry import Registry
-from asgiws.server.share import Share
+from asgiws.services.share import Share
 from asgiws.server.signals import HangupWatch, SignalWatch
-from asgiws.server.sockets import Listener
-from asgiws.server.supervisor import supervise
-from asgiws.server.ticker import Ticker
+from asgiws.net.sockets import Listener
+from asgiws.net.ticker import Ticker
 
 logger = logging.getLogger("asgiws.error")
 
@@ -325,9 +317,9 @@ class Server:
         """Accept connections on all sockets. Raises BindError."""
 
         counts = runtime.admission.counts_connections
-        kind = CountedConnection if counts else Connection
+        kind = CountedConnection if counts else ServedConnection
 
-        def make() -> Connection | CountedConnection:
+        def make() -> ServedConnection | CountedConnection:
             return kind(runtime, ticker)
 
         tls = self._certificates
@@ -552,27 +544,6 @@ def run_server(server: Server, serve: Callable[[], Coroutine[Any, Any, None]] | 
     return 0 if server.forced_by is None else 128 + server.forced_by
 
 
-def run(app: str | Callable[..., Any], **options: Any) -> None:
-    """Serve `app`, an application or its `module:attribute`, until SIGINT or SIGTERM.
-
-    `options` are the fields of `Config`; what they leave open comes from the environment, as on the
-    command line. Returns after a graceful stop. Raises ConfigError for a bad option, and SystemExit
-    with the exit code when the server cannot start, after a line on stderr, or was ended at once.
-    """
-    descriptors.fill_standard()
-    config = load({"app": app, **options})
-    if config.reload:
-        from asgiws.server.reload import run_reloading
-
-        code = run_reloading(config)
-    elif config.workers:
-        code = supervise(config)
-    else:
-        code = run_server(Server(config))
-    if code:
-        raise SystemExit(code)
-
-
 def _called(app: str | Callable[..., Any]) -> str:
     return repr(app) if isinstance(app, str) else "the application"
 
@@ -596,7 +567,7 @@ def _cancel(tasks: set[asyncio.Task[None]]) -> None:
         task.cancel()
 
 
-def _abort(connection: Connection | CountedConnection) -> None:
+def _abort(connection: ServedConnection | CountedConnection) -> None:
     try:
         connection.abort()
     except Exception:  # the others are to be cut off all the same

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from asgiws.asgi.http import HTTPDriver
-from asgiws.asgi.outlet import Driver, Outlet
-from asgiws.asgi.runtime import Runtime
-from asgiws.asgi.upgrade import upgrade
+from asgiws.drivers.http import HTTPDriver
+from asgiws.bridge.outlet import Driver, Outlet
+from asgiws.services.runtime import Runtime
+from asgiws.drivers.upgrade import upgrade
 from asgiws.config import Config
 from asgiws.http.connection import EndOfRequest, HTTPConnection
-from asgiws.http.parser import make_parser
+from asgiws.http.parsers import make_parser
 from asgiws.http.response import ResponseDefaults
 from asgiws.websocket.connection import WebSocketConnection
 from asgiws.websocket.mask import apply_mask

@@ -177,7 +177,7 @@ CLAUSES = (
         "Similarly, to do so, the server MUST _Close the WebSocket Connection_, and SHOULD log the "
         "problem.",
         also=["7.1.7-1"],
-        why="the log: `tests/unit/asgi/test_websocket.py`",
+        why="the log: `tests/unit/drivers/test_websocket.py`",
     ),
     clause(
         "7.1.7",

@@ -484,7 +484,7 @@ CLAUSES = (
         "If an endpoint receives a Ping frame and has not yet sent Pong frame(s) in response to "
         "previous Ping frame(s), the endpoint MAY elect to send a Pong frame for only the most "
         "recently processed Ping frame.",
-        why="takes a peer that does not read: `tests/unit/asgi/test_websocket.py`",
+        why="takes a peer that does not read: `tests/unit/drivers/test_websocket.py`",
     ),
     clause(
         "5.5.3",

@@ -30,8 +30,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from asgiws import _extensions
-from tests.integration.raw import CLOSE, PING, PONG, TEXT, TIMEOUT, Frame, Raw, handshake
-from tests.integration.server import RunningServer, serve
+from tests.support.raw import CLOSE, PING, PONG, TEXT, TIMEOUT, Frame, Raw, handshake
+from tests.support.server import RunningServer, serve
 
 HERE = Path(__file__).resolve().parent
 #: Where what was measured is gathered; not a part of the checkout.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.abuse.harness import OTHER, Abuse, get, post, until
-from tests.integration.raw import TEXT, Response, handshake
+from tests.support.raw import TEXT, Response, handshake
 
 
 def refused(response: Response, status: int) -> None:

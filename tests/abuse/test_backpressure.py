@@ -8,7 +8,7 @@ import time
 import pytest
 
 from tests.abuse.harness import MEGABYTE, Abuse, Certificate, Scene, ended, get, push
-from tests.integration.raw import BINARY, CLOSE, PING, PONG, TEXT, Frame, Raw, close_frame, frame
+from tests.support.raw import BINARY, CLOSE, PING, PONG, TEXT, Frame, Raw, close_frame, frame
 
 #: More than may wait for an application.
 FULL = frame(BINARY, bytes(300000))

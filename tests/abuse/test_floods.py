@@ -11,9 +11,9 @@ from functools import partial
 
 import pytest
 
-from asgiws.server.ending import LINGER_MOST
+from asgiws.net.ending import LINGER_MOST
 from tests.abuse.harness import MEGABYTE, PATIENCE, Abuse, Scene, flood, get, post, push, until
-from tests.integration.raw import BINARY, CONTINUATION, PING, PONG, TEXT, Raw, frame, handshake
+from tests.support.raw import BINARY, CONTINUATION, PING, PONG, TEXT, Raw, frame, handshake
 
 #: Answers that the victim must get while a flood lasts.
 ANSWERS = 20

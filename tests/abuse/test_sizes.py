@@ -8,7 +8,7 @@ import zlib
 import pytest
 
 from tests.abuse.harness import GROWTH, MEGABYTE, Abuse, ended, get, post, push
-from tests.integration.raw import BINARY, CONTINUATION, TEXT, Raw, close_frame, frame
+from tests.support.raw import BINARY, CONTINUATION, TEXT, Raw, close_frame, frame
 
 #: How many abuse at once.
 MANY = 20

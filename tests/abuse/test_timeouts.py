@@ -9,7 +9,7 @@ import time
 import pytest
 
 from tests.abuse.harness import MEGABYTE, Abuse, Certificate, Scene, ended, get, post
-from tests.integration.raw import TEXT, Raw, close_frame, handshake
+from tests.support.raw import TEXT, Raw, close_frame, handshake
 
 #: How many hold on at once.
 MANY = 200

@@ -36,8 +36,8 @@ def test_stacks_begin_where_the_loop_runs():
     assert [[name for name, _ in stack] for stack in stacks] == [
         [
             "uv_run",
-            "asgiws.server.stream.Stream.buffer_updated",
-            "asgiws.server.stream.Stream._send",
+            "asgiws.net.connection.Connection.buffer_updated",
+            "asgiws.net.connection.Connection._send",
             "os_write",
             "__GI___libc_write",
             "kernel",
@@ -50,9 +50,9 @@ def test_stacks_begin_where_the_loop_runs():
     ("symbol", "name"),
     [
         ("uv__read", "uv__read"),
-        ("__pyx_f_6asgiws_4asgi_6wakeup_6Waiter_wake", "asgiws.asgi.wakeup.Waiter.wake"),
+        ("__pyx_f_6asgiws_4asgi_6wakeup_6Waiter_wake", "asgiws.bridge.wakeup.Waiter.wake"),
         ("__pyx_f_6uvloop_4loop_run_in_context1", "uvloop.loop.run_in_context1"),
-        ("__pyx_pw_6asgiws_4asgi_6wakeup_3go", "asgiws.asgi.wakeup.go"),
+        ("__pyx_pw_6asgiws_4asgi_6wakeup_3go", "asgiws.bridge.wakeup.go"),
     ],
 )
 def test_functions_of_cython_are_named_as_in_python(symbol, name):
@@ -60,7 +60,7 @@ def test_functions_of_cython_are_named_as_in_python(symbol, name):
 
 
 LOOP = ("uv_run", "loop.cpython-311.so")
-SEND = ("asgiws.server.stream.Stream._send", "stream.cpython-311.so")
+SEND = ("asgiws.net.connection.Connection._send", "stream.cpython-311.so")
 WRITE = ("__GI___libc_write", "libc.so.6")
 KERNEL = ("kernel", "kernel")
 

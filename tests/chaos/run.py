@@ -35,7 +35,7 @@ from tests.chaos.servers import (
     tell,
 )
 from tests.chaos.wire import Late, Wire
-from tests.pki import Authority
+from tests.support.pki import Authority
 
 __all__ = ["Outcome", "ServerError", "Settings", "chaos", "random_seed"]
 

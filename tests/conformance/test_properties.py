@@ -20,11 +20,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asgiws.asgi.http import HTTPDriver
-from asgiws.asgi.runtime import Runtime
-from asgiws.asgi.upgrade import upgrade
+from asgiws.drivers.http import HTTPDriver
+from asgiws.services.runtime import Runtime
+from asgiws.drivers.upgrade import upgrade
 from asgiws.config import Config
-from asgiws.http.parser import make_parser
+from asgiws.http.parsers import make_parser
 from asgiws.websocket import mask
 from asgiws.websocket.connection import WebSocketConnection
 from asgiws.websocket.deflate import Deflate, Parameters
@@ -47,12 +47,12 @@ from conformance.rfc6455.notation import (
 )
 from conformance.rfc6455.notation import Frame as Sent
 from conformance.rfc6455.table import CASES
-from tests.builds import Build, built, load, running
-from tests.integration.raw import Frame, Raw
-from tests.unit.asgi.loops import Loop, settle
-from tests.unit.asgi.memory_outlet import MemoryOutlet
-from tests.unit.http.feeding import feed as http_events
-from tests.unit.websocket.wire import bytewise, splits
+from tests.support.builds import Build, built, load, running
+from tests.support.raw import Frame, Raw
+from tests.support.loops import Loop, settle
+from tests.support.memory_outlet import MemoryOutlet
+from tests.support.feeding import feed as http_events
+from tests.support.wire import bytewise, splits
 
 MAX_SIZE = 2000
 #: The close codes that a failed connection may have: RFC 6455, 7.4.1.

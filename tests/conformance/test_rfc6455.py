@@ -18,9 +18,9 @@ from typing import Any
 
 import pytest
 
-from asgiws.asgi.http import HTTPDriver
-from asgiws.asgi.runtime import Runtime
-from asgiws.asgi.upgrade import upgrade
+from asgiws.drivers.http import HTTPDriver
+from asgiws.services.runtime import Runtime
+from asgiws.drivers.upgrade import upgrade
 from asgiws.config import Config
 from conformance.rfc6455 import app as application
 from conformance.rfc6455 import table, verdict
@@ -44,11 +44,11 @@ from conformance.rfc6455.notation import (
     ponged,
 )
 from conformance.rfc6455.table import CASES, RFC6455, RFC7692
-from tests.integration.raw import Raw, unused_name
-from tests.integration.server import RunningServer, serve
-from tests.unit.asgi.loops import LOOPS, Loop, settle
-from tests.unit.asgi.memory_outlet import MemoryOutlet
-from tests.unit.websocket.wire import bytewise
+from tests.support.raw import Raw, unused_name
+from tests.support.server import RunningServer, serve
+from tests.support.loops import LOOPS, Loop, settle
+from tests.support.memory_outlet import MemoryOutlet
+from tests.support.wire import bytewise
 
 PROJECT = Path(__file__).resolve().parents[2]
 

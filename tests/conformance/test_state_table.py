@@ -30,11 +30,11 @@ from hypothesis.stateful import (
 )
 
 from asgiws.asgi.errors import ApplicationError, ClientDisconnected
-from asgiws.asgi.websocket import ANSWER_GRACE
+from asgiws.drivers.websocket import ANSWER_GRACE
 from asgiws.websocket.states import FINAL, TRANSITIONS, Effect, State, Trigger
-from tests.unit.asgi.loops import Loop, settle
-from tests.unit.asgi.test_websocket import ACCEPT, Peer, Script, disconnect, received, send_text
-from tests.unit.websocket.wire import (
+from tests.support.loops import Loop, settle
+from tests.unit.drivers.test_websocket import ACCEPT, Peer, Script, disconnect, received, send_text
+from tests.support.wire import (
     BINARY,
     CONT,
     PING,

@@ -22,7 +22,7 @@ from conformance.rfc6455.notation import (
     frame,
 )
 from conformance.rfc6455.table import CASES
-from tests.unit.http.smuggling import SMUGGLING
+from tests.support.smuggling import SMUGGLING
 
 #: Longer ones slow a fuzzer down more than they help it.
 LONGEST = 3000

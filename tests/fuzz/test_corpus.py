@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from asgiws._extensions import COMPILED_MODULES
-from tests.builds import both, built
+from tests.support.builds import both, built
 from tests.fuzz.mutator import mutated
 from tests.fuzz.seeds import SEEDS, WORDS, seeds
 from tests.fuzz.targets import TARGETS, WEBSOCKET

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from tests.integration import lifecycle_app
-from tests.integration.server import PACKAGE_ROOT, environment, serve, start
+from tests.support.server import PACKAGE_ROOT, environment, serve, start
 
 APP = "lifecycle_app:app"
 

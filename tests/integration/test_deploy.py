@@ -20,7 +20,7 @@ import pytest
 from asgiws import cli
 from asgiws.config import Config
 from asgiws.config.endpoints import TCPEndpoint
-from tests.integration.server import HERE, PACKAGE_ROOT, RunningServer, environment
+from tests.support.server import HERE, PACKAGE_ROOT, RunningServer, environment
 from tests.integration.test_cli import get
 from tests.integration.test_lifecycle import exchange
 from tests.integration.test_sockets import Manager, manager  # noqa: F401

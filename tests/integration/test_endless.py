@@ -14,8 +14,8 @@ from contextlib import contextmanager, suppress
 import pytest
 
 from asgiws.server import loops
-from tests.integration.raw import TIMEOUT, Raw, frame
-from tests.integration.server import RunningServer, serve
+from tests.support.raw import TIMEOUT, Raw, frame
+from tests.support.server import RunningServer, serve
 
 LOOPS = ["asyncio", *(["uvloop"] if loops.uvloop_version() else [])]
 PROBES = 20

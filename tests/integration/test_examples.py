@@ -18,7 +18,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Origin, Subprotocol
 
-from tests.integration.server import RunningServer, serve
+from tests.support.server import RunningServer, serve
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -10,12 +10,12 @@ from contextlib import contextmanager
 
 import pytest
 
-from asgiws.asgi.http import TURN
-from asgiws.asgi.runtime import READ_SIZE
-from asgiws.asgi.websocket import TURN_EVENTS
+from asgiws.drivers.http import TURN
+from asgiws.services.runtime import READ_SIZE
+from asgiws.drivers.websocket import TURN_EVENTS
 from asgiws.server import loops
-from tests.integration.raw import BINARY, TEXT, Raw, frame
-from tests.integration.server import RunningServer, serve
+from tests.support.raw import BINARY, TEXT, Raw, frame
+from tests.support.server import RunningServer, serve
 
 APP = "fairness_app:app"
 LOOPS = ["asyncio", *(["uvloop"] if loops.uvloop_version() else [])]

@@ -15,7 +15,7 @@ import pytest
 import trustme
 from websockets.sync.client import connect
 
-from tests.integration.server import RunningServer, is_alive, serve
+from tests.support.server import RunningServer, is_alive, serve
 from tests.integration.test_cli import free_port, get
 from tests.integration.test_gunicorn import gunicorn
 from tests.integration.test_reload import wait_for_end

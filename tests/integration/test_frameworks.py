@@ -14,7 +14,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus
 from websockets.typing import Subprotocol
 
-from tests.integration.server import RunningServer, serve
+from tests.support.server import RunningServer, serve
 
 HERE = Path(__file__).resolve().parent
 #: Seconds until a hanging test is given up.

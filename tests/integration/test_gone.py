@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.integration.raw import TIMEOUT, Raw
-from tests.integration.server import RunningServer, serve
+from tests.support.raw import TIMEOUT, Raw
+from tests.support.server import RunningServer, serve
 from tests.integration.test_http import request
 
 APP = "gone_app:app"

@@ -8,7 +8,7 @@ import urllib.request
 
 import pytest
 
-from tests.integration.server import serve
+from tests.support.server import serve
 from tests.integration.test_cli import APP, get
 from tests.integration.test_signals import hang, read_all, request
 

@@ -13,8 +13,8 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from tests.integration.raw import Desk, Raw, unused_name
-from tests.integration.server import RunningServer, serve
+from tests.support.raw import Desk, Raw, unused_name
+from tests.support.server import RunningServer, serve
 
 APP = "apps:app"
 MEGABYTE = 1024 * 1024

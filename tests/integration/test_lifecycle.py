@@ -29,9 +29,9 @@ import trustme
 
 import asgiws
 from asgiws.asgi.lifespan import StartupFailed
-from asgiws.server.sockets import BindError
+from asgiws.net.sockets import BindError
 from tests.integration.lifecycle_app import app
-from tests.integration.server import environment, serve, start
+from tests.support.server import environment, serve, start
 from tests.integration.test_cli import APP, fail, get
 
 

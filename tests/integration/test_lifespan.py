@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration import lifecycle_app
-from tests.integration.server import serve, start
+from tests.support.server import serve, start
 from tests.integration.test_cli import APP, fail, get
 from tests.integration.test_programmatic import program
 

@@ -11,7 +11,7 @@ import sys
 
 import pytest
 
-from tests.integration.server import environment
+from tests.support.server import environment
 
 SCRIPT = """
 import asyncio, importlib, multiprocessing, os, pkgutil, signal, socket, ssl, subprocess, sys, tempfile

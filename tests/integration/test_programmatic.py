@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.server import HERE, RunningServer, environment
+from tests.support.server import HERE, RunningServer, environment
 from tests.integration.test_cli import get
 
 

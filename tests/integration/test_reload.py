@@ -18,7 +18,7 @@ import pytest
 import websockets
 from websockets.asyncio.client import connect
 
-from tests.integration.server import RunningServer, environment, is_alive, start
+from tests.support.server import RunningServer, environment, is_alive, start
 from tests.integration.test_cli import get
 
 APP = """

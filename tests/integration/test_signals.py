@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration import lifecycle_app
-from tests.integration.server import RunningServer, serve, start
+from tests.support.server import RunningServer, serve, start
 from tests.integration.test_cli import APP, get
 
 PREFACE = "PROXY TCP4 192.0.2.7 198.51.100.1 4711 443\n"

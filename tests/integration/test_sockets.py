@@ -16,10 +16,10 @@ from typing import Any
 
 import pytest
 
-from tests.integration.server import HERE, RunningServer, environment, serve, start
+from tests.support.server import HERE, RunningServer, environment, serve, start
 from tests.integration.test_cli import APP, fail, get
 from tests.integration.test_lifecycle import exchange
-from tests.unit.server.test_sockets import needs_ipv6
+from tests.unit.net.test_sockets import needs_ipv6
 
 
 def connect(path: Path) -> socket.socket:

@@ -17,8 +17,8 @@ import trustme
 from websockets.asyncio.client import connect
 
 from asgiws.server import loops
-from tests.integration.raw import BINARY, TEXT, Desk, Raw, close_frame, frame, unused_name
-from tests.integration.server import RunningServer, serve
+from tests.support.raw import BINARY, TEXT, Desk, Raw, close_frame, frame, unused_name
+from tests.support.server import RunningServer, serve
 
 APP = "apps:app"
 LOOPS = ["asyncio", *(["uvloop"] if loops.uvloop_version() else [])]

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 from asgiws.server import loops
-from asgiws.server.ending import LINGER
-from tests.integration.raw import TEXT, Desk, Raw, frame, unused_name
-from tests.integration.server import RunningServer, serve
-from tests.pki import Authority
+from asgiws.net.ending import LINGER
+from tests.support.raw import TEXT, Desk, Raw, frame, unused_name
+from tests.support.server import RunningServer, serve
+from tests.support.pki import Authority
 
 APP = "apps:app"
 LOOPS = ["asyncio", *(["uvloop"] if loops.uvloop_version() else [])]

@@ -11,7 +11,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from tests.integration.raw import (
+from tests.support.raw import (
     BINARY,
     CLOSE,
     CONTINUATION,
@@ -25,7 +25,7 @@ from tests.integration.raw import (
     handshake,
     unused_name,
 )
-from tests.integration.server import RunningServer, serve
+from tests.support.server import RunningServer, serve
 
 APP = "apps:app"
 GONE = {"type": "websocket.disconnect"}

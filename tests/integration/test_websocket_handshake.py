@@ -14,7 +14,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 from websockets.typing import Subprotocol
 
-from tests.integration.raw import (
+from tests.support.raw import (
     BINARY,
     KEY,
     PING,
@@ -28,7 +28,7 @@ from tests.integration.raw import (
     handshake,
     unused_name,
 )
-from tests.integration.server import RunningServer, serve
+from tests.support.server import RunningServer, serve
 
 APP = "apps:app"
 GET = b"GET /progress?x HTTP/1.1\r\nHost: localhost\r\n\r\n"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tests.integration.raw import BINARY, TEXT, Raw, close_frame, frame
-from tests.integration.server import serve
+from tests.support.raw import BINARY, TEXT, Raw, close_frame, frame
+from tests.support.server import serve
 
 
 def test_small_messages_between_a_large_one_and_the_close_frame() -> None:

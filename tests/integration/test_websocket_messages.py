@@ -11,7 +11,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 
-from tests.integration.raw import (
+from tests.support.raw import (
     BINARY,
     CLOSE,
     CONTINUATION,
@@ -24,7 +24,7 @@ from tests.integration.raw import (
     frame,
     unused_name,
 )
-from tests.integration.server import RunningServer, serve
+from tests.support.server import RunningServer, serve
 
 APP = "apps:app"
 MEGABYTE = 1024 * 1024

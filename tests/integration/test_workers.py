@@ -21,7 +21,7 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from tests.integration.server import RunningServer, is_alive, serve, start
+from tests.support.server import RunningServer, is_alive, serve, start
 from tests.integration.test_sockets import Manager, manager, notifying  # noqa: F401
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="workers are not for Windows")

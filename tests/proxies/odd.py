@@ -1,12 +1,12 @@
 """Requests at the edge of what HTTP/1.1 allows, and beyond, for servers to understand alike.
 
 Rules of this file: data only. What a server makes of each is not said here: the tests compare what several
-make of it. tests/unit/http/smuggling.py has those that asgiws must refuse.
+make of it. tests/support/smuggling.py has those that asgiws must refuse.
 """
 
 from __future__ import annotations
 
-from tests.unit.http.smuggling import SMUGGLING
+from tests.support.smuggling import SMUGGLING
 
 GET = b"GET /first HTTP/1.1\r\nHost: a\r\n"
 POST = b"POST /first HTTP/1.1\r\nHost: a\r\n"

@@ -21,7 +21,7 @@ import trustme
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
-from tests.integration.server import RunningServer, serve
+from tests.support.server import RunningServer, serve
 from tests.proxies import proxy
 from tests.proxies.wire import TIMEOUT, body_of
 

@@ -20,8 +20,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tests.integration.raw import unused_name
-from tests.integration.server import RunningServer, serve
+from tests.support.raw import unused_name
+from tests.support.server import RunningServer, serve
 from tests.proxies import proxy
 from tests.proxies.odd import ODD
 from tests.proxies.wire import TIMEOUT, Address, Recorder, body_of, exchange

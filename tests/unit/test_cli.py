@@ -7,6 +7,7 @@ import re
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -30,21 +31,11 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[Config]:
     """The configurations that would have been served."""
     result: list[Config] = []
 
-    def run_server(server: Server) -> int:
-        result.append(server.config)
-        return 0
-
-    def run_reloading(config: Config) -> int:
+    def serve(config: Config, made: Callable[[Server], object]) -> int:
         result.append(config)
         return 0
 
-    def supervise(config: Config) -> int:
-        result.append(config)
-        return 0
-
-    monkeypatch.setattr(cli, "run_server", run_server)
-    monkeypatch.setattr(cli, "run_reloading", run_reloading)
-    monkeypatch.setattr(cli, "supervise", supervise)
+    monkeypatch.setattr(cli, "serve", serve)
     return result
 
 

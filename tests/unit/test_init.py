@@ -11,7 +11,8 @@ import pytest
 
 import asgiws
 from asgiws.config import Config
-from asgiws.server.server import Server, run
+from asgiws.processes.run import run
+from asgiws.server.server import Server
 
 
 def test_the_public_names() -> None:

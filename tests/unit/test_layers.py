@@ -1,99 +1,68 @@
-"""The arrows of the design: which part of the package may import which.
-
-The imports are read from the source, so that one within a function, or for types alone, counts too.
-"""
+"""The arrows of the design: which part of the package may import which, and how large a part may be."""
 
 from __future__ import annotations
 
-import ast
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).resolve().parents[2] / "asgiws"
-FILES = sorted(path for path in PACKAGE.rglob("*.py"))
+from tests.support.structure import (
+    COMMON,
+    FILES,
+    PACKAGE,
+    PAGE,
+    PARTS,
+    attributes,
+    circles,
+    drawing,
+    graph,
+    imports,
+    name_of,
+    page_with,
+    part_of,
+)
 
-#: What stands above all layers and starts them.
-TOP = ("asgiws.cli", "asgiws.importer", "asgiws.logs", "asgiws.workers", "asgiws.__main__")
 EVENT_LOOPS = ("asyncio", "uvloop", "anyio", "trio", "selectors")
 PROCESSES = ("socket", "ssl", "signal", "multiprocessing", "subprocess")
+PARSERS = ("httptools", "h11")
 
-#: What every part may import: it imports nothing itself.
-COMMON = "asgiws.fields"
-
-#: For each part, what it must not import: a name stands for the module and all below it.
+#: What the parts must not import of what is not ours.
 FORBIDDEN = {
-    "asgiws.http": (
-        *("asgiws.asgi", "asgiws.server", "asgiws.websocket", "asgiws.config", *TOP),
-        *EVENT_LOOPS,
-        *PROCESSES,
-    ),
-    "asgiws.websocket": (
-        *("asgiws.asgi", "asgiws.server", "asgiws.http", "asgiws.config", *TOP),
-        *("httptools", "h11"),
-        *EVENT_LOOPS,
-        *PROCESSES,
-    ),
-    "asgiws.proxies": (
-        *("asgiws.asgi", "asgiws.server", "asgiws.websocket", "asgiws.config", *TOP),
-        *("httptools", "h11"),
-        *EVENT_LOOPS,
-        *PROCESSES,
-    ),
-    "asgiws.asgi": ("asgiws.server", *TOP, *PROCESSES),
-    "asgiws.server": ("asgiws.http", "asgiws.websocket", "asgiws.cli", "httptools", "h11"),
-    "asgiws.config": (
-        *(
-            "asgiws.asgi",
-            "asgiws.server",
-            "asgiws.http",
-            "asgiws.proxies",
-            "asgiws.websocket",
-            "asgiws._version",
-            *TOP,
-        ),
-    ),
-    COMMON: ("asgiws",),
-    "asgiws.logs": ("asgiws.asgi", "asgiws.server", "asgiws.http", "asgiws.websocket"),
-    "asgiws.importer": ("asgiws.asgi", "asgiws.server", "asgiws.http", "asgiws.websocket"),
-    "asgiws": ("tests", "conformance", "benchmarks", "examples", "pytest"),
+    "http": (*EVENT_LOOPS, *PROCESSES),
+    "websocket": (*EVENT_LOOPS, *PROCESSES, *PARSERS),
+    "proxies": (*EVENT_LOOPS, *PROCESSES, *PARSERS),
+    "asgi": PROCESSES,
+    "bridge": PROCESSES,
+    "services": PROCESSES,
+    "drivers": PROCESSES,
+    "net": PARSERS,
+    "server": PARSERS,
+    "processes": PARSERS,
 }
+#: What is not the product's.
+OTHERS = ("tests", "conformance", "benchmarks", "examples", "pytest")
 
-
-def name_of(path: Path) -> str:
-    parts = ["asgiws", *path.relative_to(PACKAGE).with_suffix("").parts]
-    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-
-
-def imports(path: Path, name: str) -> Iterator[tuple[int, str]]:
-    """Line and full name of everything that the file imports."""
-    package = name if path.stem == "__init__" else name.rpartition(".")[0]
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                yield node.lineno, alias.name
-        elif isinstance(node, ast.ImportFrom):
-            base = node.module or ""
-            if node.level:
-                above = package.split(".")[: len(package.split(".")) - node.level + 1]
-                base = ".".join([*above, *filter(None, [base])])
-            for alias in node.names:
-                yield node.lineno, f"{base}.{alias.name}"
-
-
-def is_within(name: str, part: str) -> bool:
-    return name == part or name.startswith(part + ".")
+#: Lines of a file, and attributes of an object that change, at most.
+LINES = 600
+ATTRIBUTES = 20
 
 
 def wrong_arrows(path: Path, name: str) -> list[str]:
-    return [
-        f"{name}:{line} imports {found}, which {part} must not"
-        for part, forbidden in FORBIDDEN.items()
-        if is_within(name, part)
-        for line, found in imports(path, name)
-        if any(is_within(found, one) for one in forbidden) and not is_within(found, COMMON)
-    ]
+    part = part_of(name)
+    wrong = []
+    for line, found in imports(path, name):
+        top, _, _ = found.partition(".")
+        if top == "asgiws" and part in PARTS:
+            target = part_of(found)
+            if target in (part, *PARTS[part], *COMMON) or not target:
+                continue
+        elif top == "asgiws" and part in COMMON:
+            if part_of(found) in ("config", *COMMON):
+                continue
+        elif top == "asgiws" or top not in (*FORBIDDEN.get(part, ()), *OTHERS):
+            continue
+        wrong.append(f"{name}:{line} imports {found}, which {part} must not")
+    return wrong
 
 
 @pytest.mark.parametrize("path", FILES, ids=name_of)
@@ -101,20 +70,22 @@ def test_no_arrow_points_the_wrong_way(path: Path) -> None:
     assert wrong_arrows(path, name_of(path)) == []
 
 
-def test_only_the_connection_wires_drivers_into_the_server() -> None:
-    drivers = (
-        "asgiws.asgi.http",
-        "asgiws.asgi.websocket",
-        "asgiws.asgi.upgrade",
-        "asgiws.asgi.scope",
-    )
+def test_the_parts_are_the_folders() -> None:
+    folders = {path.name for path in PACKAGE.iterdir() if (path / "__init__.py").exists()}
+    assert folders == set(PARTS)
+    order = list(PARTS)
+    for part, below in PARTS.items():
+        assert all(order.index(one) < order.index(part) for one in below)
+
+
+def test_only_the_wiring_knows_of_drivers() -> None:
     found = {
-        name_of(path)
-        for path in (PACKAGE / "server").rglob("*.py")
-        for _, target in imports(path, name_of(path))
-        if any(is_within(target, driver) for driver in drivers)
+        name
+        for name, targets in graph().items()
+        if part_of(name) in ("net", "server", "processes")
+        and any(part_of(one) == "drivers" for one in targets)
     }
-    assert found <= {"asgiws.server.connection"}
+    assert found == {"asgiws.server.wiring"}
 
 
 @pytest.mark.parametrize(
@@ -125,9 +96,12 @@ def test_only_the_connection_wires_drivers_into_the_server() -> None:
         ("asgiws.websocket.x", "from ..asgi import runtime"),
         ("asgiws.websocket.x", "from asgiws.http.head import Head"),
         ("asgiws.proxies.x", "import socket"),
-        ("asgiws.asgi.x", "from asgiws.server.ticker import Ticker"),
-        ("asgiws.asgi.x", "import socket"),
-        ("asgiws.server.x", "import asgiws.websocket.frames"),
+        ("asgiws.asgi.x", "from asgiws.net.ticker import Ticker"),
+        ("asgiws.drivers.x", "from asgiws.net.ticker import Ticker"),
+        ("asgiws.drivers.x", "import socket"),
+        ("asgiws.net.x", "import asgiws.websocket.frames"),
+        ("asgiws.net.x", "from asgiws.drivers.http import HTTPDriver"),
+        ("asgiws.server.x", "from asgiws.processes import reload"),
         ("asgiws.config", "from ._version import __version__"),
         ("asgiws.fields", "from asgiws.http import grammar"),
         ("asgiws.cli", "from tests import unit"),
@@ -137,3 +111,33 @@ def test_a_wrong_arrow_would_be_found(tmp_path: Path, name: str, text: str) -> N
     path = tmp_path / "x.py"
     path.write_text(text, encoding="utf-8")
     assert len(wrong_arrows(path, name)) == 1
+
+
+def test_a_wrong_arrow_of_the_compiled_build_would_be_found(tmp_path: Path) -> None:
+    path = tmp_path / "x.py"
+    path.write_text("", encoding="utf-8")
+    path.with_suffix(".pxd").write_text(
+        "from asgiws.net.connection cimport Connection\n", encoding="utf-8"
+    )
+    assert len(wrong_arrows(path, "asgiws.drivers.x")) == 1
+
+
+def test_no_modules_import_each_other() -> None:
+    assert circles(graph()) == []
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}) == [["a", "b", "c"]]
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_a_file_is_short(path: Path) -> None:
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= LINES
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_an_object_has_few_attributes_that_change(path: Path) -> None:
+    for name, found in attributes(path):
+        assert len(found) <= ATTRIBUTES, f"{name}: {sorted(found)}"
+
+
+def test_the_drawing_of_the_design_is_true() -> None:
+    text = page_with(drawing())
+    assert text == PAGE.read_text(encoding="utf-8"), "run: python -m tests.support.structure --write"

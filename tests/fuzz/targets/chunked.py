@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from typing import Any, NamedTuple
 
-from tests.builds import Build, both
+from tests.support.builds import Build, both
 from tests.fuzz.targets.wire import cut, options
 
 BUILDS = both("asgiws.http")

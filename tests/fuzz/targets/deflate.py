@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from conformance.rfc6455 import verdict
-from tests.builds import Build, both
+from tests.support.builds import Build, both
 from tests.fuzz.targets.wire import options
 
 BUILDS = both("asgiws.websocket")

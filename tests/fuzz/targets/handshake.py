@@ -21,7 +21,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from asgiws.fields import FIELD_VALUE, TOKEN
-from tests.builds import Build, both
+from tests.support.builds import Build, both
 from tests.fuzz.targets.wire import options
 
 BUILDS = both("asgiws.websocket")

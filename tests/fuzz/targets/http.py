@@ -17,7 +17,7 @@ import re
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from tests.builds import Build, both
+from tests.support.builds import Build, both
 from tests.fuzz.targets.wire import cut, options
 
 Event = tuple[Any, ...]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from asgiws.http import grammar
-from tests.builds import running
+from tests.support.builds import running
 
 ORIGINS = running("asgiws.websocket")["origins"]
 HOSTS = running("asgiws.http")["hosts"]

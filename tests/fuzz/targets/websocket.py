@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.builds import Build, both
+from tests.support.builds import Build, both
 from tests.fuzz.targets.wire import cut, options
 
 Event = tuple[str, Any]

@@ -21,7 +21,7 @@ import pytest_asyncio
 import trustme
 from playwright.async_api import Browser, Error, Page, async_playwright
 
-from tests.integration.server import RunningServer, serve
+from tests.support.server import RunningServer, serve
 
 ROOT = Path(__file__).resolve().parents[3]
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")

@@ -10,7 +10,7 @@ import pytest
 from playwright.async_api import Locator, Page, expect
 
 from tests.integration.browser.conftest import ROOT, OpenTab
-from tests.integration.server import RunningServer, serve
+from tests.support.server import RunningServer, serve
 
 NATURAL_WIDTH = "async (image) => { await image.decode(); return image.naturalWidth; }"
 

@@ -11,7 +11,7 @@ import pytest
 from asgiws.config import OPTIONS, Config, ConfigError
 from asgiws.config.endpoints import SystemdEndpoint, TCPEndpoint
 from asgiws.config.load import load
-from tests.unit.config.bad import BAD
+from tests.support.bad_options import BAD
 
 
 def test_an_unknown_name_is_refused() -> None:

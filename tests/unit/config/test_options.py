@@ -10,7 +10,7 @@ import pytest
 
 from asgiws.config import ConfigError
 from asgiws.config.options import OPTIONS, Config
-from tests.unit.config.bad import BAD
+from tests.support.bad_options import BAD
 
 #: Names and defaults that a command line written for uvicorn relies on.
 AS_UVICORN = {

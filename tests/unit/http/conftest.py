@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from asgiws.http.parser import HeadParser, make_parser
+from asgiws.http.parser import HeadParser
+from asgiws.http.parsers import make_parser
 
 
 @pytest.fixture(params=["httptools", "h11"])

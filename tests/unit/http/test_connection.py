@@ -20,8 +20,9 @@ from asgiws.http.connection import (
 from asgiws.http.errors import BadRequest, HTTPError, InvalidResponse, RequestTimeout
 from asgiws.http.head import RequestHead
 from asgiws.http.limits import DEFAULT_LIMITS, Limits
-from asgiws.http.parser import HeadParser, make_parser
-from tests.unit.http.feeding import (
+from asgiws.http.parser import HeadParser
+from asgiws.http.parsers import make_parser
+from tests.support.feeding import (
     connect,
     defaults,
     feed,
@@ -30,7 +31,7 @@ from tests.unit.http.feeding import (
     octets,
     parse_one,
 )
-from tests.unit.http.smuggling import SMUGGLING
+from tests.support.smuggling import SMUGGLING
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 POST = b"POST / HTTP/1.1\r\nHost: a\r\n"

@@ -17,7 +17,7 @@ from asgiws.http.response import (
     ResponseWriter,
     encode_fields,
 )
-from tests.unit.http.feeding import DATE, defaults
+from tests.support.feeding import DATE, defaults
 
 Fields = list[tuple[bytes, bytes]]
 

@@ -17,12 +17,12 @@ import pytest
 
 from asgiws.asgi.lifespan import StartupFailed
 from asgiws.config import Config, ConfigError, StartError
-from asgiws.server import certificates
+from asgiws.tls import certificates
 from asgiws.server import server as server_module
-from asgiws.server.server import Server, run, run_server
-from asgiws.server.sockets import BindError
-from tests.pki import Authority
-from tests.unit.asgi.loops import on_each_loop
+from asgiws.server.server import Server, run_server
+from asgiws.net.sockets import BindError
+from tests.support.pki import Authority
+from tests.support.loops import on_each_loop
 
 
 @pytest.fixture(autouse=True)
@@ -367,19 +367,6 @@ def test_a_server_is_no_supervisor() -> None:
         Server(Config("main:app", workers=2))
 
 
-def test_run_starts_workers(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[int] = []
-
-    def supervise(config: Config) -> int:
-        seen.append(config.workers)
-        return 3
-
-    monkeypatch.setattr(server_module, "supervise", supervise)
-    with pytest.raises(SystemExit) as caught:
-        run("main:app", workers=2)
-    assert (caught.value.code, seen) == (3, [2])
-
-
 # Exit codes.
 
 
@@ -467,12 +454,3 @@ def test_a_parser_that_is_not_installed_is_one_line(
     assert run_server(Server(config(accepting, http="h11"))) == 1
     expected = "Error: --http h11 needs the package h11: pip install h11\n"
     assert capsys.readouterr().err == expected
-
-
-def test_run_raises_for_an_option_and_exits_for_a_start(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(ConfigError, match="port"):
-        run(accepting, port=-1)
-    with pytest.raises(SystemExit) as caught:
-        run("no.such.module:app", port=0)
-    assert caught.value.code == StartError.exit_code == 1
-    assert capsys.readouterr().err.count("\n") == 1

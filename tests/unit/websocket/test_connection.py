@@ -21,7 +21,7 @@ from asgiws.websocket.connection import (
 from asgiws.websocket.deflate import Deflate, Parameters
 from asgiws.websocket.events import Close, Ping
 from asgiws.websocket.states import TRANSITIONS, Effect, State, Trigger
-from tests.unit.websocket.wire import (
+from tests.support.wire import (
     BINARY,
     CONT,
     PING,

@@ -23,7 +23,7 @@ from asgiws.websocket.deflate import MAX_RESTARTS, Deflate, Parameters, negotiat
 from asgiws.websocket.errors import ProtocolError
 from asgiws.websocket.extensions import parse
 from asgiws.websocket.zlib_backend import choose
-from tests.unit.websocket.wire import quick, splits
+from tests.support.wire import quick, splits
 
 NO_LIMIT = 1 << 30
 DEFAULTS = Settings()

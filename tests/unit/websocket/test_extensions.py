@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asgiws.websocket.extensions import Extension, parse
-from tests.unit.websocket.wire import quick
+from tests.support.wire import quick
 
 ACCEPTED = [
     ([b"foo"], [("foo", [])]),

@@ -13,7 +13,7 @@ from asgiws.websocket import frames
 from asgiws.websocket.close import PROTOCOL_ERROR
 from asgiws.websocket.errors import ProtocolError
 from asgiws.websocket.frames import FrameReader
-from tests.unit.websocket.wire import (
+from tests.support.wire import (
     BINARY,
     CLOSE,
     CONT,

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from asgiws.websocket.events import Close
 from asgiws.websocket.lookahead import Lookahead, close_event
 from asgiws.websocket.opcodes import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT
-from tests.unit.websocket.wire import client_frame, close_frame
+from tests.support.wire import client_frame, close_frame
 
 
 def look(data: bytes, *sizes: int) -> list[tuple[int, bytes]]:

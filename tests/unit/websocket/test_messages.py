@@ -17,7 +17,7 @@ from asgiws.config import Config
 from asgiws.websocket.deflate import Deflate, Parameters
 from asgiws.websocket.events import Close, Ping, Pong
 from asgiws.websocket.messages import MAX_FRAGMENTS, MessageReader
-from tests.unit.websocket.wire import (
+from tests.support.wire import (
     BINARY,
     CLOSE,
     CONT,

@@ -15,7 +15,7 @@ from asgiws.websocket.events import MORE, Ping
 from asgiws.websocket.messages import STEP, MessageReader
 from asgiws.websocket.turn import INFLATE, INFLATED, SLICE, SMALL, UNITS, Turn
 from asgiws.websocket.utf8 import Utf8Validator
-from tests.unit.websocket.wire import BINARY, CONT, PING, TEXT, client_frame
+from tests.support.wire import BINARY, CONT, PING, TEXT, client_frame
 
 NO_LIMIT = 1 << 30
 KEEP = Parameters(False, False, 12, 15)

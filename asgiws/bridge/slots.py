@@ -1,0 +1,25 @@
+"""How a Call is made and awaited quickly.
+
+Rules of this file:
+- A kind of Call that the application awaits for each message is given the slot, by the module that defines it.
+- As with steps.py, this source serves the pure build, and `slots.pxd`, inlined into the
+modules that cimport it, the compiled one: there a Call is made without a look at its arguments, and has a slot
+by which `await` gets its result without a StopIteration.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from asgiws.bridge.calls import Call
+
+Kind = TypeVar("Kind", bound=Call)
+
+
+def install(kind: type[Call]) -> None:
+    """Give `kind` the slot `am_send`."""
+
+
+def new(kind: type[Kind], owner: Any, message: Any) -> Kind:
+    """A Call of that kind."""
+    return kind(owner, message)

@@ -1,0 +1,83 @@
+# Types of tasks.py.
+cimport cython
+from asgiws.bridge cimport steps
+from asgiws.bridge.wakeup cimport Waiter
+
+cdef bint _RESCINDS
+cdef int _FIRST
+cdef int _BEGINS
+cdef int _WAITS
+cdef int _YIELDED
+cdef int _RUNS
+cdef int _ENDED
+cdef int _IDLE
+
+
+cdef class Job:
+    cpdef object begin(self)
+    cpdef object ended(self, object error)
+
+
+cdef class _Idle
+
+
+cdef class Runner:
+    cdef object _context
+    cdef object _coroutine
+    cdef object _error
+    cdef _Idle _idle
+    cdef object _interruption
+    cdef Job _job
+    cdef object _loop
+    cdef Py_ssize_t _references
+    cdef int _state
+    cdef object _thrown
+    cdef object _yielded
+    cdef public object task
+
+    @cython.locals(references=Py_ssize_t, weak=Py_ssize_t, is_as_before=bint)
+    cpdef bint run(self, Job job, object context) except -1
+    cdef object _interrupt(self, object task)
+    cpdef bint is_free(self) except -1
+    cpdef object release(self)
+    cpdef bint has_ended(self) except -1
+    cdef bint begins(self)
+    cpdef object end(self)
+    cdef bint is_waiting(self)
+    cdef bint cancel_future(self, object message) except -1
+    @cython.locals(idle=_Idle)
+    cdef object _wake_task(self)
+    @cython.locals(job=Job)
+    cdef object step(self)
+    cdef object _advance(self)
+    @cython.locals(waiter=_Idle)
+    cdef _Idle _wait(self)
+    cdef object _end_of_task(self)
+
+
+cdef class _Idle(Waiter):
+    cdef Runner runner
+
+
+cdef class Spare:
+    cdef object _context
+    cdef object _loop
+    cdef Runner _runner
+
+    @cython.locals(runner=Runner)
+    cpdef object start(self, Job job, object context)
+    cdef object _keep(self, Runner runner)
+
+
+@cython.locals(runner=Runner)
+cpdef object start(object loop, Job job, object context)
+cdef bint _can_step(object loop) except -1
+@cython.locals(one=Runner)
+cdef object _step(object runner)
+cdef object _end(Job job, object error)
+cdef object _current_task
+cdef object _enter_task
+cdef object _leave_task
+cdef object _Task
+cdef object getweakrefcount
+cdef bint _is_clean(object task) except -1

@@ -1,0 +1,485 @@
+"""The task of an application's call, with its first step run at once.
+
+Rules of this file:
+- A task per call, always: `current_task()`, its cancellation and its context are the call's own. A task whose
+  call ended in its first step may serve the next one, if nothing can tell: nobody refers to it, waits for it,
+  has named or cancelled it, or given it attributes (`_is_clean`). Only its `get_context()` (Python 3.12) is
+  then the worker's and not the call's.
+- The first step runs inside the caller, so that an answer that waits for nothing leaves in the read that
+  brought its request. It is run here, with the task entered as the current one (`_enter_task`, from "Extending
+  asyncio" in Python's documentation), and what it came to is given to the task when the loop steps it. From
+  Python 3.12 on, asyncio's own eager start does that for a new task. Before 3.11 a task cannot be given its
+  context, and starts in the loop's next turn.
+- The application may run the loop from within its first step (nest_asyncio), and the loop then steps the task
+  whose step that is: it is told to wait until the step is over. So what such a task has for its own is never
+  entered meanwhile: its context is not that of the call, and not that of another task either.
+- A loop with a task factory of its own is left to it.
+- A call leaves no cycle of references: an application that has turned the garbage collector off must not grow.
+  A Runner lets go of all that it has when the call ends. A frame that an exception passes must not name it when
+  it is left, since the traceback holds the frame.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Coroutine
+from contextvars import Context
+from types import CoroutineType
+from typing import Any
+from weakref import getweakrefcount
+
+from asgiws.bridge import steps
+from asgiws.bridge.wakeup import Waiter
+
+#: The name of each task: one that asyncio makes for itself would cost more than it tells.
+NAME = "asgiws"
+
+# Found here by one look. The stubs of the first know nothing of what depends on Python's version.
+_Task: Any = asyncio.Task
+_current_task = asyncio.current_task
+_enter_task = asyncio._enter_task
+_leave_task = asyncio._leave_task
+
+#: Whether a task can be stepped here; see the rules.
+_STEPS = sys.version_info >= (3, 11)
+_IS_EAGER = sys.version_info >= (3, 12)
+
+#: Whether `uncancel()` takes a cancellation back that the task has not been told of yet.
+_RESCINDS = sys.version_info >= (3, 13)
+
+# What a Runner gives to its task next: the first step of a call, nothing until the first step that runs here is
+# over, the future that the call waits for, what else it yielded (None, for the next turn), whatever comes, its
+# end, or nothing until it is given another call.
+_FIRST, _BEGINS, _WAITS, _YIELDED, _RUNS, _ENDED, _IDLE = range(7)
+
+
+class Job:
+    """A call of the application: what a task is for."""
+
+    __slots__ = ()
+
+    def begin(self) -> Awaitable[Any]:
+        """Call the application: what is to be awaited. Runs as the task, in the call's context, as `ended`."""
+        raise NotImplementedError
+
+    def ended(self, error: BaseException | None) -> None:
+        """The application has ended, with `error` or in peace. What this raises ends the task."""
+        raise NotImplementedError
+
+
+class Runner:
+    """The coroutine of a task, which runs a Job, and another one when that left no traces."""
+
+    __slots__ = (
+        "_context",
+        "_coroutine",
+        "_error",
+        "_idle",
+        "_interruption",
+        "_job",
+        "_loop",
+        "_references",
+        "_state",
+        "_thrown",
+        "_yielded",
+        "task",
+    )
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, job: Job | None) -> None:
+        self._loop = loop
+        self._job = job
+        #: The call's, where the task's own is another.
+        self._context: Context | None = None
+        self._coroutine: Coroutine[Any, Any, Any] | None = None
+        self._state = _IDLE if job is None else _FIRST
+        self._yielded: Any = None
+        self._error: BaseException | None = None
+        #: What the next step is to raise in the call.
+        self._thrown: BaseException | None = None
+        #: A cancellation that the task was told of while the first step ran.
+        self._interruption: BaseException | None = None
+        #: What the task waits for while there is no call, or while its first step runs.
+        self._idle: _Idle | None = None
+        #: How many refer to the task while it is idle.
+        self._references = 0
+        #: The task, until it has a call that goes on.
+        self.task: asyncio.Task[None] | None = None
+
+    # From `start` and Spare, where no task is running.
+
+    def run(self, job: Job, context: Context) -> bool:
+        """Begin `job` in `context`, as the task that was entered; true when it ended in its first step, and
+        left no traces."""
+        task = self.task
+        assert task is not None
+        self._job = job
+        self._state = _BEGINS
+        references: int = steps.references(task)
+        weak: int = getweakrefcount(task)
+        is_as_before = False
+        try:
+            steps.call_inline(context, _step, self)
+            is_as_before = (
+                references == steps.references(task)
+                and weak == getweakrefcount(task)
+                and _is_clean(task)
+                and self._interruption is None
+            )
+        except BaseException as error:
+            self._error = error
+            self._state = _ENDED
+        finally:
+            _leave_task(self._loop, task)
+        if self._state == _RUNS:
+            self._context = context
+            if getattr(self._yielded, "_asyncio_future_blocking", None):
+                # The mark is between a future and the task that takes it at once. Until ours does, others may
+                # begin to wait for the same future.
+                self._yielded._asyncio_future_blocking = False
+                self._state = _WAITS
+            else:
+                self._state = _YIELDED
+            task._log_destroy_pending = True  # type: ignore[attr-defined]  # asyncio's own, not in the stubs
+        elif is_as_before:
+            self._state = _IDLE
+            self._references = steps.references(task)
+            return True
+        elif self._error is None and task._must_cancel:  # type: ignore[attr-defined]  # as above
+            # Cancelled in its last step: an ordinary task counts as cancelled then.
+            self._error = task._make_cancelled_error()  # type: ignore[attr-defined]  # as above
+        if self._interruption is not None:
+            self._interrupt(task)
+        task = None  # an error of the first step has a traceback, and that this frame
+        self._wake_task()
+        return False
+
+    def _interrupt(self, task: asyncio.Task[None]) -> None:
+        """The cancellation that came in the first step takes effect at its end, as in any task."""
+        error, self._interruption = self._interruption, None
+        assert error is not None
+        if _RESCINDS and not task.cancelling():
+            return
+        if self._state == _ENDED:
+            if self._error is None:
+                self._error = error
+        elif self._state != _WAITS or not self._yielded.cancel(*error.args):
+            self._state = _YIELDED
+            self._yielded = None
+            self._thrown = error
+
+    def is_free(self) -> bool:
+        """True while it can run another call: nobody has taken hold of the task since the last one, as who
+        asks for all tasks does, and may cancel them later; and nobody has cancelled it."""
+        task = self.task
+        assert task is not None
+        return (
+            self._state == _IDLE
+            and self._references == steps.references(task)
+            and not task.cancelling()
+            # A cancellation that was taken back comes all the same, before Python 3.13.
+            and not (
+                task._must_cancel  # type: ignore[attr-defined]  # as above
+                if self._idle is None
+                else self._idle.done()
+            )
+        )
+
+    def release(self) -> asyncio.Task[None] | None:
+        """The task, None when there is nothing left for it to do: it goes on without its Runner's hold."""
+        task, self.task = self.task, None
+        return None if self.has_ended() else task
+
+    def has_ended(self) -> bool:
+        """True when there is nothing left to do for the task."""
+        return self._state >= _ENDED
+
+    def begins(self) -> bool:
+        """True while the first step of the call runs here."""
+        return self._state == _BEGINS
+
+    def is_waiting(self) -> bool:
+        """True while the call waits for a future that the task does not know of yet."""
+        return self._state == _WAITS
+
+    def cancel_future(self, message: Any) -> bool:
+        """Cancel that future, as the task would."""
+        # By its message anyio's scopes know their own cancellation.
+        return bool(self._yielded.cancel() if message is None else self._yielded.cancel(message))
+
+    def end(self) -> None:
+        """There will be no other call: end the task, which is idle."""
+        self._state = _ENDED
+        self.task = None
+        self._wake_task()
+
+    def _wake_task(self) -> None:
+        """The task has something to do, or has ended."""
+        idle = self._idle
+        if idle is not None:
+            if self._state == _ENDED:
+                self._idle = None
+            idle.wake_soon()
+
+    def step(self) -> None:
+        """One step of the call, as the task and in its context. Raises what `Job.ended` raises."""
+        error: BaseException | None = None
+        thrown, self._thrown = self._thrown, None
+        coroutine = self._coroutine
+        try:
+            if coroutine is None:
+                assert self._job is not None
+                begun = self._job.begin()
+                if type(begun) is not CoroutineType:
+                    begun = _awaited(begun)
+                coroutine = self._coroutine = begun
+            if thrown is None:
+                self._yielded = steps.send(coroutine)
+            else:
+                try:
+                    self._yielded = coroutine.throw(thrown)
+                except StopIteration:
+                    self._yielded = coroutine
+            if self._yielded is not coroutine:
+                self._state = _RUNS
+                return
+        except BaseException as caught:
+            error = caught
+        finally:
+            thrown = None  # its traceback holds this frame
+        coroutine = begun = None  # type: ignore[assignment]
+        job = self._job
+        assert job is not None
+        self._job = self._coroutine = self._yielded = self._context = None
+        self._state = _ENDED
+        try:
+            _end(job, error)
+        finally:
+            error = None  # as above, and all that the application had
+
+    def _advance(self) -> Any:
+        """A step, in the task: what the call waits for. Raises StopIteration at its end."""
+        if self._context is None:
+            self.step()
+        else:
+            steps.call_inline(self._context, _step, self)
+        if self._state == _ENDED:
+            raise StopIteration
+        return self._yielded
+
+    def _wait(self) -> _Idle:
+        """What the task is to wait for while there is nothing for it to do."""
+        waiter = self._idle = _Idle(self._loop)
+        waiter.runner = self
+        waiter._asyncio_future_blocking = True
+        return waiter
+
+    def _end_of_task(self) -> BaseException:
+        """What ends the task."""
+        error = self._error
+        self._error = None
+        return StopIteration() if error is None else error
+
+    # What the task asks of a coroutine.
+
+    def __next__(self) -> Any:
+        state = self._state
+        if state == _WAITS and self._idle is not None and self._yielded.done():
+            # While the task was taking over. An ordinary one would have been woken by now.
+            state = self._state = _RUNS
+            self._idle = None
+        if state in (_RUNS, _FIRST):
+            return self._advance()
+        if state == _ENDED:
+            raise self._end_of_task()
+        if state in (_IDLE, _BEGINS):
+            return self._wait()
+        self._idle = None
+        self._state = _RUNS
+        if state == _WAITS:
+            self._yielded._asyncio_future_blocking = True
+        return self._yielded
+
+    def __iter__(self) -> Runner:
+        return self
+
+    def __await__(self) -> Runner:
+        return self
+
+    def send(self, value: Any) -> Any:
+        return self.__next__()  # a task sends nothing but None
+
+    def throw(self, error: BaseException) -> Any:
+        """Cancelled: as a task that is told so while it waits, or when it has ended."""
+        state = self._state
+        try:
+            if state == _BEGINS:
+                self._interruption = error
+                return self._wait()
+            if state == _WAITS:
+                # With the message, by which anyio's scopes know their own cancellation.
+                if self._yielded.cancel(*error.args):
+                    return self.__next__()
+            elif state == _ENDED:
+                return self.__next__()
+            elif self._coroutine is None:
+                self._state = _ENDED  # idle: somebody cancels whatever task there is
+                self._idle = None
+                raise error
+            self._idle = None
+            self._thrown = error
+            return self._advance()
+        finally:
+            error = None  # type: ignore[assignment]  # its traceback holds this frame
+
+    def close(self) -> None:
+        self._error = None
+        self._state = _ENDED
+        if self._coroutine is not None:
+            self._coroutine.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._coroutine, name)  # cr_frame and the like, for who looks at the task
+
+
+Coroutine.register(Runner)
+
+
+class _Idle(Waiter):
+    """What the task of a Runner waits for between two calls, and until it has taken over the second."""
+
+    __slots__ = ("runner",)
+
+    runner: Runner
+
+    def cancel(self, msg: Any = None) -> bool:
+        runner = self.runner
+        if runner.is_waiting():
+            return runner.cancel_future(msg)
+        if runner.begins():
+            return False  # the task runs, and notes it itself
+        return super().cancel(msg)
+
+
+class Spare:
+    """Starts calls that may end in their first step, with a task to spare from one that did."""
+
+    __slots__ = ("_context", "_loop", "_runner")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, context: Context) -> None:
+        self._loop = loop
+        #: Each task has a copy of it, and each call one of its own.
+        self._context = context
+        self._runner: Runner | None = None
+
+    def start(self, job: Job, context: Context) -> asyncio.Task[None] | None:
+        """As `start`."""
+        loop = self._loop
+        if not _STEPS or loop.get_task_factory() is not None:
+            return start(loop, job, context)
+        runner = self._runner
+        self._runner = None  # the call may run the loop, and the loop begin other calls
+        if runner is not None and not runner.is_free():
+            runner.end()
+            runner = None
+        if runner is None:
+            runner = Runner(loop, None)
+            # No variable of ours may hold the task: those who do are counted.
+            runner.task = _Task(runner, loop=loop, name=NAME, context=self._context.copy())
+            # Nobody misses a task that does nothing.
+            runner.task._log_destroy_pending = False  # type: ignore[union-attr]  # C's
+        try:
+            _enter_task(loop, runner.task)  # type: ignore[arg-type]  # it has one
+        except RuntimeError:  # another is running
+            self._runner = runner
+            return start(loop, job, context)
+        if not runner.run(job, context):
+            return runner.release()
+        self._keep(runner)
+        return None
+
+    def _keep(self, runner: Runner) -> None:
+        """It has a task to spare, unless another call, which began meanwhile, has left one."""
+        if self._runner is None:
+            self._runner = runner
+        else:
+            runner.end()
+
+    def close(self) -> None:
+        """End the spare task."""
+        if self._runner is not None:
+            self._runner.end()
+            self._runner = None
+
+
+def start(loop: asyncio.AbstractEventLoop, job: Job, context: Context) -> asyncio.Task[None] | None:
+    """Run `job` as a task with that context, its first step at once where that can be done: not from within
+    another task. Returns the task, None when it has ended already."""
+    if not _can_step(loop):
+        return context.run(loop.create_task, _run(job))
+    if _IS_EAGER:
+        task: asyncio.Task[None] | None = _Task(
+            Runner(loop, job), loop=loop, context=context, name=NAME, eager_start=True
+        )
+        if task is not None and task.done():
+            task = None  # an error that it ends with has a traceback, and that this frame
+        return task
+    runner = Runner(loop, None)
+    runner.task = _Task(runner, loop=loop, name=NAME, context=context.copy())
+    _enter_task(loop, runner.task)
+    if runner.run(job, context):
+        runner.end()
+    return runner.release()
+
+
+def _can_step(loop: asyncio.AbstractEventLoop) -> bool:
+    return _STEPS and _current_task(loop) is None and loop.get_task_factory() is None
+
+
+async def _run(job: Job) -> None:
+    """`job` for a task like any other."""
+    error: BaseException | None = None
+    try:
+        await job.begin()
+    except BaseException as caught:
+        error = caught
+    try:
+        _end(job, error)
+    finally:
+        error = None  # its traceback holds this frame, and all that the application had
+
+
+def _end(job: Job, error: BaseException | None) -> None:
+    """Tell `job` of its end."""
+    traceback = None if error is None else error.__traceback__
+    try:
+        job.ended(error)
+    except BaseException as raised:
+        if raised is not error:
+            raise
+        # Without the frames that it was passed on through, which name it. Before Python 3.11 a mere `raise`
+        # would bring them back.
+        raised.__traceback__ = traceback
+        raise raised
+    finally:
+        error = traceback = None
+
+
+async def _awaited(awaitable: Awaitable[Any]) -> None:
+    await awaitable
+
+
+def _step(runner: Runner) -> None:
+    one = runner  # typed, where it is compiled
+    one.step()
+
+
+def _is_clean(task: asyncio.Task[None]) -> bool:
+    """True when a task is as it was made."""
+    return (
+        task.get_name() is NAME
+        and not task.cancelling()
+        and not task._must_cancel  # type: ignore[attr-defined]  # as above
+        and not task._callbacks
+        and not steps.has_attributes(task)
+    )

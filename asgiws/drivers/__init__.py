@@ -1,0 +1,1 @@
+"""What speaks on a connection: HTTP and WebSocket as the application sees them; no sockets, no processes."""

@@ -1,0 +1,45 @@
+"""From an HTTP request that asks for `Upgrade: websocket` to a WebSocket session.
+
+Rules of this file: the one place where HTTP and WebSocket meet. The head goes on as it was parsed; an invalid
+handshake is answered in HTTP and the session never exists.
+"""
+
+from __future__ import annotations
+
+from asgiws.drivers.http import HTTPDriver
+from asgiws.bridge.outlet import Driver, Outlet
+from asgiws.services.runtime import Runtime
+from asgiws.drivers.scope import websocket_scope
+from asgiws.drivers.websocket import WebSocketSession
+from asgiws.http.errors import Forbidden, HTTPError
+from asgiws.http.head import RequestHead
+from asgiws.websocket.errors import HandshakeError
+from asgiws.websocket.handshake import check
+
+
+def upgrade(head: RequestHead, outlet: Outlet, driver: HTTPDriver) -> Driver | None:
+    """The session that takes over the connection, or None when the handshake was refused (RFC 6455, 4.2)."""
+    try:
+        handshake = check(head)
+        refusal = _refusal(head, outlet, driver.runtime)
+        if refusal is not None:
+            driver.reject(refusal)
+            return None
+    except HandshakeError as error:
+        headers = [(b"content-type", b"text/plain; charset=utf-8"), *error.headers]
+        driver.respond(error.status, headers, f"{error.reason}\n".encode())
+        return None
+    scope = websocket_scope(driver.runtime, head, outlet, handshake.subprotocols)
+    return WebSocketSession(driver.runtime, scope, handshake, driver.http)
+
+
+def _refusal(head: RequestHead, outlet: Outlet, runtime: Runtime) -> HTTPError | None:
+    """What a handshake in good order is refused with before the application hears of it."""
+    if runtime.origins is not None:
+        origins = head.get_all(b"origin")
+        # RFC 6454, 7.3: there is one at most. Of two, an application may look at the other one.
+        origin = origins[0] if origins else None
+        if len(origins) > 1 or not runtime.origins.allows(origin, head.get(b"host")):
+            return Forbidden("WebSockets of this origin are not let in", "ws_allowed_origins")
+    client = outlet.client if head.origin is None else head.origin.client
+    return runtime.admission.handshake(client)

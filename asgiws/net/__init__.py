@@ -1,0 +1,1 @@
+"""Sockets: accepting, reading, writing, deadlines; no frames, no headers."""

@@ -1,0 +1,247 @@
+"""Accepting: from a listening socket to a connection for each client.
+
+Rules of this file:
+- Each TLS handshake is under the context that is in use when it begins.
+- A client is counted from the moment it is accepted, in its TLS handshake too: until its connection is made,
+  something in `pending` stands for it, which can be cancelled.
+- To run out of file descriptors is no fault of the program's. One line tells of it and one that it is over;
+  meanwhile, whoever connects waits in the kernel's queue.
+- A connection is a transport's of our own where there is a Poller, and the event loop's otherwise.
+- Where several workers accept on one socket, each asks its Share before it takes a client.
+- Windows' own loop accepts by itself: it cannot watch a socket.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import os
+import socket
+import sys
+from collections.abc import Callable
+from functools import partial
+from ssl import SSLEOFError
+from typing import Any
+
+from asgiws.services.notices import Notices
+from asgiws.services.runtime import peer_name
+from asgiws.asgi.types import Address
+from asgiws.net import descriptors, handshakes
+from asgiws.net.handshakes import Certificates, Handshaking
+from asgiws.net.poller import Poller
+from asgiws.services.share import PAUSE, Share
+from asgiws.net.connection import Connection
+from asgiws.net.tls_transport import TLSTransport
+from asgiws.net.transport import SocketTransport
+from asgiws.net.transport import accept as accept_client
+
+logger = logging.getLogger("asgiws.error")
+
+#: Seconds that TLS handshakes have to end once nobody is let in any more.
+GRACE = 2.0
+
+#: Seconds until it is tried again, when the system has refused to accept.
+RETRY = 1.0
+
+#: So many connections are accepted before the loop's other work gets its turn.
+BATCH = 64
+
+Make = Callable[[], Any]  # a Connection that is a protocol too
+
+
+class Acceptor:
+    """Accepts on one socket, whose connections `make` makes, until `close`.
+
+    `certificates` are for TLS, or None. `pending` gets a task for each client that is not a connection yet.
+    `poller` is for the connections' sockets, None where there is none, and `handshaking` for their TLS.
+    `share` says when to leave a client to another process, None that there is no other.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        sock: socket.socket,
+        make: Make,
+        certificates: Certificates | None,
+        pending: set[Any],
+        notices: Notices,
+        poller: Poller | None = None,
+        share: Share | None = None,
+        handshaking: Handshaking | None = None,
+    ) -> None:
+        self._loop = loop
+        self._sock = sock
+        self._make = make
+        self._certificates = certificates
+        self._notices = notices
+        self._pending = pending
+        self._poller = poller if certificates is None or handshaking is not None else None
+        self._handshaking = handshaking
+        #: The address that its connections have, where it is always the same.
+        self._address = _own_address(sock)
+        self._share = share
+        self._refused = False
+        self._retry: asyncio.TimerHandle | None = None
+        self._watched = False
+
+    def close(self) -> None:
+        """Stop accepting; the socket stays open. Idempotent."""
+        if self._watched:
+            self._watched = False
+            self._loop.remove_reader(self._sock.fileno())
+        if self._retry is not None:
+            self._retry.cancel()
+            self._retry = None
+
+    def start(self) -> None:
+        """Accept from now on; the socket listens already."""
+        self._retry = None
+        self._watched = True
+        self._loop.add_reader(self._sock.fileno(), self._accept)
+
+    def _accept(self) -> None:
+        share, poller = self._share, self._poller
+        for _ in range(BATCH):
+            if share is not None and not share.may_accept():
+                self._pause(PAUSE)
+                return
+            try:
+                accepted = accept_client(self._sock)
+            except OSError as error:
+                self._wait(error)
+                return
+            if accepted is None:
+                break
+            fd, address = accepted
+            if poller is not None:
+                self._connect(poller, fd, address)
+            else:
+                self._hand_to_loop(fd, address)
+        if self._refused:
+            # Only now: whoever waited has been let in, and the system had room for all of them.
+            self._refused = False
+            logger.info("Connections are accepted again")
+
+    def _connect(self, poller: Poller, fd: int, address: Address | None) -> None:
+        """Make a connection with a transport of ours."""
+        stream: Connection | None = None
+        try:
+            stream = self._make()
+            handshaking = self._handshaking
+            if handshaking is None:
+                transport = SocketTransport(self._loop, poller, fd, stream)
+            elif stream.expected(address):
+                transport = TLSTransport(self._loop, poller, fd, stream, handshaking)
+            else:
+                os.close(fd)
+                return
+            transport.start(address, self._address, self._sock.family)
+        except Exception as error:
+            os.close(fd)
+            if stream is not None:
+                stream.unmade()
+            self._tell(peer_name(address), error)
+
+    def _hand_to_loop(self, fd: int, address: Address | None) -> None:
+        """Have the event loop make a connection."""
+        sock = socket.socket(self._sock.family, self._sock.type, 0, fileno=fd)
+        task = self._loop.create_task(
+            self._loop.connect_accepted_socket(
+                self._make, sock, **_tls_arguments(self._certificates)
+            )
+        )
+        self._pending.add(task)
+        task.add_done_callback(partial(self._connected, sock, address))
+
+    def _pause(self, seconds: float) -> None:
+        """Accept nobody for some time."""
+        self.close()
+        self._retry = self._loop.call_later(seconds, self.start)
+
+    def _wait(self, error: OSError) -> None:
+        """Let some time pass before the next try."""
+        self._pause(RETRY)
+        if self._refused:
+            return
+        self._refused = True
+        if error.errno == errno.EMFILE:
+            logger.error(
+                "Out of file descriptors: nobody is accepted until some are free; the limit is %d "
+                "(ulimit -n)",
+                descriptors.limit(),
+            )
+        else:
+            logger.error("Nobody is accepted for now: %s", error.strerror or error)
+
+    def _connected(
+        self,
+        sock: socket.socket,
+        address: Address | None,
+        task: asyncio.Task[tuple[object, object]],
+    ) -> None:
+        """The connection is made, or will not be."""
+        self._pending.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is None and not task.cancelled():
+            return
+        sock.close()
+        client = peer_name(address)
+        certificates = self._certificates
+        if certificates is not None and handshakes.is_failure(error):
+            handshakes.tell(self._notices, client, error, certificates.handshake_timeout)
+        elif error is not None:
+            self._tell(client, error)
+
+    def _tell(self, client: str, error: BaseException) -> None:
+        """The connection of `client` was not made."""
+        if isinstance(error, (ConnectionError, SSLEOFError)):
+            logger.debug("%s - gone before the connection was made", client)
+        elif isinstance(error, OSError):
+            logger.info("%s - connection not made: %s", client, error)
+        else:
+            logger.error("Exception while a connection was made: %s", client, exc_info=error)
+
+
+async def accept(
+    loop: asyncio.AbstractEventLoop,
+    sock: socket.socket,
+    make: Make,
+    certificates: Certificates | None,
+    pending: set[Any],
+    notices: Notices,
+    backlog: int,
+    poller: Poller | None = None,
+    share: Share | None = None,
+    handshaking: Handshaking | None = None,
+) -> Acceptor | asyncio.AbstractServer:
+    """Accept on `sock` until the `close()` of what this returns. Raises OSError.
+
+    The arguments are those of an Acceptor; `backlog` is how many may wait in the kernel's queue.
+    """
+    sock.listen(backlog)
+    if sys.platform == "win32":
+        return await loop.create_server(
+            make, sock=sock, backlog=backlog, **_tls_arguments(certificates)
+        )
+    acceptor = Acceptor(
+        loop, sock, make, certificates, pending, notices, poller, share, handshaking
+    )
+    acceptor.start()
+    return acceptor
+
+
+def _tls_arguments(certificates: Certificates | None) -> dict[str, Any]:
+    if certificates is None:
+        return {}
+    timeout = certificates.handshake_timeout
+    return {"ssl": certificates.context, "ssl_handshake_timeout": timeout}
+
+
+def _own_address(sock: socket.socket) -> tuple[str, int | None] | None:
+    """The address of whatever is accepted on `sock`; None where each connection has to be asked."""
+    name = sock.getsockname()
+    if sock.family == getattr(socket, "AF_UNIX", None):
+        return name or "", None
+    host = name[0]
+    return None if host in ("0.0.0.0", "::") else (host, name[1])

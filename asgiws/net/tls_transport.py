@@ -1,0 +1,332 @@
+"""A socket under TLS as a transport of our own.
+
+Rules of this file:
+- It is a SocketTransport in all that concerns the socket. Its Connection hears of it once the handshake is
+  complete; until then it is one of `Handshaking.pending`, and the ticker ends it when it takes too long.
+- A read of the socket is decrypted into the worker's buffer and handed on at once; what the application answers
+  is encrypted and leaves in one system call, as without TLS.
+- What a peer does not take waits as the application gave it, and is encrypted CHUNK by CHUNK as the socket
+  takes more: nothing is encrypted for a peer that never reads it. `_size` counts what waits either way.
+- A peer's close_notify ends its side as its FIN does, and no more than that: it may read our answer (RFC 8446,
+  6.1). A FIN without one is taken for the same: what it cut short, HTTP and WebSocket notice by themselves.
+- A method of the base class is called by its name: compiled, such a class has no `super()`.
+- Our side ends by a close_notify and a FIN. What comes afterwards is thrown away undecrypted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from collections import deque
+from typing import Any
+
+from asgiws.asgi.types import Address
+from asgiws.net import syscalls
+from asgiws.net.handshakes import Handshaking
+from asgiws.net.poller import Poller
+from asgiws.net.connection import Connection
+from asgiws.tls.records import Records
+from asgiws.net.transport import SocketTransport
+
+logger = logging.getLogger("asgiws.error")
+
+#: Octets that are encrypted at once: four records, and the header of a frame.
+CHUNK = 69632
+
+#: So many of those are made in one turn of the loop.
+CHUNKS = 16
+
+_CHUNK = CHUNK
+_CHUNKS = CHUNKS
+
+
+class TLSTransport(SocketTransport):
+    """The server's end of one TLS connection; `fd` is a connected stream socket that does not block.
+
+    It is an entry of a Ticker until its handshake is complete.
+    """
+
+    __slots__ = (
+        "_client",
+        "_deadline",
+        "_encrypted",
+        "_given",
+        "_handshaking",
+        "_is_made",
+        "_plain",
+        "_records",
+        "_said_close",
+        "_server",
+        "bucket",
+    )
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        poller: Poller,
+        fd: int,
+        stream: Connection,
+        handshaking: Handshaking,
+    ) -> None:
+        SocketTransport.__init__(self, loop, poller, fd, stream)
+        self.bucket = 0
+        self._handshaking = handshaking
+        #: None until the client has sent something.
+        self._records: Records | None = None
+        self._client: Address | None = None
+        self._server: tuple[str, int | None] | None = None
+        self._deadline = 0.0
+        #: The handshake is complete, and the Connection knows of the connection.
+        self._is_made = False
+        #: What waits to be encrypted.
+        self._plain: deque[bytes | memoryview] | None = None
+        #: How many octets were encrypted, and what they came to, the handshake's with them.
+        self._given = 0
+        self._encrypted = 0
+        #: Our close_notify was made.
+        self._said_close = False
+
+    def start(
+        self, client: Address | None, server: tuple[str, int | None] | None, family: int
+    ) -> None:
+        """Begin; as without TLS."""
+        if server is None:
+            server = syscalls.own_address(self._fd, family)
+        self._client = client
+        self._server = server
+        self._begin()
+        self._deadline = self._handshaking.begin(self)
+
+    def _room(self) -> int:
+        return len(self._handshaking.buffer)
+
+    # The handshake.
+
+    def tick(self, now: float) -> float:
+        """The time for the handshake may be over. See Ticker."""
+        self.read_now()
+        if self._is_made or self._finished:
+            return 0.0
+        if now < self._deadline:
+            return self._deadline
+        self._fail(ConnectionAbortedError("it took too long"))
+        return 0.0
+
+    def cancel(self) -> None:
+        """The server stops, and waits for the handshake no longer."""
+        if not self._is_made:
+            self.abort()
+
+    def _shake(self) -> bool:
+        """Go on with the handshake; true once it is complete."""
+        records = self._records
+        assert records is not None
+        try:
+            is_complete = records.shake()
+        except OSError as error:
+            self._fail(error)
+            return False
+        self._send_made()
+        if self._finished or not is_complete:
+            return False
+        self._is_made = True
+        self._handshaking.end(self)
+        self._stream.attach(self, self._fd, self._client, self._server, True)
+        return not self._finished
+
+    def _fail(self, error: OSError) -> None:
+        """The handshake has failed; an alert may say so to the client."""
+        self._handshaking.tell(self._client, error)
+        if self._records is not None:
+            self._send_made()
+        self.abort()
+
+    # In.
+
+    def _take(self) -> bool:
+        handshaking = self._handshaking
+        buffer = handshaking.buffer
+        count = syscalls.receive(self._fd, buffer)
+        if count == syscalls.BROKEN:
+            self.abort()
+        elif count == 0:
+            if self._is_made:
+                if not self._eof:
+                    self._end_in()
+            else:
+                self._handshaking.tell(self._client, None)
+                self.abort()
+        elif count > 0:
+            if self._said_close or self._closing:
+                self._stream.arrived(count)  # which throws it away
+            else:
+                records = self._records
+                if records is None:
+                    records = self._records = Records(handshaking.context())
+                records.feed(handshaking.view[:count])
+                self._advance()
+            return count == len(buffer)
+        return False
+
+    def _advance(self) -> None:
+        """Decrypt what was fed, and hand it on."""
+        if not self._is_made and not self._shake():
+            return
+        records = self._records
+        assert records is not None
+        room = self._stream.get_buffer(-1)
+        while self._reading and not (self._finished or self._said_close):
+            try:
+                count = records.read(room)
+            except ssl.SSLError as error:
+                logger.debug("TLS connection broken: %s", error)
+                self._send_made()  # an alert says why
+                self.abort()
+                return
+            if records.made():
+                self._send_made()
+            if count:
+                self._stream.arrived(count)
+            elif records.ended:
+                self._end_in()
+                return
+            else:
+                return
+
+    def _go_on(self) -> None:
+        """Reading was resumed, and what was fed is not all given out: octets, or the peer's end."""
+        try:
+            if not self._finished:
+                self._advance()
+        except Exception as error:
+            self._crash(error)
+
+    def resume_reading(self) -> None:
+        SocketTransport.resume_reading(self)
+        if self._reading and self._records is not None and self._records.holds_some():
+            self._poller.call_soon(self._go_on)
+
+    # Out.
+
+    def write(self, data: bytes | memoryview) -> None:
+        if data:
+            self.writelines([data])
+
+    def writelines(self, chunks: list[Any]) -> None:
+        """As `write`, for several pieces, which leave in one system call where they are small enough."""
+        if self._closing or self._said_close:
+            return
+        if self._plain is None:
+            self._plain = deque(chunks)
+        else:
+            self._plain += chunks
+        self._size += sum(map(len, chunks))
+        if self._pending is None:
+            self._refill()
+        self._pause_if_full()
+
+    def _refill(self) -> None:
+        """Encrypt what waits for it, as long as the socket takes it; what is left of it has something encrypted
+        in front of it, so that the socket is watched."""
+        for chunk in range(_CHUNKS):
+            if self._plain is None or self._finished:
+                return
+            try:
+                data = self._encrypt(self._plain)
+            except ssl.SSLError as error:
+                logger.debug("TLS connection broken: %s", error)
+                self.abort()
+                return
+            if chunk == _CHUNKS - 1:
+                self._wait_with(data)
+            elif not self._send(data):
+                return
+
+    def _encrypt(self, plain: deque[bytes | memoryview]) -> bytes:
+        """Up to CHUNK octets of what waits, encrypted."""
+        records = self._records
+        assert records is not None
+        left = _CHUNK
+        while plain and left:
+            piece = plain.popleft()
+            if len(piece) > left:
+                view = memoryview(piece)
+                plain.appendleft(view[left:])
+                piece = view[:left]
+            if piece:
+                records.write(piece)
+                left -= len(piece)
+        if not plain:
+            self._plain = None
+        given = _CHUNK - left
+        data = records.to_send()
+        self._given += given
+        self._encrypted += len(data)
+        self._size += len(data) - given
+        return data
+
+    def _send_made(self) -> None:
+        """Send what the records have made by themselves, behind what was written."""
+        assert self._records is not None
+        data = self._records.to_send()
+        if data:
+            self._encrypted += len(data)
+            self._size += len(data)
+            if self._pending is None:
+                self._send(data)
+            else:
+                self._pending.append(data)
+
+    def _send(self, data: bytes) -> bool:
+        """Send it; false when some of it waits now."""
+        sent = syscalls.send(self._fd, data)
+        self._size -= sent
+        if sent < len(data):
+            self._wait_with(memoryview(data)[sent:])
+            return False
+        return True
+
+    def _wait_with(self, data: bytes | memoryview) -> None:
+        self._pending = deque((data,))
+        self._watch()
+
+    def overhead(self) -> int:
+        return self._encrypted - self._given
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """The `ssl_object`, once the handshake is complete."""
+        if name == "ssl_object" and self._records is not None:
+            return self._records.connection
+        return default
+
+    # The end.
+
+    def _end_our_side(self) -> None:
+        self._say_close()
+        if self._pending is None and not self._finished:
+            syscalls.shut_down(self._fd)
+
+    def _leave(self) -> None:
+        self._say_close()
+        if self._pending is None and not self._finished:
+            self._finish()
+
+    def _say_close(self) -> None:
+        if not self._said_close:
+            self._said_close = True
+            if self._is_made:
+                assert self._records is not None
+                self._records.close()
+                self._send_made()
+
+    def abort(self) -> None:
+        self._plain = None
+        SocketTransport.abort(self)
+
+    def _say_lost(self) -> None:
+        if self._is_made:
+            SocketTransport._say_lost(self)
+        else:
+            self._handshaking.end(self)
+            self._stream.unmade()

@@ -1,0 +1,1 @@
+"""Supervisor and workers, and the watch of `--reload`."""

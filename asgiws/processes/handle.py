@@ -1,0 +1,153 @@
+"""One worker as its supervisor sees it: a process, its state, and the end of the channel to it.
+
+Rules of this file:
+- A worker is a fresh interpreter, not a fork: it imports the application's code anew.
+- It has a session of its own, so that a terminal's Ctrl-C reaches the supervisor alone, which passes it on.
+- What it inherits is named here: the listening sockets, the channel, the board, and its Start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from asgiws.config import Config
+from asgiws.processes.channel import Channel
+
+#: What the new interpreter runs. The path comes first: what is unpickled then is found by it.
+CODE = (
+    "import pickle, sys; file = open(int(sys.argv[1]), 'rb'); sys.path[:] = pickle.load(file); "
+    "from asgiws.processes import worker; worker.main(file)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What a worker begins with."""
+
+    config: Config
+    #: Its place among the workers, and its row on the board.
+    number: int
+    row: int
+    #: Whether others accept on the listening sockets as well.
+    shares: bool
+    # File descriptors: the sockets to listen on, the worker's end of the channel, the board's memory.
+    listeners: tuple[int, ...]
+    channel: int
+    board: int
+    #: The supervisor's command line.
+    argv: tuple[str, ...]
+
+
+STARTING = "starting"
+READY = "ready"
+STOPPING = "stopping"
+
+
+class WorkerProcess:
+    """A worker that is started at once. Raises OSError when it cannot be.
+
+    `number` is its place among the workers, `row` that on the board, whose memory is behind `board`. `shares`
+    says whether other workers accept on `listeners` too. `told` is called with the worker and
+    each message from it, `silent` when its end of the channel has gone.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        config: Config,
+        number: int,
+        row: int,
+        board: int,
+        listeners: Sequence[socket.socket],
+        shares: bool,
+        told: Callable[[WorkerProcess, Any], object],
+        silent: Callable[[], object],
+    ) -> None:
+        self.number = number
+        self.row = row
+        self.shares = shares
+        self.state = STARTING
+        #: Why another is to take its place, while it is to.
+        self.outdated: str | None = None
+        #: Moments of `time.monotonic()`: since when it is ready, and when it is killed.
+        self.ready_at: float | None = None
+        self.kill_at: float | None = None
+        #: It was found hanging, and aborted.
+        self.was_aborted = False
+        ours, theirs = socket.socketpair()
+        try:
+            with theirs, tempfile.TemporaryFile() as file:
+                start = Start(
+                    config=config,
+                    number=number,
+                    row=row,
+                    shares=shares,
+                    listeners=tuple(sock.fileno() for sock in listeners),
+                    channel=theirs.fileno(),
+                    board=board,
+                    argv=tuple(sys.argv),
+                )
+                pickle.dump(list(sys.path), file)
+                pickle.dump(start, file)
+                file.seek(0)
+                flags: list[str] = getattr(subprocess, "_args_from_interpreter_flags", list)()
+                self.process = subprocess.Popen(
+                    [sys.executable, *flags, "-c", CODE, str(file.fileno())],
+                    stdin=subprocess.DEVNULL,
+                    pass_fds=[*start.listeners, start.channel, board, file.fileno()],
+                    start_new_session=True,
+                )
+        except BaseException:
+            ours.close()
+            raise
+        self._channel = Channel(loop, ours, lambda message: told(self, message), silent)
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def __str__(self) -> str:
+        return f"Worker {self.number} ({self.pid})"
+
+    def stop(self, in_hurry: bool, patience: float) -> None:
+        """Ask it to stop; it is killed when it has not ended after `patience` seconds."""
+        self.state = STOPPING
+        self.kill_at = time.monotonic() + patience
+        self._channel.send({"what": "stop", "in_hurry": in_hurry})
+
+    def force(self, patience: float) -> None:
+        """Ask it to end at once; it is killed after `patience` seconds."""
+        self.state = STOPPING
+        self.kill_at = time.monotonic() + patience
+        self._channel.send({"what": "force"})
+
+    def signal(self, number: int) -> None:
+        self.process.send_signal(number)
+
+    def has_ended(self) -> bool:
+        """Whether the process has ended; what it has told before is told now, and nothing after that."""
+        if self.process.poll() is None:
+            return False
+        self._channel.finish()
+        return True
+
+    def how_ended(self) -> str:
+        """How it ended, in words."""
+        code = self.process.returncode
+        if code < 0:
+            try:
+                name = signal.Signals(-code).name
+            except ValueError:
+                name = f"signal {-code}"
+            return f"was killed by {name}"
+        return f"ended with exit code {code}"

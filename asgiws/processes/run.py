@@ -1,0 +1,44 @@
+"""What a configuration asks for: one process that serves, a supervisor and its workers, or one process that
+serves while another watches its files. This is the one place that decides it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from asgiws.config import Config
+from asgiws.config.load import load
+from asgiws.net import descriptors
+from asgiws.processes.reload import run_reloading
+from asgiws.processes.supervisor import supervise
+from asgiws.server.server import Server, run_server
+
+
+def serve(config: Config, made: Callable[[Server], object] | None = None) -> int:
+    """Serve as `config` says until the end; the exit code for the process.
+
+    `made` is told of the server, where it is in this process. Raises what keeps it from starting, or puts it on
+    stderr in one line.
+    """
+    if config.reload:
+        return run_reloading(config)
+    if config.workers:
+        return supervise(config)
+    server = Server(config)
+    if made is not None:
+        made(server)
+    return run_server(server)
+
+
+def run(app: str | Callable[..., Any], **options: Any) -> None:
+    """Serve `app`, an application or its `module:attribute`, until SIGINT or SIGTERM.
+
+    `options` are the fields of `Config`; what they leave open comes from the environment, as on the
+    command line. Returns after a graceful stop. Raises ConfigError for a bad option, and SystemExit
+    with the exit code when the server cannot start, after a line on stderr, or was ended at once.
+    """
+    descriptors.fill_standard()
+    code = serve(load({"app": app, **options}))
+    if code:
+        raise SystemExit(code)

@@ -1,0 +1,135 @@
+"""The process of one worker: from its start by the supervisor to its end.
+
+Rules of this file:
+- It serves as a process without a supervisor does, on sockets that the supervisor has bound; here stands only
+  what it says to the supervisor and is told by it.
+- To be told to stop and to get SIGTERM are the same. The end of the supervisor, whatever its cause, stops
+  it as well.
+- SIGHUP, SIGTTIN and SIGTTOU are the supervisor's: a worker that is hit by one goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import faulthandler
+import logging
+import os
+import pickle
+import signal
+import socket
+import sys
+from typing import Any, BinaryIO, NoReturn
+
+from asgiws.server import signals
+from asgiws.services.scoreboard import CLOSED, Board
+from asgiws.processes.channel import Channel
+from asgiws.processes.heartbeat import Heartbeat, interval
+from asgiws.services.lifetime import Lifetime
+from asgiws.processes.handle import Start
+from asgiws.server.server import Server, run_server
+from asgiws.services.share import Share
+
+logger = logging.getLogger("asgiws.error")
+
+NOT_OURS = ("SIGHUP", "SIGTTIN", "SIGTTOU")
+
+
+class Worker:
+    """A server and its seat among the others."""
+
+    def __init__(self, start: Start) -> None:
+        self.name = f"worker {start.number} ({os.getpid()})"
+        self.server = Server(start.config, self)
+        self._config = start.config
+        self._row = start.row
+        self._sockets = [socket.socket(fileno=fd) for fd in start.listeners]
+        self._end = socket.socket(fileno=start.channel)
+        self._board = Board(start.board)
+        os.close(start.board)
+        self.share = (
+            Share(self._board, start.row, lambda: self.server.open_connections)
+            if start.shares
+            else None
+        )
+        self._lifetime = Lifetime(start.config)
+        self._channel: Channel | None = None
+        self._heart: Heartbeat | None = None
+        self._is_worn_out = False
+
+    def run(self) -> int:
+        """Serve until the end; the exit code."""
+        return run_server(self.server, self._serve)
+
+    async def _serve(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._channel = Channel(loop, self._end, self._told, self._orphaned)
+        try:
+            await self.server.serve_process(self._sockets)
+        finally:
+            if self._heart is not None:
+                self._heart.close()
+            self._board.rest(self._row)
+            self._channel.close()
+
+    # From the server.
+
+    def ready(self) -> None:
+        # Not before: the application's import and startup may block the loop for long.
+        self._board.beat(self._row)
+        self._board.set_connections(self._row, 0)
+        self._say("ready")
+        seconds = interval(self._config.timeout_worker_healthcheck)
+        self._heart = Heartbeat(asyncio.get_running_loop(), seconds, self._beat)
+
+    def stopping(self) -> None:
+        self._board.set_connections(self._row, CLOSED)
+        self._say("stopping")
+
+    def worn_out(self, why: str) -> None:
+        if not self._is_worn_out:
+            self._is_worn_out = True
+            self._say("worn out", why=why)
+
+    # From the loop.
+
+    def _beat(self) -> None:
+        self._board.beat(self._row)
+        if self.server.ready:
+            self._board.set_connections(self._row, self.server.open_connections)
+            why = self._lifetime.why_over()
+            if why is not None:
+                self.worn_out(why)
+
+    # To and from the supervisor.
+
+    def _say(self, what: str, **more: Any) -> None:
+        assert self._channel is not None
+        self._channel.send({"what": what, **more})
+
+    def _told(self, message: dict[str, Any]) -> None:
+        if message["what"] == "stop":
+            self.server.in_hurry = message["in_hurry"]
+            self.server.should_exit = True
+        else:
+            self.server.force_exit = True
+
+    def _orphaned(self) -> None:
+        logger.error("The supervisor has gone: stopping")
+        self.server.should_exit = True
+
+
+def main(file: BinaryIO) -> NoReturn:
+    """Run the worker whose Start is pickled in `file`, and end the process."""
+    with file:
+        start: Start = pickle.load(file)
+    sys.argv[:] = start.argv
+    for fd in (*start.listeners, start.channel, start.board):
+        os.set_inheritable(fd, False)
+    if not faulthandler.is_enabled() and sys.stderr is not None:
+        # SIGABRT ends a worker that hangs: this shows where it did.
+        faulthandler.enable()
+    for name in NOT_OURS:
+        if hasattr(signal, name):
+            # A handler and not SIG_IGN, which programs that the application starts would inherit.
+            signals.take(getattr(signal, name), bool)
+    sys.exit(Worker(start).run())

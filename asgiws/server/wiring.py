@@ -1,0 +1,122 @@
+"""What is made for each accepted connection.
+
+Rules of this file: it ties the parts together and does nothing itself. Every connection begins with HTTP, or
+with the PROXY protocol and then HTTP.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from asgiws.drivers.http import HTTPDriver
+from asgiws.bridge.outlet import Driver
+from asgiws.drivers.proxy_protocol import ProxyProtocolDriver
+from asgiws.services.runtime import Runtime, peer_name
+from asgiws.asgi.types import Address
+from asgiws.drivers.upgrade import upgrade
+from asgiws.net.connection import Connection
+from asgiws.net.ticker import Ticker
+
+
+class ServedConnection(Connection, asyncio.BufferedProtocol):
+    """A stream that the event loop knows as a protocol with buffers of its own."""
+
+    __slots__ = ()
+
+    def __init__(self, runtime: Runtime, ticker: Ticker) -> None:
+        http = HTTPDriver(runtime, upgrade)
+        super().__init__(runtime, ticker, first_driver(runtime, http))
+
+
+class CountedConnection(Connection, asyncio.BufferedProtocol):
+    """One that is counted, and turned away when it is one too many: where the PROXY protocol is spoken, once it
+    has named the client."""
+
+    __slots__ = (
+        "_admission",
+        "_counted",
+        "_http",
+        "_is_named_later",
+        "_is_refused",
+        "_notices",
+        "_refusal",
+    )
+
+    def __init__(self, runtime: Runtime, ticker: Ticker) -> None:
+        http = HTTPDriver(runtime, upgrade)
+        #: What is to refuse it, until that is decided.
+        self._http: HTTPDriver | None = http
+        self._admission = runtime.admission
+        self._notices = runtime.notices
+        self._is_named_later = runtime.config.proxy_protocol
+        #: The address that it is counted for, and what the driver is to refuse it with.
+        self._counted: Address | None = None
+        self._refusal: Any = None
+        #: Whether it was refused; None until it is counted.
+        self._is_refused: bool | None = None
+        super().__init__(runtime, ticker, first_driver(runtime, http))
+
+    def expected(self, client: Address | None) -> bool:
+        self._enter(client)
+        if self._refusal is None or not self._admission.is_crowded():
+            return True
+        self._turn_away(client)
+        return False
+
+    def unmade(self) -> None:
+        self._leave()
+
+    def begun(self) -> None:
+        super().begun()
+        if self._is_refused is None:
+            self._enter(None if self._is_named_later else self.client)
+        if not self._is_named_later:
+            self._refuse()
+
+    def introduce(self, client: Address, server: Address) -> None:
+        super().introduce(client, server)
+        self._leave()
+        self._enter(client)
+
+    def hand_over(self, driver: Driver, tail: bytes) -> None:
+        super().hand_over(driver, tail if self._refusal is None else b"")
+        self._refuse()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._leave()
+        self._http = None
+        super().connection_lost(exc)
+
+    def _enter(self, client: Address | None) -> None:
+        self._counted = client
+        self._refusal = self._admission.enter(client)
+        self._is_refused = self._refusal is not None
+
+    def _leave(self) -> None:
+        is_refused, self._is_refused = self._is_refused, None
+        if is_refused:
+            self._admission.leave_refused()
+        elif is_refused is not None:
+            self._admission.leave(self._counted)
+
+    def _refuse(self) -> None:
+        # Nothing else needs it, and it refers to this.
+        http, self._http = self._http, None
+        refusal, self._refusal = self._refusal, None
+        if refusal is not None:
+            assert http is not None
+            http.refuse_connection(refusal)
+
+    def _turn_away(self, client: Address | None) -> None:
+        """Refuse a client without a word: so many are being told already that it would cost too much."""
+        refusal, self._refusal = self._refusal, None
+        assert refusal is not None
+        what = f"connection closed: {refusal.message}"
+        self._notices.tell(refusal.limit or "", peer_name(client), what)
+        self._leave()
+
+
+def first_driver(runtime: Runtime, http: HTTPDriver) -> Driver:
+    """What speaks on a connection at its start."""
+    return ProxyProtocolDriver(runtime, http) if runtime.config.proxy_protocol else http

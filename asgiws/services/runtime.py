@@ -1,0 +1,185 @@
+"""What all connections of one worker share.
+
+Rules of this file: a Runtime is made once, after the application was loaded, and handed to every driver;
+it holds facts and registries, no protocol.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from asgiws.asgi import drain
+from asgiws.bridge import tasks
+from asgiws.services.admission import Admission
+from asgiws.services.budget import Budget
+from asgiws.bridge.contexts import OwnContext
+from asgiws.asgi.errors import ProcessEnds
+from asgiws.services.notices import Notices
+from asgiws.services.reaper import Reaper
+from asgiws.bridge.tasks import Job, Spare
+from asgiws.asgi.types import Address, ASGIApp
+from asgiws.config import Config, StartError
+from asgiws.proxies.addresses import TrustedAddresses
+from asgiws.websocket import zlib_backend
+from asgiws.websocket.compression import Compression, Settings
+from asgiws.websocket.fanout import FanOut
+from asgiws.websocket.origins import OriginFilter
+from asgiws.websocket.turn import Turn
+
+logger = logging.getLogger("asgiws.error")
+access_logger = logging.getLogger("asgiws.access")
+
+#: Octets that one read takes at most.
+READ_SIZE = 262144
+
+
+def peer_name(client: Address | None) -> str:
+    """A client's address as it stands in the log; "-" on a Unix socket, where it has none."""
+    return f"{client[0]}:{client[1]}" if client else "-"
+
+
+class CompressionMissing(StartError):
+    """The library to compress with that was asked for is not installed."""
+
+
+class Runtime:
+    """The application and the facts about the worker that serves it.
+
+    `state` is the lifespan state: each scope gets a shallow copy of it (ASGI lifespan 2.0, "Lifespan
+    State"). `tasks` holds every running application task, so that none is collected early and that a
+    shutdown can wait for, and in the end cancel, them. `cutting_off` is set before it does. `ready` is true
+    while the worker takes new work: from when it accepts until its drain begins. `compression` is what the
+    WebSockets share of permessage-deflate, None where it is not wanted. `drain` is the extension of that
+    name, with the event `draining` in it.
+
+    Raises CompressionMissing.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        config: Config,
+        loop: asyncio.AbstractEventLoop,
+        state: dict[str, Any] | None,
+        draining: asyncio.Event | None = None,
+    ) -> None:
+        self.app = app
+        self.config = config
+        self.loop = loop
+        self.state = state
+        self.drain = drain.extension(draining or asyncio.Event())
+        self.tasks: set[asyncio.Task[None]] = set()
+        self.connections: set[Any] = set()
+        self.cutting_off = False
+        self.ready = False
+        #: Called with what comes out of an application's call in a process that it has forked: the end of it.
+        self.leave: Callable[[BaseException], object] | None = None
+        #: What the HTTP drivers have in common; theirs to fill.
+        self.http: Any = None
+        self.compression = compression(config)
+        self.notices = Notices(loop)
+        self.admission = Admission(config, loop.time)
+        self.origins = (
+            OriginFilter(config.ws_allowed_origins) if config.ws_allowed_origins else None
+        )
+        #: End the applications of requests and of WebSockets whose client has gone; None where they may go on.
+        self.http_reaper = _reaper(loop, config.http_cancel_after, "http_cancel_after")
+        self.ws_reaper = _reaper(loop, config.ws_cancel_after, "ws_cancel_after")
+        #: The proxies that are believed.
+        self.trusted = TrustedAddresses(config.forwarded_allow_ips)
+        #: What the WebSockets share of the message that was sent last.
+        self.fanout = FanOut()
+        #: What all connections hold on its way to the application. The largest message must fit in.
+        self.budget = Budget(
+            config.limit_incoming and max(config.limit_incoming, config.ws_max_size)
+        )
+        #: The work of a turn of the loop, which they share.
+        self.turn = Turn(self._turn_begins)
+        #: How many requests and WebSockets were handed to the application, and at which number `_reached` is
+        #: called; 0 for never.
+        self.served = 0
+        self._limit = 0
+        self._reached: Callable[[], object] = bool
+        #: The server's context: what begins, or is to be called later, does not take that of the request whose
+        #: application is being stepped.
+        self.own = OwnContext()
+        # No application runs in it, so it may serve all ends of tasks.
+        self._context = self.own.copy()
+        self._on_end = self._ended
+        self._spare = Spare(loop, self._context)
+        #: Every connection of the loop reads into this buffer, one at a time.
+        self.read_buffer = bytearray(READ_SIZE)
+        self.read_view = memoryview(self.read_buffer)
+        #: What the connection whose read is in progress is about to send; the connections' to fill.
+        self.gathering: Any = None
+
+    def is_passing(self, error: BaseException) -> bool:
+        """True for what comes out of an application's call although the application did not raise it: the
+        cancellation of its task, the end of the process. All else, a SystemExit of its own included, ends its
+        request or its WebSocket alone."""
+        if self.leave is not None:
+            self.leave(error)
+        if isinstance(error, asyncio.CancelledError):
+            # Before Python 3.11 a task does not know whether it was cancelled: what is not the server's own
+            # cancellation counts as the application's there, and is logged and answered as an exception.
+            cancelling = getattr(asyncio.current_task(), "cancelling", None)
+            return self.cutting_off or (cancelling is not None and cancelling() > 0)
+        return isinstance(error, (GeneratorExit, KeyboardInterrupt, ProcessEnds))
+
+    def set_limit(self, limit: int, reached: Callable[[], object]) -> None:
+        """Have `reached` called when the application is called for the `limit`th time; 0 is for never."""
+        self._limit = limit
+        self._reached = reached
+
+    def spawn(self, job: Job, lasts: bool) -> asyncio.Task[None] | None:
+        """Run `job` as a task that is held until it ends; None when it has ended already. `lasts` says that it
+        does not end in its first step, as far as can be told."""
+        self.served += 1
+        if self.served == self._limit:
+            self._reached()
+        context = self._context.copy()
+        task = tasks.start(self.loop, job, context) if lasts else self._spare.start(job, context)
+        if task is not None:
+            self.tasks.add(task)
+            # One callable and one context for all: a task would make its own.
+            task.add_done_callback(self._on_end, context=self._context)
+        return task
+
+    def close(self) -> None:
+        """There will be no more calls."""
+        self._spare.close()
+
+    def _turn_begins(self) -> None:
+        self.loop.call_soon(self.turn.renew, context=self._context)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self.tasks.discard(task)
+
+
+def _reaper(loop: asyncio.AbstractEventLoop, delay: float, option: str) -> Reaper | None:
+    return Reaper(loop, delay, option) if delay else None
+
+
+def compression(config: Config) -> Compression | None:
+    """The compression that the options ask for. Raises CompressionMissing."""
+    if not config.ws_per_message_deflate:
+        return None
+    takeover = config.ws_deflate_no_context_takeover
+    settings = Settings(
+        level=config.ws_deflate_level,
+        window_bits=config.ws_deflate_window_bits,
+        client_window_bits=config.ws_deflate_client_window_bits,
+        memory_level=config.ws_deflate_memory_level,
+        server_no_context_takeover=takeover in ("server", "both"),
+        client_no_context_takeover=takeover in ("client", "both"),
+        min_size=config.ws_deflate_min_size,
+        memory=config.ws_deflate_memory,
+    )
+    try:
+        backend = zlib_backend.choose(config.ws_deflate_backend)
+    except zlib_backend.BackendMissing as error:
+        raise CompressionMissing(f"--ws-deflate-backend: {error}") from None
+    return Compression(settings, backend)

@@ -1,0 +1,1 @@
+"""TLS without sockets: contexts, certificates, records."""

@@ -1,0 +1,110 @@
+"""The certificate in use, and its replacement while the server runs.
+
+Rules of this file:
+- `context` is for who connects from now on; open connections keep the one that they were made with.
+- A new context is made whole before it takes the old one's place. One that cannot be made is one line in the
+  log, and the old one stays.
+- The files are looked at each second, by one deadline of the worker's ticker. They are loaded once they have
+  stayed the same for two looks, so that nobody meets a new certificate with the old key; what could not be
+  loaded is not tried again until a file has changed.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import ssl
+from datetime import datetime, timezone
+
+from asgiws.config import Config
+from asgiws.tls import x509
+from asgiws.tls.context import CertificateError, ServerContext, make_context
+
+logger = logging.getLogger("asgiws.error")
+
+#: Seconds between two looks at the files.
+LOOK = 1.0
+
+#: What tells one state of a file from another; None for a file that is not there.
+Mark = tuple[int, int, int, int] | None
+
+
+class Certificates:
+    """The certificate of the options, its key, and the authorities of clients. Raises CertificateError.
+
+    It is an entry of a Ticker: scheduled once, it looks at the files from then on.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.bucket = 0
+        #: Seconds that a client has for its TLS handshake.
+        self.handshake_timeout = config.ssl_handshake_timeout
+        self._config = config
+        paths = (config.ssl_certfile, config.ssl_keyfile, config.ssl_ca_certs)
+        self._paths = [path for path in paths if path is not None]
+        #: The files as they were when they were loaded last, and at the last look.
+        self._loaded = self._found = self._look()
+        self.context, _ = self._load()
+
+    def reload(self) -> bool:
+        """Load the files anew, changed or not; False when they cannot be used. Only from a callback of the
+        loop, or before it runs."""
+        # Looked at first: what changes while it is loaded is loaded once more.
+        self._loaded = self._look()
+        try:
+            self.context, until = self._load()
+        except CertificateError as error:
+            logger.error("The certificate in use stays: %s", error)
+            return False
+        logger.info(
+            "The certificate %r was loaded anew; it is valid until %s",
+            self._config.ssl_certfile,
+            _shown(until),
+        )
+        return True
+
+    def tick(self, now: float) -> float:
+        """Look at the files, and load them when they have changed."""
+        found = self._look()
+        if found != self._loaded and found == self._found:
+            self.reload()
+        self._found = found
+        return now + LOOK
+
+    def _look(self) -> list[Mark]:
+        return [_mark(path) for path in self._paths]
+
+    def _load(self) -> tuple[ServerContext, datetime]:
+        """A context from the files as they are, and how long its certificate is valid."""
+        context = make_context(self._config)
+        assert context is not None
+        path = self._config.ssl_certfile
+        try:
+            first, last = x509.validity(ssl.PEM_cert_to_DER_cert(context.certificate))
+        except ValueError as error:
+            raise CertificateError(f"cannot read when {path!r} is valid: {error}") from None
+        now = datetime.now(timezone.utc)
+        if now > last:
+            logger.warning(
+                "The certificate %r has expired: it was valid until %s", path, _shown(last)
+            )
+        elif now < first:
+            logger.warning("The certificate %r is not valid before %s", path, _shown(first))
+        return context, last
+
+
+def load(config: Config) -> Certificates | None:
+    """The certificates of the options, None where they have none. Raises CertificateError."""
+    return None if config.ssl_certfile is None else Certificates(config)
+
+
+def _mark(path: str) -> Mark:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _shown(moment: datetime) -> str:
+    return moment.astimezone(timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")

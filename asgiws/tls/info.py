@@ -1,0 +1,62 @@
+"""What the ASGI `tls` extension says of a connection (ASGI TLS Extension 0.2).
+
+Rules of this file:
+- It is asked for once for each connection, when its first scope is made; nothing is kept here.
+- A client certificate that does not pass ends the handshake, so none that is seen here has an error.
+- Of the certificates that a client sends behind its own, only those count that OpenSSL went through to verify
+  it: anything can be sent. A session that is resumed has the client's own certificate and none behind it.
+- Python's public methods for that came with 3.13. Those before have the same ones below `_sslobj`.
+"""
+
+from __future__ import annotations
+
+import ssl
+import sys
+from typing import Any
+
+from asgiws.tls import x509
+from asgiws.tls.context import ServerContext
+
+#: What `public_bytes` is asked for before Python 3.13: DER.
+_DER = 2
+
+
+def describe(connection: ssl.SSLObject) -> dict[str, Any]:
+    """The extension's content for a connection whose handshake is done, in the form of the specification.
+
+    `server_cert` and `cipher_suite` are None under a context that is no ServerContext.
+    """
+    context = connection.context
+    own = context if isinstance(context, ServerContext) else None
+    cipher = connection.cipher()
+    chain = _client_chain(connection) if context.verify_mode != ssl.CERT_NONE else []
+    return {
+        "server_cert": own.certificate if own else None,
+        "client_cert_chain": tuple(map(ssl.DER_cert_to_PEM_cert, chain)),
+        "client_cert_name": x509.subject(chain[0]) if chain else None,
+        "client_cert_error": None,
+        "tls_version": _version(connection.version()),
+        "cipher_suite": own.suites.get(cipher[0]) if own and cipher else None,
+    }
+
+
+def _version(name: str | None) -> int | None:
+    """`TLSv1.3` as the number that it has on the wire, 0x0304."""
+    version = getattr(ssl.TLSVersion, (name or "").replace(".", "_"), None)
+    return None if version is None else int(version)
+
+
+def _client_chain(connection: ssl.SSLObject) -> list[bytes]:
+    """The client's certificate in DER and those behind it, each of which has signed the one before."""
+    own = connection.getpeercert(True)
+    if own is None:
+        return []
+    if sys.version_info >= (3, 13):
+        sent, verified = connection.get_unverified_chain(), connection.get_verified_chain()
+    else:
+        inner: Any = connection._sslobj  # type: ignore[attr-defined]
+        sent, verified = (
+            [one.public_bytes(_DER) for one in chain or ()]
+            for chain in (inner.get_unverified_chain(), inner.get_verified_chain())
+        )
+    return [own, *(one for one in verified[1:] if one in sent)]

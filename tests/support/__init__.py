@@ -1,0 +1,1 @@
+"""What tests share: servers, clients, wires, loops. No tests."""

@@ -1,0 +1,97 @@
+"""The seam between a connection and what speaks on it: both sides fill all of it."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+import asgiws
+from asgiws.bridge.outlet import Driver, Outlet
+from asgiws.server.wiring import ServedConnection
+
+from .memory_outlet import MemoryOutlet
+
+
+def methods(interface: type) -> dict[str, Any]:
+    return {
+        name: value
+        for name, value in vars(interface).items()
+        if not name.startswith("_") and callable(value)
+    }
+
+
+def implementations(interface: type) -> Iterator[type]:
+    """All classes of the package, and of these tests, that implement it themselves."""
+    for module in pkgutil.walk_packages(asgiws.__path__, "asgiws."):
+        if not module.name.endswith(("__main__", "_build", "workers")):
+            importlib.import_module(module.name)
+    for found in interface.__subclasses__():
+        if found.__module__.startswith("asgiws.") or found is MemoryOutlet:
+            yield found
+
+
+def missing(interface: type, implementation: type) -> set[str]:
+    """Methods that it does not have itself."""
+    return methods(interface).keys() - vars(implementation).keys()
+
+
+@pytest.mark.parametrize(("interface", "count"), [(Driver, 3), (Outlet, 2)])
+def test_each_implementation_has_every_method_itself(interface: type, count: int) -> None:
+    """`Driver.writable` alone has a body of its own; to have it all the same says that it was thought of."""
+    found = list(implementations(interface))
+    assert len(found) >= count
+    assert {one.__qualname__: missing(interface, one) for one in found} == {
+        one.__qualname__: set() for one in found
+    }
+
+
+def test_both_sides_have_methods() -> None:
+    assert {"receive_data", "connection_lost", "check"} <= methods(Driver).keys()
+    assert {"write", "drain", "close", "hand_over"} <= methods(Outlet).keys()
+
+
+async def call(function: Any, *arguments: object) -> None:
+    result = function(*arguments)
+    if inspect.isawaitable(result):
+        await result
+
+
+@pytest.mark.parametrize("name", sorted(methods(Outlet)))
+async def test_what_an_outlet_forgets_is_noticed(name: str) -> None:
+    arguments: dict[str, tuple[object, ...]] = {
+        "write": (b"",),
+        "writelines": ([],),
+        "check_at": (1.0,),
+        "watch_sending": (1.0,),
+        "hand_over": (Driver(), b""),
+        "proceed_soon": (Driver(),),
+        "send_file": (None, 1),
+        "introduce": (("a", 1), ("b", 2)),
+        "await_rest": (1,),
+    }
+    with pytest.raises(NotImplementedError):
+        await call(getattr(Outlet(), name), *arguments.get(name, ()))
+
+
+@pytest.mark.parametrize("name", sorted(methods(Driver)))
+async def test_what_a_driver_forgets_is_noticed(name: str) -> None:
+    arguments: dict[str, tuple[object, ...]] = {
+        "connected": (Outlet(),),
+        "receive_data": (bytearray(), 0, 0),
+        "check": (1.0,),
+    }
+    if name == "writable":
+        # Who never waits for that need not listen to it.
+        Driver().writable()
+        return
+    with pytest.raises(NotImplementedError):
+        await call(getattr(Driver(), name), *arguments.get(name, ()))
+
+
+def test_a_connection_is_an_outlet() -> None:
+    assert issubclass(ServedConnection, Outlet)

@@ -1,0 +1,120 @@
+"""`asgiws/net/poller.py`: many sockets behind one watch of the loop's, on both event loops."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from typing import Any
+
+import pytest
+
+from asgiws.net.poller import AVAILABLE, BATCH, Poller
+from tests.support.loops import on_each_loop
+from tests.unit.net.test_connection import OURS, Pair, whose_transport
+
+__all__ = ["whose_transport"]
+
+pytestmark = [
+    pytest.mark.skipif(not AVAILABLE, reason="there is no epoll here"),
+    pytest.mark.parametrize("whose_transport", [OURS], indirect=True),
+]
+
+
+class Shared(Pair):
+    """One of several with the same Poller."""
+
+    def __init__(self, poller: Poller) -> None:
+        super().__init__()
+        self.poller = poller
+
+    def make_poller(self) -> Poller:
+        return self.poller
+
+
+@on_each_loop
+async def test_each_socket_is_told_of_and_none_starves() -> None:
+    """More than are served in one turn, all ready at once."""
+    poller = Poller(asyncio.get_running_loop())
+    pairs = [await Shared(poller).open() for _ in range(BATCH + 20)]
+    for number, pair in enumerate(pairs):
+        pair.peer.send(b"%d" % number)
+    for number, pair in enumerate(pairs):
+        await pair.driver.until(b"%d" % number)
+    for pair in pairs:
+        assert len(pair.driver.events) == 2  # connected, and what it was sent
+        await pair.close()
+    poller.close()
+
+
+@on_each_loop
+async def test_one_that_ends_others_in_the_same_turn() -> None:
+    """What was ready behind it is not served any more."""
+    poller = Poller(asyncio.get_running_loop())
+    pairs = [await Shared(poller).open() for _ in range(5)]
+
+    def end_all() -> None:
+        for pair in pairs:
+            pair.stream.abort()
+
+    for pair in pairs:
+        pair.driver.react = end_all
+        pair.peer.send(b"x")
+    for pair in pairs:
+        await pair.driver.until("lost")
+    assert sum(pair.driver.events.count(b"x") for pair in pairs) == 1
+    assert [pair.driver.events.count("lost") for pair in pairs] == [1] * 5
+    for pair in pairs:
+        pair.peer.close()
+        pair.ticker.close()
+    poller.close()
+
+
+@on_each_loop
+async def test_an_exception_ends_its_own_connection_alone() -> None:
+    loop = asyncio.get_running_loop()
+    told: list[dict[str, Any]] = []
+    loop.set_exception_handler(lambda _, context: told.append(context))
+    poller = Poller(loop)
+    pairs = [await Shared(poller).open() for _ in range(3)]
+
+    def fail() -> None:
+        raise ValueError("a driver's fault")
+
+    pairs[1].driver.react = fail
+    for pair in pairs:
+        pair.peer.send(b"x")
+    await pairs[1].driver.until("lost")
+    for pair in (pairs[0], pairs[2]):
+        await pair.driver.until(b"x")
+        await pair.close()
+    (context,) = told
+    assert str(context["exception"]) == "a driver's fault"
+    pairs[1].peer.close()
+    pairs[1].ticker.close()
+    poller.close()
+
+
+@on_each_loop
+async def test_what_a_closed_one_leaves() -> None:
+    before = os.listdir("/proc/self/fd")
+    poller = Poller(asyncio.get_running_loop())
+    poller.close()
+    poller.close()
+    assert os.listdir("/proc/self/fd") == before
+
+
+@on_each_loop
+async def test_no_descriptor_for_it() -> None:
+    """It says so by OSError, and holds nothing."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    held = socket.socket()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (held.fileno(), hard))
+    try:
+        with pytest.raises(OSError):
+            Poller(asyncio.get_running_loop())
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        held.close()

@@ -1,0 +1,184 @@
+"""One worker as its supervisor sees it: real processes, of interpreters that end as told."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from asgiws.config import Config
+from asgiws.processes import handle as module
+from asgiws.services.scoreboard import Board, make_memory
+from asgiws.processes.handle import READY, STARTING, STOPPING, WorkerProcess
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="workers are not for Windows")
+
+APPLICATION = """
+import asyncio, atexit, time
+atexit.register(time.sleep, 1.0)
+
+async def app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        for _ in range(2):
+            message = await receive()
+            await send({"type": message["type"] + ".complete"})
+        return
+    if scope["path"] == "/wait":
+        await asyncio.Event().wait()
+    await send({"type": "http.response.start", "status": 204})
+    await send({"type": "http.response.body"})
+"""
+
+
+class Bench:
+    """A listening socket, a board, and what workers tell."""
+
+    def __init__(self, directory: Path) -> None:
+        (directory / "served_by_worker.py").write_text(APPLICATION)
+        self.directory = directory
+        self.memory = make_memory()
+        self.board = Board(self.memory)
+        self.sock = socket.socket()
+        self.sock.bind(("127.0.0.1", 0))
+        self.told: asyncio.Queue[Any] = asyncio.Queue()
+        self.silences = 0
+        self.workers: list[WorkerProcess] = []
+
+    def start(self, **options: Any) -> WorkerProcess:
+        options = {"workers": 1, "app_dir": str(self.directory), **options}
+        worker = WorkerProcess(
+            asyncio.get_running_loop(),
+            Config("served_by_worker:app", **options),
+            len(self.workers) + 1,
+            self.board.give_out(),
+            self.memory,
+            [self.sock],
+            True,
+            lambda worker, message: self.told.put_nowait((worker, message["what"])),
+            self._silent,
+        )
+        self.workers.append(worker)
+        return worker
+
+    def _silent(self) -> None:
+        self.silences += 1
+
+    async def next(self) -> Any:
+        return await asyncio.wait_for(self.told.get(), 40)
+
+    async def ended(self, worker: WorkerProcess) -> int:
+        deadline = time.monotonic() + 40
+        while not worker.has_ended():
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.02)
+        return worker.process.returncode
+
+    async def is_served(self) -> bool:
+        reader, writer = await asyncio.open_connection(*self.sock.getsockname())
+        writer.write(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        answer = await asyncio.wait_for(reader.read(), 40)
+        writer.close()
+        return answer.startswith(b"HTTP/1.1 204 ")
+
+
+@asynccontextmanager
+async def bench(directory: Path) -> AsyncIterator[Bench]:
+    bench = Bench(directory)
+    try:
+        yield bench
+    finally:
+        for worker in bench.workers:
+            if worker.process.poll() is None:
+                worker.process.kill()
+                worker.process.wait()
+            worker.has_ended()
+        bench.sock.close()
+        bench.board.close()
+        os.close(bench.memory)
+
+
+async def test_it_serves_until_it_is_told_to_stop(tmp_path: Path) -> None:
+    async with bench(tmp_path) as here:
+        worker = here.start()
+        assert worker.state == STARTING
+        assert str(worker) == f"Worker 1 ({worker.pid})"
+        assert not worker.has_ended()
+        assert await here.next() == (worker, "ready")
+        assert await here.is_served()
+        worker.stop(False, 5.0)
+        assert worker.state == STOPPING
+        assert worker.kill_at == pytest.approx(time.monotonic() + 5.0, abs=2.0)
+        assert await here.next() == (worker, "stopping")
+        assert await here.ended(worker) == 0
+        assert worker.how_ended() == "ended with exit code 0"
+
+
+async def test_to_be_forced_is_to_end_at_once(tmp_path: Path) -> None:
+    async with bench(tmp_path) as here:
+        worker = here.start()
+        await here.next()
+        worker.stop(False, 3600.0)
+        worker.force(1.0)
+        assert worker.kill_at == pytest.approx(time.monotonic() + 1.0, abs=1.0)
+        assert await here.ended(worker) == 0
+
+
+@pytest.mark.parametrize(
+    ("number", "how"),
+    [(signal.SIGKILL, "was killed by SIGKILL"), (signal.SIGABRT, "was killed by SIGABRT")],
+)
+async def test_its_end_by_a_signal_is_told_by_name(tmp_path: Path, number: int, how: str) -> None:
+    async with bench(tmp_path) as here:
+        worker = here.start()
+        await here.next()
+        worker.signal(number)
+        assert await here.ended(worker) == -number
+        assert worker.how_ended() == how
+
+
+def test_a_signal_without_a_name() -> None:
+    worker: Any = type("W", (), {"process": type("P", (), {"returncode": -99})})
+    assert WorkerProcess.how_ended(worker) == "was killed by signal 99"
+
+
+async def test_what_it_has_told_before_its_end_is_told(tmp_path: Path) -> None:
+    async with bench(tmp_path) as here:
+        worker = here.start()
+        await here.next()
+        os.kill(worker.pid, signal.SIGTERM)
+        worker.process.wait(40)  # the loop reads nothing meanwhile
+        assert worker.has_ended()
+        assert await here.next() == (worker, "stopping")
+        assert here.silences == 0
+
+
+async def test_ctrl_c_in_the_terminal_does_not_reach_it(tmp_path: Path) -> None:
+    async with bench(tmp_path) as here:
+        worker = here.start()
+        assert os.getsid(worker.pid) == worker.pid
+        assert os.getpgid(worker.pid) != os.getpgid(0)
+
+
+async def test_one_that_cannot_be_started_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with bench(tmp_path) as here:
+        before = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
+        monkeypatch.setattr(module.sys, "executable", "/nowhere/python")
+        with pytest.raises(FileNotFoundError):
+            here.start()
+        if before:
+            assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_the_states_are_different() -> None:
+    assert len({STARTING, READY, STOPPING}) == 3

@@ -1,0 +1,122 @@
+"""Which worker takes a client, with workers of the test's and a clock of its own."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Iterator
+
+import pytest
+
+from asgiws.services.scoreboard import CLOSED, Board, make_memory
+from asgiws.services.share import FEW, MOST, PATIENCE, Share
+
+
+class Workers:
+    """Workers on one board; `counts` are their connections."""
+
+    def __init__(self, board: Board, *counts: int) -> None:
+        self.board = board
+        self.counts = list(counts)
+        self.now = 0.0
+        self.shares = []
+        for index, count in enumerate(counts):
+            row = board.give_out()
+            board.beat(row)
+            board.set_connections(row, count)
+            self.shares.append(
+                Share(board, row, lambda index=index: self.counts[index], lambda: self.now)  # type: ignore[misc]
+            )
+
+    def accepts(self) -> list[bool]:
+        return [share.may_accept() for share in self.shares]
+
+
+@pytest.fixture
+def board() -> Iterator[Board]:
+    fd = make_memory()
+    board = Board(fd)
+    yield board
+    board.close()
+    os.close(fd)
+
+
+def test_who_holds_the_fewest_accepts(board: Board) -> None:
+    assert Workers(board, 3, 2, 2).accepts() == [False, True, True]
+
+
+def test_one_alone_always_accepts(board: Board) -> None:
+    workers = Workers(board, 5)
+    assert workers.accepts() == [True]
+    board.give_out()  # a worker that is still starting
+    assert workers.accepts() == [True]
+
+
+def test_among_many_it_may_be_a_little_ahead(board: Board) -> None:
+    workers = Workers(board, 640, 650, 651)
+    assert workers.accepts() == [True, True, False]
+
+
+def test_who_accepts_no_more_does_not_count(board: Board) -> None:
+    workers = Workers(board, 9, 0)
+    board.set_connections(1, CLOSED)
+    assert workers.shares[0].may_accept()
+
+
+def test_the_own_number_is_told_to_the_others(board: Board) -> None:
+    workers = Workers(board, 0, 5)
+    workers.counts[0] = 6
+    workers.shares[0].may_accept()
+    assert workers.shares[1].may_accept()
+
+
+def test_nobody_waits_for_a_worker_that_does_not_come(board: Board) -> None:
+    workers = Workers(board, 5, 0)
+    share = workers.shares[0]
+    assert not share.may_accept()
+    workers.now += PATIENCE / 2
+    assert not share.may_accept()
+    workers.now += PATIENCE / 2
+    assert [share.may_accept() for _ in range(FEW + 1)] == [True] * FEW + [False]
+    workers.now += PATIENCE
+    assert share.may_accept()
+
+
+def test_one_that_catches_up_is_left_more_time_and_not_all(board: Board) -> None:
+    workers = Workers(board, 50, 0)
+    share = workers.shares[0]
+    looks = 0
+    while not share.may_accept():
+        workers.counts[1] += 1
+        board.set_connections(1, workers.counts[1])
+        workers.now += 1 / 16  # less than its patience
+        looks += 1
+    assert looks == MOST * 16
+
+
+def test_its_patience_begins_anew_when_it_has_had_its_turn(board: Board) -> None:
+    workers = Workers(board, 5, 0)
+    share = workers.shares[0]
+    assert not share.may_accept()
+    workers.now += PATIENCE
+    workers.counts[1] = 5
+    assert [workers.shares[1].may_accept(), share.may_accept()] == [True, True]
+    workers.counts[1] = 0
+    workers.shares[1].may_accept()
+    assert not share.may_accept()
+
+
+@pytest.mark.parametrize("speeds", [(1, 1, 1, 1), (10, 3, 2, 1)])
+def test_ten_thousand_are_spread_evenly_though_one_is_faster(
+    board: Board, speeds: tuple[int, ...]
+) -> None:
+    """Workers wake in any order, the fast ones more often, and take what they may."""
+    workers = Workers(board, 0, 0, 0, 0)
+    wakes = random.Random(1)
+    while sum(workers.counts) < 10_000:
+        (index,) = wakes.choices(range(4), speeds)
+        for _ in range(64):
+            if not workers.shares[index].may_accept():
+                break
+            workers.counts[index] += 1
+    assert max(workers.counts) <= 1.05 * min(workers.counts)
