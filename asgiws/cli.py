@@ -26,8 +26,8 @@ from asgiws._version import __version__
 from asgiws.config import GROUPS, OPTIONS, Config, Option, StartError, load
 from asgiws.http.parsers import make_parser
 from asgiws.net import descriptors
-from asgiws.server import loops
 from asgiws.processes.run import serve
+from asgiws.server import loops
 from asgiws.server.server import Server
 from asgiws.websocket import zlib_backend
 

@@ -15,10 +15,10 @@ import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from asgiws.services.runtime import Runtime
 from asgiws.config import Config
-from asgiws.server.wiring import ServedConnection
 from asgiws.net.ticker import Ticker
+from asgiws.server.wiring import ServedConnection
+from asgiws.services.runtime import Runtime
 from benchmarks.served.applications import echo
 
 _MASK = bytes((0x37, 0xFA, 0x21, 0x3D))

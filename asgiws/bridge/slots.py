@@ -1,7 +1,7 @@
 """How a Call is made and awaited quickly.
 
 Rules of this file:
-- A kind of Call that the application awaits for each message is given the slot, by the module that defines it.
+- A kind of Call that the application awaits for each message is given the slot where it is defined.
 - As with steps.py, this source serves the pure build, and `slots.pxd`, inlined into the
 modules that cimport it, the compiled one: there a Call is made without a look at its arguments, and has a slot
 by which `await` gets its result without a StopIteration.

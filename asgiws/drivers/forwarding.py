@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from urllib.parse import unquote_to_bytes
 
-from asgiws.bridge.outlet import Outlet
 from asgiws.asgi.types import Address
+from asgiws.bridge.outlet import Outlet
 from asgiws.config import Config
 from asgiws.http.head import RequestHead
 from asgiws.proxies.addresses import TrustedAddresses

@@ -1,9 +1,8 @@
 # Types of http.py.
 cimport cython
-from asgiws.bridge cimport slots
-from asgiws.bridge.calls cimport Call, begin_row
+from asgiws.bridge.calls cimport begin_row
+from asgiws.bridge.exchange cimport Exchange
 from asgiws.bridge.outlet cimport Driver, Outlet
-from asgiws.bridge.tasks cimport Job
 from asgiws.bridge.wakeup cimport Waiter
 from asgiws.http.connection cimport HTTPConnection
 from asgiws.http.head cimport RequestHead
@@ -103,7 +102,7 @@ cdef class HTTPDriver(Driver):
     cdef object _close(self)
 
 
-cdef class HTTPCycle(Job):
+cdef class HTTPCycle(Exchange):
     cdef bint _disconnected
     cdef HTTPDriver _driver
     cdef bint _ended
@@ -135,9 +134,9 @@ cdef class HTTPCycle(Job):
     cpdef object disconnect(self, bint now)
     @cython.locals(waiter=Waiter, waiters=list)
     cdef object _wake(self, bint now)
-    cdef object next_message(self)
-    cdef Waiter wait(self)
-    cdef object give_up(self, Waiter waiter)
+    cpdef object next_message(self)
+    cpdef Waiter wait(self)
+    cpdef object give_up(self, Waiter waiter)
     @cython.locals(pieces=list, message=dict)
     cdef object _take_body(self)
     cdef object _start(self, object message)
@@ -147,20 +146,7 @@ cdef class HTTPCycle(Job):
     cdef object _body_done(self, bint more)
     cdef object _throw_away(self, object kind, object message)
     cdef object _done(self)
-    cdef object send_now(self, object message)
-
-
-cdef class Receive(Call):
-    @cython.locals(cycle=HTTPCycle)
-    cdef object advance(self)
-    cdef bint takes(self) except -1
-    @cython.locals(cycle=HTTPCycle)
-    cdef object abandon(self, Waiter waiter)
-
-
-cdef class Send(Call):
-    @cython.locals(cycle=HTTPCycle)
-    cdef object advance(self)
+    cpdef object send_now(self, object message)
 
 
 @cython.locals(plain=dict)

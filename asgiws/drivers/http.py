@@ -46,25 +46,21 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
-from asgiws.bridge import slots
-from asgiws.drivers import files
-from asgiws.services.admission import RETRY_AFTER
-from asgiws.services.budget import SHARE
-from asgiws.bridge.calls import Call, begin_row
 from asgiws.asgi.errors import (
     ApplicationError,
     ClientDisconnected,
     comes_from_disconnect,
 )
+from asgiws.asgi.types import Headers, Message
+from asgiws.bridge.calls import begin_row
+from asgiws.bridge.exchange import Exchange
+from asgiws.bridge.outlet import Driver, Outlet
+from asgiws.bridge.wakeup import Waiter
+from asgiws.drivers import files
 from asgiws.drivers.forwarding import forwarding
 from asgiws.drivers.health import Health
-from asgiws.bridge.outlet import Driver, Outlet
-from asgiws.services.runtime import Runtime, access_logger, logger, peer_name
 from asgiws.drivers.scope import http_scope
 from asgiws.drivers.taking import Taking
-from asgiws.bridge.tasks import Job
-from asgiws.asgi.types import Headers, Message
-from asgiws.bridge.wakeup import Waiter
 from asgiws.http.connection import (
     CLOSED,
     NEED_DATA,
@@ -84,6 +80,9 @@ from asgiws.http.hosts import HostFilter
 from asgiws.http.limits import Limits
 from asgiws.http.parsers import make_parser
 from asgiws.http.response import ResponseDefaults, as_pairs
+from asgiws.services.admission import RETRY_AFTER
+from asgiws.services.budget import SHARE
+from asgiws.services.runtime import Runtime, access_logger, logger, peer_name
 from asgiws.websocket import octets
 from asgiws.websocket.turn import REQUESTS, Turn
 
@@ -738,7 +737,7 @@ class HTTPDriver(Driver):
         self.outlet.close()
 
 
-class HTTPCycle(Job):
+class HTTPCycle(Exchange):
     """One request and its response, as the application sees them."""
 
     __slots__ = (
@@ -933,13 +932,9 @@ class HTTPCycle(Job):
     def _name(self) -> str:
         return f"{self._head.method} {self._head.target.decode('ascii')}"
 
-    def receive(self) -> Receive:
+    def next_message(self) -> Message | None:
         """The next event: the body, all of it that is there, until `more_body` is false; then
         `http.disconnect`, once the response is complete or the peer has gone."""
-        return slots.new(Receive, self, None)
-
-    def next_message(self) -> Message | None:
-        """The next event, None when there is none yet."""
         if self._stage == _DONE or self._stage == _SURPLUS:
             return {"type": "http.disconnect"}
         if self._pieces or (self._ended and not self._final_taken):
@@ -992,14 +987,6 @@ class HTTPCycle(Job):
         else:
             self._driver.body_taken()
         return message
-
-    def send(self, message: Message) -> Send:
-        """Take a message of the response; waits while the peer does not read.
-
-        Raises ClientDisconnected when the peer has gone, and ApplicationError for a message that is
-        malformed or out of order; nothing of it is sent then.
-        """
-        return slots.new(Send, self, message)
 
     def send_now(self, message: Message) -> Coroutine[Any, Any, None] | None:
         """`send`, or its beginning: what there is to wait for then."""
@@ -1229,37 +1216,3 @@ def _get(message: Message, key: str, default: Any) -> Any:
         plain: dict[str, Any] = message
         return plain.get(key, default)
     return message.get(key, default)
-
-
-class Receive(Call):
-    """A `receive()` of a request's."""
-
-    __slots__ = ()
-
-    def advance(self) -> Message | None:
-        cycle: HTTPCycle = self._owner
-        message = cycle.next_message()
-        if message is None:
-            self._waiter = cycle.wait()
-        return message
-
-    def takes(self) -> bool:
-        return True
-
-    def abandon(self, waiter: Waiter) -> None:
-        cycle: HTTPCycle = self._owner
-        cycle.give_up(waiter)
-
-
-class Send(Call):
-    """A `send()` of a request's."""
-
-    __slots__ = ()
-
-    def advance(self) -> None:
-        cycle: HTTPCycle = self._owner
-        self._coroutine = cycle.send_now(self._message)
-
-
-slots.install(Receive)
-slots.install(Send)

@@ -11,10 +11,10 @@ Rules of this file:
 
 from __future__ import annotations
 
-from asgiws.drivers.http import LAST_REQUEST
 from asgiws.bridge.outlet import Driver, Outlet
-from asgiws.services.runtime import Runtime, peer_name
+from asgiws.drivers.http import LAST_REQUEST
 from asgiws.proxies.preface import PrefaceError, read
+from asgiws.services.runtime import Runtime, peer_name
 from asgiws.websocket import octets
 
 #: Seconds that a proxy has for the preface, which it sends with the connection. The specification asks for

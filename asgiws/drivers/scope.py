@@ -17,10 +17,10 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from asgiws.bridge.outlet import Outlet
-from asgiws.services.runtime import Runtime
 from asgiws.asgi.types import Scope
+from asgiws.bridge.outlet import Outlet
 from asgiws.http.head import RequestHead
+from asgiws.services.runtime import Runtime
 
 #: What a scope is copied from, which takes half the time of making it: all keys, and what most have. The values
 #: that an application may change are replaced in each copy.

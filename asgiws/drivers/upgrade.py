@@ -6,13 +6,13 @@ handshake is answered in HTTP and the session never exists.
 
 from __future__ import annotations
 
-from asgiws.drivers.http import HTTPDriver
 from asgiws.bridge.outlet import Driver, Outlet
-from asgiws.services.runtime import Runtime
+from asgiws.drivers.http import HTTPDriver
 from asgiws.drivers.scope import websocket_scope
 from asgiws.drivers.websocket import WebSocketSession
 from asgiws.http.errors import Forbidden, HTTPError
 from asgiws.http.head import RequestHead
+from asgiws.services.runtime import Runtime
 from asgiws.websocket.errors import HandshakeError
 from asgiws.websocket.handshake import check
 
@@ -29,6 +29,7 @@ def upgrade(head: RequestHead, outlet: Outlet, driver: HTTPDriver) -> Driver | N
         headers = [(b"content-type", b"text/plain; charset=utf-8"), *error.headers]
         driver.respond(error.status, headers, f"{error.reason}\n".encode())
         return None
+    driver.http.closing = True  # whatever is answered, the connection serves no further request
     scope = websocket_scope(driver.runtime, head, outlet, handshake.subprotocols)
     return WebSocketSession(driver.runtime, scope, handshake, driver.http)
 

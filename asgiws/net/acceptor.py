@@ -24,17 +24,17 @@ from functools import partial
 from ssl import SSLEOFError
 from typing import Any
 
-from asgiws.services.notices import Notices
-from asgiws.services.runtime import peer_name
 from asgiws.asgi.types import Address
 from asgiws.net import descriptors, handshakes
+from asgiws.net.connection import Connection
 from asgiws.net.handshakes import Certificates, Handshaking
 from asgiws.net.poller import Poller
-from asgiws.services.share import PAUSE, Share
-from asgiws.net.connection import Connection
 from asgiws.net.tls_transport import TLSTransport
 from asgiws.net.transport import SocketTransport
 from asgiws.net.transport import accept as accept_client
+from asgiws.services.notices import Notices
+from asgiws.services.runtime import peer_name
+from asgiws.services.share import PAUSE, Share
 
 logger = logging.getLogger("asgiws.error")
 

@@ -31,15 +31,15 @@ import socket
 from collections import deque
 from typing import Any, BinaryIO
 
-from asgiws.bridge.outlet import Driver, Outlet
-from asgiws.services.runtime import Runtime
 from asgiws.asgi.types import Address
+from asgiws.bridge.outlet import Driver, Outlet
 from asgiws.bridge.wakeup import Waiter
 from asgiws.net import syscalls
-from asgiws.tls import info as tls_info
 from asgiws.net.ending import LEAST_TAKEN, Ending, Passing
 from asgiws.net.progress import in_kernel
 from asgiws.net.ticker import Ticker
+from asgiws.services.runtime import Runtime
+from asgiws.tls import info as tls_info
 
 #: Octets that wait in a transport before `write_paused`, as asyncio and uvloop have it without TLS.
 HIGH_WATER = 65536

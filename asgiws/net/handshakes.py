@@ -15,10 +15,10 @@ import logging
 import ssl
 from typing import Any, Protocol, TypeGuard
 
-from asgiws.services.notices import Notices
-from asgiws.services.runtime import peer_name
 from asgiws.asgi.types import Address
 from asgiws.net.ticker import Ticker
+from asgiws.services.notices import Notices
+from asgiws.services.runtime import peer_name
 
 logger = logging.getLogger("asgiws.error")
 

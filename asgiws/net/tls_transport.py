@@ -23,11 +23,11 @@ from typing import Any
 
 from asgiws.asgi.types import Address
 from asgiws.net import syscalls
+from asgiws.net.connection import Connection
 from asgiws.net.handshakes import Handshaking
 from asgiws.net.poller import Poller
-from asgiws.net.connection import Connection
-from asgiws.tls.records import Records
 from asgiws.net.transport import SocketTransport
+from asgiws.tls.records import Records
 
 logger = logging.getLogger("asgiws.error")
 

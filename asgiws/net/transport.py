@@ -24,9 +24,9 @@ from itertools import islice
 
 from asgiws.asgi.types import Address
 from asgiws.net import syscalls
+from asgiws.net.connection import HIGH_WATER, Connection
 from asgiws.net.poller import Poller, Watched
 from asgiws.net.progress import to_be_read
-from asgiws.net.connection import HIGH_WATER, Connection
 
 _IN: int = getattr(select, "EPOLLIN", 0)
 _OUT: int = getattr(select, "EPOLLOUT", 0)

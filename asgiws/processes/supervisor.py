@@ -30,11 +30,11 @@ from typing import Any
 from asgiws import logs
 from asgiws.config import Config, StartError
 from asgiws.net import descriptors, siblings, sockets, systemd
+from asgiws.net.sockets import Listener
 from asgiws.processes import heartbeat
+from asgiws.processes.handle import READY, STARTING, STOPPING, WorkerProcess
 from asgiws.server import loops
 from asgiws.services.scoreboard import Board, make_memory
-from asgiws.processes.handle import READY, STARTING, STOPPING, WorkerProcess
-from asgiws.net.sockets import Listener
 
 logger = logging.getLogger("asgiws.error")
 

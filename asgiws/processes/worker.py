@@ -20,13 +20,13 @@ import socket
 import sys
 from typing import Any, BinaryIO, NoReturn
 
-from asgiws.server import signals
-from asgiws.services.scoreboard import CLOSED, Board
 from asgiws.processes.channel import Channel
-from asgiws.processes.heartbeat import Heartbeat, interval
-from asgiws.services.lifetime import Lifetime
 from asgiws.processes.handle import Start
+from asgiws.processes.heartbeat import Heartbeat, interval
+from asgiws.server import signals
 from asgiws.server.server import Server, run_server
+from asgiws.services.lifetime import Lifetime
+from asgiws.services.scoreboard import CLOSED, Board
 from asgiws.services.share import Share
 
 logger = logging.getLogger("asgiws.error")

@@ -27,24 +27,24 @@ from typing import Any, Protocol
 from asgiws import importer, logs
 from asgiws.asgi.interface import adapt
 from asgiws.asgi.lifespan import Lifespan
-from asgiws.services.runtime import Runtime, compression
 from asgiws.asgi.types import ASGIApp
 from asgiws.config import Config, ConfigError, StartError, load
 from asgiws.net import descriptors, sockets, systemd
-from asgiws.server import drain, forks, loops, signals
-from asgiws.tls import certificates
 from asgiws.net.acceptor import GRACE, Acceptor, accept
-from asgiws.tls.certificates import Certificates
-from asgiws.server.wiring import ServedConnection, CountedConnection
-from asgiws.server.drain import Drain
 from asgiws.net.handshakes import Handshaking
-from asgiws.services.lifetime import request_limit
 from asgiws.net.poller import AVAILABLE, Poller
-from asgiws.server.registry import Registry
-from asgiws.services.share import Share
-from asgiws.server.signals import HangupWatch, SignalWatch
 from asgiws.net.sockets import Listener
 from asgiws.net.ticker import Ticker
+from asgiws.server import drain, forks, loops, signals
+from asgiws.server.drain import Drain
+from asgiws.server.registry import Registry
+from asgiws.server.signals import HangupWatch, SignalWatch
+from asgiws.server.wiring import CountedConnection, ServedConnection
+from asgiws.services.lifetime import request_limit
+from asgiws.services.runtime import Runtime, compression
+from asgiws.services.share import Share
+from asgiws.tls import certificates
+from asgiws.tls.certificates import Certificates
 
 logger = logging.getLogger("asgiws.error")
 

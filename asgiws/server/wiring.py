@@ -9,14 +9,14 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from asgiws.drivers.http import HTTPDriver
-from asgiws.bridge.outlet import Driver
-from asgiws.drivers.proxy_protocol import ProxyProtocolDriver
-from asgiws.services.runtime import Runtime, peer_name
 from asgiws.asgi.types import Address
+from asgiws.bridge.outlet import Driver
+from asgiws.drivers.http import HTTPDriver
+from asgiws.drivers.proxy_protocol import ProxyProtocolDriver
 from asgiws.drivers.upgrade import upgrade
 from asgiws.net.connection import Connection
 from asgiws.net.ticker import Ticker
+from asgiws.services.runtime import Runtime, peer_name
 
 
 class ServedConnection(Connection, asyncio.BufferedProtocol):

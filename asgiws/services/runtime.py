@@ -12,20 +12,21 @@ from collections.abc import Callable
 from typing import Any
 
 from asgiws.asgi import drain
-from asgiws.bridge import tasks
-from asgiws.services.admission import Admission
-from asgiws.services.budget import Budget
-from asgiws.bridge.contexts import OwnContext
 from asgiws.asgi.errors import ProcessEnds
-from asgiws.services.notices import Notices
-from asgiws.services.reaper import Reaper
-from asgiws.bridge.tasks import Job, Spare
 from asgiws.asgi.types import Address, ASGIApp
+from asgiws.bridge import tasks
+from asgiws.bridge.contexts import OwnContext
+from asgiws.bridge.tasks import Job, Spare
 from asgiws.config import Config, StartError
 from asgiws.proxies.addresses import TrustedAddresses
+from asgiws.services.admission import Admission
+from asgiws.services.budget import Budget
+from asgiws.services.notices import Notices
+from asgiws.services.reaper import Reaper
 from asgiws.websocket import zlib_backend
 from asgiws.websocket.compression import Compression, Settings
 from asgiws.websocket.fanout import FanOut
+from asgiws.websocket.keepalive import Times
 from asgiws.websocket.origins import OriginFilter
 from asgiws.websocket.turn import Turn
 
@@ -92,6 +93,14 @@ class Runtime:
         self.trusted = TrustedAddresses(config.forwarded_allow_ips)
         #: What the WebSockets share of the message that was sent last.
         self.fanout = FanOut()
+        #: The clocks of an open WebSocket.
+        self.ws_times = Times(
+            config.ws_ping_interval or 0.0,
+            config.ws_ping_timeout or 0.0,
+            config.ws_idle_timeout or 0.0,
+            config.ws_max_age or 0.0,
+            config.ws_max_age_jitter or 0.0,
+        )
         #: What all connections hold on its way to the application. The largest message must fit in.
         self.budget = Budget(
             config.limit_incoming and max(config.limit_incoming, config.ws_max_size)

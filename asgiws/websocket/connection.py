@@ -140,7 +140,7 @@ class WebSocketConnection:
         try:
             event = self._reader.next_event()
         except ProtocolError as error:
-            event = Close(error.code, error.reason, True)
+            event = Close(error.code, error.reason, True, error.limit)
             self.expected = self._reader.expected()
         if type(event) is Close:
             self._end_reading()

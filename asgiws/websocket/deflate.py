@@ -269,7 +269,7 @@ class Deflate:
         except self._error as error:
             raise ProtocolError(INVALID_PAYLOAD, f"invalid deflate data: {error}") from None
         if len(data) > limit:
-            raise ProtocolError(MESSAGE_TOO_BIG, "message is too big once inflated")
+            raise ProtocolError(MESSAGE_TOO_BIG, "message is too big once inflated", "ws_max_size")
         self.more = len(data) == room
         self._rest = rest if self.more else b""
         if final and not self.more:

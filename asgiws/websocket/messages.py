@@ -299,7 +299,9 @@ class MessageReader:
                 self._fragments += 1
                 if self._fragments >= self._max_fragments:
                     raise ProtocolError(
-                        POLICY_VIOLATION, f"message of more than {self._max_fragments} frames"
+                        POLICY_VIOLATION,
+                        f"message of more than {self._max_fragments} frames",
+                        "ws_max_fragments",
                     )
             else:
                 if self._opcode != NONE:
@@ -316,7 +318,9 @@ class MessageReader:
                 limit = self._max_size + (self._max_size >> 6) + 1024
             if frame.length > limit:
                 self._remaining = frame.length
-                raise ProtocolError(MESSAGE_TOO_BIG, f"message of more than {self._max_size} bytes")
+                raise ProtocolError(
+                    MESSAGE_TOO_BIG, f"message of more than {self._max_size} bytes", "ws_max_size"
+                )
         self._in_frame = True
         self._remaining = frame.length
         self._phase = 0

@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from asgiws.drivers.http import HTTPDriver
 from asgiws.bridge.outlet import Driver, Outlet
-from asgiws.services.runtime import Runtime
-from asgiws.drivers.upgrade import upgrade
 from asgiws.config import Config
+from asgiws.drivers.http import HTTPDriver
+from asgiws.drivers.upgrade import upgrade
 from asgiws.http.connection import EndOfRequest, HTTPConnection
 from asgiws.http.parsers import make_parser
 from asgiws.http.response import ResponseDefaults
+from asgiws.services.runtime import Runtime
 from asgiws.websocket.connection import WebSocketConnection
 from asgiws.websocket.mask import apply_mask
 from asgiws.websocket.messages import MessageReader

@@ -20,11 +20,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asgiws.drivers.http import HTTPDriver
-from asgiws.services.runtime import Runtime
-from asgiws.drivers.upgrade import upgrade
 from asgiws.config import Config
+from asgiws.drivers.http import HTTPDriver
+from asgiws.drivers.upgrade import upgrade
 from asgiws.http.parsers import make_parser
+from asgiws.services.runtime import Runtime
 from asgiws.websocket import mask
 from asgiws.websocket.connection import WebSocketConnection
 from asgiws.websocket.deflate import Deflate, Parameters
@@ -48,10 +48,10 @@ from conformance.rfc6455.notation import (
 from conformance.rfc6455.notation import Frame as Sent
 from conformance.rfc6455.table import CASES
 from tests.support.builds import Build, built, load, running
-from tests.support.raw import Frame, Raw
+from tests.support.feeding import feed as http_events
 from tests.support.loops import Loop, settle
 from tests.support.memory_outlet import MemoryOutlet
-from tests.support.feeding import feed as http_events
+from tests.support.raw import Frame, Raw
 from tests.support.wire import bytewise, splits
 
 MAX_SIZE = 2000

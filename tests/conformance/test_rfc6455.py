@@ -18,10 +18,10 @@ from typing import Any
 
 import pytest
 
-from asgiws.drivers.http import HTTPDriver
-from asgiws.services.runtime import Runtime
-from asgiws.drivers.upgrade import upgrade
 from asgiws.config import Config
+from asgiws.drivers.http import HTTPDriver
+from asgiws.drivers.upgrade import upgrade
+from asgiws.services.runtime import Runtime
 from conformance.rfc6455 import app as application
 from conformance.rfc6455 import table, verdict
 from conformance.rfc6455.notation import (
@@ -44,10 +44,10 @@ from conformance.rfc6455.notation import (
     ponged,
 )
 from conformance.rfc6455.table import CASES, RFC6455, RFC7692
-from tests.support.raw import Raw, unused_name
-from tests.support.server import RunningServer, serve
 from tests.support.loops import LOOPS, Loop, settle
 from tests.support.memory_outlet import MemoryOutlet
+from tests.support.raw import Raw, unused_name
+from tests.support.server import RunningServer, serve
 from tests.support.wire import bytewise
 
 PROJECT = Path(__file__).resolve().parents[2]

@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 
 from asgiws._extensions import COMPILED_MODULES
-from tests.support.builds import both, built
 from tests.fuzz.mutator import mutated
 from tests.fuzz.seeds import SEEDS, WORDS, seeds
 from tests.fuzz.targets import TARGETS, WEBSOCKET
+from tests.support.builds import both, built
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]

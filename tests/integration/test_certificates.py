@@ -27,9 +27,9 @@ from cryptography.hazmat.primitives.serialization import (
 from websockets.asyncio.client import connect
 
 from asgiws.server import loops
+from tests.support.pki import Authority, replace
 from tests.support.raw import Desk, Raw, close_frame, unused_name
 from tests.support.server import RunningServer, serve, start
-from tests.support.pki import Authority, replace
 
 APP = "apps:app"
 LOOPS = ["asyncio", *(["uvloop"] if loops.uvloop_version() else [])]

@@ -20,10 +20,10 @@ import pytest
 from asgiws import cli
 from asgiws.config import Config
 from asgiws.config.endpoints import TCPEndpoint
-from tests.support.server import HERE, PACKAGE_ROOT, RunningServer, environment
 from tests.integration.test_cli import get
 from tests.integration.test_lifecycle import exchange
 from tests.integration.test_sockets import Manager, manager  # noqa: F401
+from tests.support.server import HERE, PACKAGE_ROOT, RunningServer, environment
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "deploy.md").read_text("utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)

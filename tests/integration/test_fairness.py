@@ -11,9 +11,9 @@ from contextlib import contextmanager
 import pytest
 
 from asgiws.drivers.http import TURN
-from asgiws.services.runtime import READ_SIZE
-from asgiws.drivers.websocket import TURN_EVENTS
+from asgiws.drivers.reading import TURN_EVENTS
 from asgiws.server import loops
+from asgiws.services.runtime import READ_SIZE
 from tests.support.raw import BINARY, TEXT, Raw, frame
 from tests.support.server import RunningServer, serve
 

@@ -15,11 +15,11 @@ import pytest
 import trustme
 from websockets.sync.client import connect
 
-from tests.support.server import RunningServer, is_alive, serve
 from tests.integration.test_cli import free_port, get
 from tests.integration.test_gunicorn import gunicorn
 from tests.integration.test_reload import wait_for_end
 from tests.integration.test_signals import read_all
+from tests.support.server import RunningServer, is_alive, serve
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks here")
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from tests.integration.test_http import request
 from tests.support.raw import TIMEOUT, Raw
 from tests.support.server import RunningServer, serve
-from tests.integration.test_http import request
 
 APP = "gone_app:app"
 #: What `parts` sends of it.

@@ -19,10 +19,10 @@ import pytest
 import websockets
 from websockets.asyncio.client import connect
 
-from tests.support.server import RunningServer, environment
 from tests.integration.test_cli import get
 from tests.integration.test_reload import APP, change, is_alive, wait_for_end
 from tests.integration.test_signals import read_all, request
+from tests.support.server import RunningServer, environment
 
 pytest.importorskip("gunicorn")
 

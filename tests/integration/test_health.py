@@ -8,9 +8,9 @@ import urllib.request
 
 import pytest
 
-from tests.support.server import serve
 from tests.integration.test_cli import APP, get
 from tests.integration.test_signals import hang, read_all, request
+from tests.support.server import serve
 
 
 def probe(url: str, method: str = "GET") -> tuple[int, bytes]:

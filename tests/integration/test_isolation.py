@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from tests.integration.test_tls import Certificate, certificate
 from tests.support.raw import CLOSE, TEXT, TIMEOUT, Raw
 from tests.support.server import RunningServer, serve
-from tests.integration.test_tls import Certificate, certificate
 
 __all__ = ["certificate"]  # a fixture
 

@@ -31,8 +31,8 @@ import asgiws
 from asgiws.asgi.lifespan import StartupFailed
 from asgiws.net.sockets import BindError
 from tests.integration.lifecycle_app import app
-from tests.support.server import environment, serve, start
 from tests.integration.test_cli import APP, fail, get
+from tests.support.server import environment, serve, start
 
 
 def exchange(peer: socket.socket, path: str = "/scope") -> Any:

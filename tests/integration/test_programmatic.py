@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.server import HERE, RunningServer, environment
 from tests.integration.test_cli import get
+from tests.support.server import HERE, RunningServer, environment
 
 
 def program(tmp_path: Path, text: str, **env: str) -> RunningServer:

@@ -18,8 +18,8 @@ import pytest
 import websockets
 from websockets.asyncio.client import connect
 
-from tests.support.server import RunningServer, environment, is_alive, start
 from tests.integration.test_cli import get
+from tests.support.server import RunningServer, environment, is_alive, start
 
 APP = """
 import asyncio, json, os, time

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from tests.integration import lifecycle_app
-from tests.support.server import RunningServer, serve, start
 from tests.integration.test_cli import APP, get
+from tests.support.server import RunningServer, serve, start
 
 PREFACE = "PROXY TCP4 192.0.2.7 198.51.100.1 4711 443\n"
 BOTH = [signal.SIGINT, signal.SIGTERM]

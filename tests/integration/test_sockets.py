@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 
-from tests.support.server import HERE, RunningServer, environment, serve, start
 from tests.integration.test_cli import APP, fail, get
 from tests.integration.test_lifecycle import exchange
+from tests.support.server import HERE, RunningServer, environment, serve, start
 from tests.unit.net.test_sockets import needs_ipv6
 
 

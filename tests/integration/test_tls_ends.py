@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from asgiws.server import loops
 from asgiws.net.ending import LINGER
+from asgiws.server import loops
+from tests.support.pki import Authority
 from tests.support.raw import TEXT, Desk, Raw, frame, unused_name
 from tests.support.server import RunningServer, serve
-from tests.support.pki import Authority
 
 APP = "apps:app"
 LOOPS = ["asyncio", *(["uvloop"] if loops.uvloop_version() else [])]

@@ -21,8 +21,8 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from tests.support.server import RunningServer, is_alive, serve, start
 from tests.integration.test_sockets import Manager, manager, notifying  # noqa: F401
+from tests.support.server import RunningServer, is_alive, serve, start
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="workers are not for Windows")
 

@@ -21,9 +21,9 @@ import trustme
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
-from tests.support.server import RunningServer, serve
 from tests.proxies import proxy
 from tests.proxies.wire import TIMEOUT, body_of
+from tests.support.server import RunningServer, serve
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "deploy.md").read_text("utf-8")
 COMMANDS = re.findall(r"^```sh\nasgiws myapp:app(.*)\n```$", PAGE, re.MULTILINE)

@@ -20,11 +20,11 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tests.support.raw import unused_name
-from tests.support.server import RunningServer, serve
 from tests.proxies import proxy
 from tests.proxies.odd import ODD
 from tests.proxies.wire import TIMEOUT, Address, Recorder, body_of, exchange
+from tests.support.raw import unused_name
+from tests.support.server import RunningServer, serve
 
 #: The first one may have to wait for apt-get.
 pytestmark = pytest.mark.timeout(300)

@@ -140,4 +140,6 @@ def test_an_object_has_few_attributes_that_change(path: Path) -> None:
 
 def test_the_drawing_of_the_design_is_true() -> None:
     text = page_with(drawing())
-    assert text == PAGE.read_text(encoding="utf-8"), "run: python -m tests.support.structure --write"
+    assert text == PAGE.read_text(encoding="utf-8"), (
+        "run: python -m tests.support.structure --write"
+    )

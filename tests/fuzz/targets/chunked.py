@@ -14,8 +14,8 @@ from __future__ import annotations
 import re
 from typing import Any, NamedTuple
 
-from tests.support.builds import Build, both
 from tests.fuzz.targets.wire import cut, options
+from tests.support.builds import Build, both
 
 BUILDS = both("asgiws.http")
 

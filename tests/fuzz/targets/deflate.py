@@ -22,8 +22,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from conformance.rfc6455 import verdict
-from tests.support.builds import Build, both
 from tests.fuzz.targets.wire import options
+from tests.support.builds import Build, both
 
 BUILDS = both("asgiws.websocket")
 LIMITS = (0, 100, 5_000, 100_000)

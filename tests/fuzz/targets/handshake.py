@@ -21,8 +21,8 @@ from types import SimpleNamespace
 from typing import Any
 
 from asgiws.fields import FIELD_VALUE, TOKEN
-from tests.support.builds import Build, both
 from tests.fuzz.targets.wire import options
+from tests.support.builds import Build, both
 
 BUILDS = both("asgiws.websocket")
 _LINE = re.compile(rb"(" + TOKEN + rb"):[ \t]*(" + FIELD_VALUE + rb")")

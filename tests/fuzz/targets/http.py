@@ -17,8 +17,8 @@ import re
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from tests.support.builds import Build, both
 from tests.fuzz.targets.wire import cut, options
+from tests.support.builds import Build, both
 
 Event = tuple[Any, ...]
 

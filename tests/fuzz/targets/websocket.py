@@ -20,8 +20,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.support.builds import Build, both
 from tests.fuzz.targets.wire import cut, options
+from tests.support.builds import Build, both
 
 Event = tuple[str, Any]
 

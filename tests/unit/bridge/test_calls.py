@@ -15,8 +15,8 @@ from typing import Any
 import anyio
 import pytest
 
-from asgiws.bridge.calls import ROW
 from asgiws.asgi.errors import ApplicationError, ClientDisconnected
+from asgiws.bridge.calls import ROW
 from tests.support.loops import on_each_loop, settle
 from tests.unit.drivers.test_websocket import (
     Peer,

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from asgiws.drivers import files
 from asgiws.asgi.errors import ApplicationError
+from asgiws.drivers import files
 
 
 @pytest.fixture

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
+from asgiws.config import Config
 from asgiws.drivers.forwarding import forwarding
 from asgiws.drivers.http import HTTPDriver
-from asgiws.services.runtime import Runtime
 from asgiws.drivers.upgrade import upgrade
-from asgiws.config import Config
 from asgiws.proxies.addresses import TrustedAddresses
+from asgiws.services.runtime import Runtime
 from tests.support.loops import settle
 from tests.support.memory_outlet import MemoryOutlet
 

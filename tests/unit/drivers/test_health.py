@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from asgiws.drivers.health import Health
 from asgiws.asgi.types import Headers
+from asgiws.drivers.health import Health
 from asgiws.http.head import RequestHead
 from tests.unit.drivers.test_http import OK, Served, ok
 

@@ -15,16 +15,16 @@ from typing import Any, BinaryIO
 
 import pytest
 
-from asgiws.drivers import files
-from asgiws.drivers import http as asgi_http
 from asgiws.asgi.errors import ApplicationError, ClientDisconnected
-from asgiws.drivers.http import ALONE, HIGH_WATER, LAST_REQUEST, TURN, HTTPDriver
 from asgiws.bridge.outlet import Driver, Outlet
-from asgiws.services.runtime import Runtime
 from asgiws.bridge.wakeup import Waiter
 from asgiws.config import Config
+from asgiws.drivers import files
+from asgiws.drivers import http as asgi_http
+from asgiws.drivers.http import ALONE, HIGH_WATER, LAST_REQUEST, TURN, HTTPDriver
 from asgiws.http.errors import TooManyRequests
 from asgiws.http.head import RequestHead
+from asgiws.services.runtime import Runtime
 from tests.support.memory_outlet import MemoryOutlet, RecordingDriver
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"

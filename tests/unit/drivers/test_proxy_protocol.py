@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from asgiws.config import Config
 from asgiws.drivers.http import LAST_REQUEST
 from asgiws.drivers.proxy_protocol import PREFACE_TIMEOUT, ProxyProtocolDriver
 from asgiws.services.runtime import Runtime
-from asgiws.config import Config
 from tests.support.memory_outlet import MemoryOutlet, RecordingDriver
 
 LINE = b"PROXY TCP4 192.0.2.7 198.51.100.1 4711 443\r\n"

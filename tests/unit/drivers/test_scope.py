@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
-from asgiws.services.runtime import Runtime
-from asgiws.drivers.scope import decode_path, http_scope, websocket_scope
 from asgiws.config import Config
+from asgiws.drivers.scope import decode_path, http_scope, websocket_scope
 from asgiws.http.connection import HTTPConnection
 from asgiws.http.head import RequestHead
 from asgiws.http.parsers import make_parser
 from asgiws.http.response import ResponseDefaults
+from asgiws.services.runtime import Runtime
 from tests.support.memory_outlet import MemoryOutlet, RecordingDriver
 
 

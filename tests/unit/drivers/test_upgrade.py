@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
+from asgiws.config import Config
 from asgiws.drivers.http import HTTPDriver
-from asgiws.services.runtime import Runtime
 from asgiws.drivers.upgrade import upgrade
 from asgiws.drivers.websocket import WebSocketSession
-from asgiws.config import Config
+from asgiws.services.runtime import Runtime
 
 from .loops import on_each_loop, settle
 from .memory_outlet import MemoryOutlet

@@ -22,18 +22,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from asgiws.asgi.errors import ApplicationError, ClientDisconnected
-from asgiws.services.runtime import Runtime
-from asgiws.drivers.scope import websocket_scope
-from asgiws.drivers.websocket import (
-    ANSWER_GRACE,
-    HELD_BACK,
-    TURN_EVENTS,
-    WebSocketSession,
-)
 from asgiws.config import Config
+from asgiws.drivers.reading import HELD_BACK, TURN_EVENTS
+from asgiws.drivers.scope import websocket_scope
+from asgiws.drivers.websocket import ANSWER_GRACE, WebSocketSession
 from asgiws.http.connection import HTTPConnection
 from asgiws.http.parsers import make_parser
 from asgiws.http.response import ResponseDefaults
+from asgiws.services.runtime import Runtime
 from asgiws.websocket.handshake import check
 from tests.support.loops import LOOPS, Loop, on_each_loop, settle
 from tests.support.memory_outlet import MemoryOutlet, RecordingDriver
@@ -117,6 +113,7 @@ class Peer:
         http.receive_data("".join(f"{line}\r\n" for line in [*lines, ""]).encode())
         head = http.next_event()
         http.take_tail()
+        http.closing = True
         handshake = check(head)  # type: ignore[arg-type]
         client = None if unix else ("192.0.2.1", 4321)
         facts = MemoryOutlet(RecordingDriver(), client=client)

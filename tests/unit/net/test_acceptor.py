@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 import trustme
 
-from asgiws.services.notices import Notices
 from asgiws.net import acceptor as acceptor_module
 from asgiws.net.acceptor import Acceptor, accept
 from asgiws.net.descriptors import limit
 from asgiws.net.poller import AVAILABLE, Poller
+from asgiws.services.notices import Notices
 from tests.support.loops import on_each_loop
 
 needs_epoll = pytest.mark.skipif(not AVAILABLE, reason="there is no epoll here")

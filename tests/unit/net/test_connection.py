@@ -15,18 +15,18 @@ from typing import Any, cast
 import pytest
 
 from asgiws.bridge.outlet import Driver, Outlet
-from asgiws.services.runtime import Runtime
 from asgiws.config import Config
+from asgiws.net.connection import Connection
 from asgiws.net.ending import FLUSH, LINGER, QUIET
 from asgiws.net.handshakes import Handshaking
 from asgiws.net.poller import AVAILABLE, Poller
-from asgiws.net.connection import Connection
 from asgiws.net.ticker import Ticker
-from asgiws.tls.context import make_context
 from asgiws.net.tls_transport import TLSTransport
 from asgiws.net.transport import SocketTransport
-from tests.support.pki import Authority
+from asgiws.services.runtime import Runtime
+from asgiws.tls.context import make_context
 from tests.support.loops import on_each_loop, settle
+from tests.support.pki import Authority
 
 
 class Recorder(Driver):

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from asgiws.services import notices
-from asgiws.services.notices import Notices
 from asgiws.net import handshakes
 from asgiws.net.handshakes import is_failure, reason, tell
+from asgiws.services import notices
+from asgiws.services.notices import Notices
 from tests.support.pki import Authority, connect
 
 

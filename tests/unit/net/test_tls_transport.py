@@ -13,8 +13,8 @@ import pytest
 
 from asgiws.net.poller import AVAILABLE
 from asgiws.tls.context import make_context
-from tests.support.pki import Authority
 from tests.support.loops import on_each_loop
+from tests.support.pki import Authority
 from tests.unit.net.test_connection import OURS, Pair, whose_transport
 
 pytestmark = [

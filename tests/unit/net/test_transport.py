@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from asgiws.net.poller import AVAILABLE
 from asgiws.net.connection import HIGH_WATER
+from asgiws.net.poller import AVAILABLE
 from asgiws.net.transport import LOW_PART, SocketTransport
 from tests.support.loops import on_each_loop, settle
 from tests.unit.net.test_connection import OURS, Pair, ProtocolConnection, whose_transport

@@ -17,8 +17,8 @@ import pytest
 
 from asgiws.config import Config
 from asgiws.processes import handle as module
-from asgiws.services.scoreboard import Board, make_memory
 from asgiws.processes.handle import READY, STARTING, STOPPING, WorkerProcess
+from asgiws.services.scoreboard import Board, make_memory
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="workers are not for Windows")
 

@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 
 from asgiws.config import Config
-from asgiws.processes import supervisor as module
 from asgiws.net import systemd
-from asgiws.processes.handle import READY, STARTING, STOPPING
 from asgiws.net.sockets import Listener
+from asgiws.processes import supervisor as module
+from asgiws.processes.handle import READY, STARTING, STOPPING
 from asgiws.processes.supervisor import MOST_BACK_OFF, Supervisor, supervise
 
 

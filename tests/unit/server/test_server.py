@@ -17,12 +17,12 @@ import pytest
 
 from asgiws.asgi.lifespan import StartupFailed
 from asgiws.config import Config, ConfigError, StartError
-from asgiws.tls import certificates
+from asgiws.net.sockets import BindError
 from asgiws.server import server as server_module
 from asgiws.server.server import Server, run_server
-from asgiws.net.sockets import BindError
-from tests.support.pki import Authority
+from asgiws.tls import certificates
 from tests.support.loops import on_each_loop
+from tests.support.pki import Authority
 
 
 @pytest.fixture(autouse=True)

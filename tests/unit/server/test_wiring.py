@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from asgiws.services.runtime import Runtime
 from asgiws.config import Config
 from asgiws.net.acceptor import Acceptor
-from asgiws.server.wiring import ServedConnection, CountedConnection
 from asgiws.net.handshakes import Handshaking
 from asgiws.net.poller import AVAILABLE, Poller
 from asgiws.net.ticker import Ticker
+from asgiws.server.wiring import CountedConnection, ServedConnection
+from asgiws.services.runtime import Runtime
 from tests.support.loops import on_each_loop
 
 

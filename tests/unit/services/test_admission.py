@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from asgiws.services.admission import SWEEP, Admission
 from asgiws.config import Config
 from asgiws.http.errors import HTTPError
+from asgiws.services.admission import SWEEP, Admission
 
 
 class Clock:

@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 
-from asgiws.services.budget import SHARE, Budget
 from asgiws.asgi.errors import ClientDisconnected
-from asgiws.drivers.http import HTTPDriver
-from asgiws.services.runtime import Runtime
 from asgiws.config import Config
+from asgiws.drivers.http import HTTPDriver
+from asgiws.services.budget import SHARE, Budget
+from asgiws.services.runtime import Runtime
 from tests.support.loops import on_each_loop, settle
 from tests.support.memory_outlet import MemoryOutlet
+from tests.support.wire import BINARY, CONT, client_frame, close_frame
 from tests.unit.drivers.test_websocket import (
     ACCEPT,
     Peer,
@@ -27,7 +28,6 @@ from tests.unit.drivers.test_websocket import (
     send_text,
     text,
 )
-from tests.support.wire import BINARY, CONT, client_frame, close_frame
 
 DEFLATE = "Sec-WebSocket-Extensions: permessage-deflate"
 LARGE = 4 * SHARE

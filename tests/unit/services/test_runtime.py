@@ -10,8 +10,8 @@ from typing import Any, cast
 import pytest
 
 from asgiws.asgi.errors import ProcessEnds
-from asgiws.services.runtime import CompressionMissing, Runtime, compression
 from asgiws.config import Config
+from asgiws.services.runtime import CompressionMissing, Runtime, compression
 from asgiws.websocket import zlib_backend
 from asgiws.websocket.compression import Settings
 from tests.support.jobs import CoroutineJob

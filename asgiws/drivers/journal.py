@@ -1,0 +1,72 @@
+"""What the log says of one WebSocket.
+
+Rules of this file: it is the one place that knows how a WebSocket is named in the log, by its client and its
+path; nothing else of the request is kept for it.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from asgiws.asgi.types import Scope
+from asgiws.services.runtime import Runtime, access_logger, logger, peer_name
+from asgiws.websocket.connection import WebSocketConnection
+from asgiws.websocket.states import State
+
+
+class Journal:
+    """The lines for the WebSocket of `scope`."""
+
+    __slots__ = ("_client", "_query", "_raw_path", "_runtime")
+
+    def __init__(self, runtime: Runtime, scope: Scope) -> None:
+        self._runtime = runtime
+        self._client = scope["client"]
+        self._raw_path: bytes = scope["raw_path"]
+        self._query: bytes = scope["query_string"]
+
+    def client(self) -> str:
+        return peer_name(self._client)
+
+    def path(self) -> str:
+        """The path with its query."""
+        path = self._raw_path.decode("latin-1")
+        return f"{path}?{self._query.decode('latin-1')}" if self._query else path
+
+    def handshake(self, status: int) -> None:
+        """The handshake was answered with that status."""
+        if self._runtime.config.access_log:
+            access_logger.info('%s - "WebSocket %s" %d', self.client(), self.path(), status)
+
+    def end(self, ws: WebSocketConnection, limit: str | None) -> None:
+        """An open connection has ended; of one that failed, `limit` is the option that made it, "" for none, and
+        None where the log has told of it already."""
+        if self._runtime.config.access_log:
+            access_logger.info(
+                '%s - "WebSocket %s" closed %d', self.client(), self.path(), ws.close_code
+            )
+        if ws.state == State.FAILED and limit is not None:
+            self.notice(
+                limit or f"close code {ws.close_code}",
+                f"WebSocket failed with {ws.close_code}: {ws.close_reason}",
+                logging.INFO,
+            )
+
+    def notice(self, limit: str, what: str, level: int = logging.WARNING) -> None:
+        """Something that a client can cause at will: repeated lines are counted."""
+        self._runtime.notices.tell(limit, self.client(), what, level)
+
+    def dropped(self) -> None:
+        """Messages of a client that has gone were dropped."""
+        logger.info(
+            "%s - messages dropped: the client has gone and the application is too slow "
+            "(ws_queue_high)",
+            self.client(),
+        )
+
+    def unanswered(self) -> None:
+        """The application has returned, and the handshake has no answer."""
+        logger.error(
+            "ASGI application returned without answering the WebSocket handshake of %s",
+            self.path(),
+        )
