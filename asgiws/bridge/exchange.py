@@ -1,7 +1,7 @@
 """One call of the application, and the `receive()` and `send()` that it gets.
 
-Rules of this file: what is received and sent is the business of whoever implements an Exchange; how it is waited
-for is the same for a request and a WebSocket, and stands here.
+Rules of this file: what is received and sent is the business of whoever implements an Exchange; how it is
+waited for is the same for a request and a WebSocket, and stands here.
 """
 
 from __future__ import annotations

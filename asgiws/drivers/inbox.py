@@ -26,8 +26,9 @@ Event = str | bytes | dict[str, Any]
 class Inbox:
     """The events for one application.
 
-    `octets` is the memory that the messages take, `high` and `low` are the marks for it. `is_over` is set once the
-    last event was received, and `is_closed` once the application has ended: nobody receives any more.
+    `octets` is the memory that the messages take, `high` and `low` are the marks for it. `is_over` is set
+    once the last event was received, and `is_closed` once the application has ended: nobody receives any
+    more.
     """
 
     __slots__ = (

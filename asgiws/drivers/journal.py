@@ -39,8 +39,8 @@ class Journal:
             access_logger.info('%s - "WebSocket %s" %d', self.client(), self.path(), status)
 
     def end(self, ws: WebSocketConnection, limit: str | None) -> None:
-        """An open connection has ended; of one that failed, `limit` is the option that made it, "" for none, and
-        None where the log has told of it already."""
+        """An open connection has ended; of one that failed, `limit` is the option that made it, "" for
+        none, and None where the log has told of it already."""
         if self._runtime.config.access_log:
             access_logger.info(
                 '%s - "WebSocket %s" closed %d', self.client(), self.path(), ws.close_code

@@ -47,8 +47,8 @@ class Opening:
 
     `scope` is for the application alone, which takes it. `due` is when its answer is due, 0.0 for never.
     `denial` is the status of a denial response that was started and is not complete, else 0. `outcome` is
-    PENDING, ACCEPTED, or REFUSED by the application, with the `status` of the answer; `deflate` is what was agreed
-    for the messages.
+    PENDING, ACCEPTED, or REFUSED by the application, with the `status` of the answer; `deflate` is what was
+    agreed for the messages.
     """
 
     __slots__ = (

@@ -50,8 +50,8 @@ def close_arguments(message: Message) -> tuple[int, str]:
 def refuse_late(
     ws: WebSocketConnection, kind: object, was_answered: bool, was_closed: bool
 ) -> None:
-    """Raise what is wrong with a message of that `kind` once the handshake is over. `was_answered`: the application
-    has answered the handshake itself; `was_closed`: it has closed the connection."""
+    """Raise what is wrong with a message of that `kind` once the handshake is over. `was_answered`: the
+    application has answered the handshake itself; `was_closed`: it has closed the connection."""
     state = ws.state
     name = State(state).name
     if not was_answered:

@@ -2,9 +2,10 @@
 
 Rules of this file:
 - Control frames never wait for the application. Only data counts against the inbox's marks.
-- A turn of the loop takes TURN_EVENTS events of one connection at most, and none while the inbox is full, in the
-  middle of a read too. What is left of the read is kept, and `proceed` goes on with it. While the inbox is full,
-  what comes is kept as well, and searched for control frames; reading pauses when that is above the high mark.
+- A turn of the loop takes TURN_EVENTS events of one connection at most, and none while the inbox is full,
+  in the middle of a read too. What is left of the read is kept, and `proceed` goes on with it. While the
+  inbox is full, what comes is kept as well, and searched for control frames; reading pauses when that is
+  above the high mark.
 - Once the client has ended its side, all that it sent is taken at once, up to LAST_ROOM times the high mark.
 - The client's end is noted (`terminal`), and never acted on: the session does that, when it is time.
 """
@@ -49,7 +50,8 @@ class Kept:
 
     def __init__(self) -> None:
         self.data = bytearray()
-        #: What searches, once that has begun; and how many control frames it has found that are still to be met.
+        #: What searches, once that has begun; and how many control frames it has found that are still to be
+        #: met.
         self.ahead: Lookahead | None = None
         self.seen = 0
 
@@ -57,8 +59,9 @@ class Kept:
 class Reading:
     """What comes in on one connection.
 
-    `keepalive` is None until the handshake was accepted. `terminal` is the client's end of the connection, which
-    has not taken effect. `overran` is set when more has come behind the end of the client's side than is kept.
+    `keepalive` is None until the handshake was accepted. `terminal` is the client's end of the connection,
+    which has not taken effect. `overran` is set when more has come behind the end of the client's side than
+    is kept.
     """
 
     __slots__ = (

@@ -2,10 +2,10 @@
 
 Rules of this file:
 - The protocol's state is `WebSocketConnection.state`, and changes by its table only.
-- The parts of a session have files of their own: `opening.py` until the handshake is accepted, `reading.py` from
-  the octets to the events, `inbox.py` for the events and who waits for them, `websocket/keepalive.py` for the
-  clocks of an open connection, `outgoing.py` for what the application sends, `journal.py` for the log. What is
-  here brings them together, and brings the connection to its end.
+- The parts of a session have files of their own: `opening.py` until the handshake is accepted, `reading.py`
+  from the octets to the events, `inbox.py` for the events and who waits for them, `websocket/keepalive.py`
+  for the clocks of an open connection, `outgoing.py` for what the application sends, `journal.py` for the
+  log. What is here brings them together, and brings the connection to its end.
 - `_act` carries out what a transition asks for, but for the answer to the handshake, which is written first.
   It is the one place that puts `websocket.disconnect` into the inbox.
 - What is held for the application is told to the worker's budget (`_recount`) whenever something came, was
@@ -26,7 +26,7 @@ from asgiws.asgi.errors import (
     ClientDisconnected,
     comes_from_disconnect,
 )
-from asgiws.asgi.types import Message, Scope
+from asgiws.asgi.types import ASGIApp, Message, Scope
 from asgiws.bridge.calls import begin_row
 from asgiws.bridge.exchange import Exchange
 from asgiws.bridge.outlet import Driver, Outlet
@@ -84,8 +84,8 @@ class WebSocketSession(Driver):
         self._task: asyncio.Task[None] | None = None
         #: The application got a message and has not come back to wait for the next.
         self._owes_turn = False
-        #: When the wait for that turn ends, if the client has ended the connection; or, once we have sent a close
-        #: frame, the one for the client's.
+        #: When the wait for that turn ends, if the client has ended the connection; or, once we have sent a
+        #: close frame, the one for the client's.
         self._end_by = 0.0
         self._closed_by_app = False
         #: The option whose limit made the connection fail; None where the log has told of it already.
@@ -372,10 +372,6 @@ class WebSocketSession(Driver):
 
     # The application's side.
 
-    def call(self, scope: Scope, exchange: Exchange) -> Awaitable[None]:
-        """Call the application."""
-        return self._runtime.app(scope, exchange.receive, exchange.send)
-
     def ended(self, error: BaseException | None) -> None:
         """The application has ended: turn that into the connection's end (the close-code contract)."""
         reaper = self._runtime.ws_reaper
@@ -583,7 +579,8 @@ class _Serve(Exchange):
         assert scope is not None
         self._scope = None  # the application's to keep, or not
         begin_row()
-        return self._session.call(scope, self)
+        app: ASGIApp = self._session._runtime.app
+        return app(scope, self.receive, self.send)
 
     def ended(self, error: BaseException | None) -> None:
         self._session.ended(error)

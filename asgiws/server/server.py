@@ -28,7 +28,7 @@ from asgiws import importer, logs
 from asgiws.asgi.interface import adapt
 from asgiws.asgi.lifespan import Lifespan
 from asgiws.asgi.types import ASGIApp
-from asgiws.config import Config, ConfigError, StartError, load
+from asgiws.config import Config, ConfigError, StartError
 from asgiws.net import descriptors, sockets, systemd
 from asgiws.net.acceptor import GRACE, Acceptor, accept
 from asgiws.net.handshakes import Handshaking

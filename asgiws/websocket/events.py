@@ -19,8 +19,8 @@ class Pong(NamedTuple):
 
 class Close(NamedTuple):
     """The connection ends: with the client's close frame (code 1005 when it named none), or, when `failed`,
-    because the client broke the protocol or a limit; `code` and `reason` are then those to fail with, and `limit`
-    is the option that sets the limit: "" for none, None where it need not be told."""
+    because the client broke the protocol or a limit; `code` and `reason` are then those to fail with, and
+    `limit` is the option that sets the limit: "" for none, None where it need not be told."""
 
     code: int
     reason: str

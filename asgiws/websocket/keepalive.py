@@ -50,8 +50,8 @@ class Times:
 class KeepAlive:
     """The clocks of one open connection.
 
-    Set `heard` whenever octets come in, and `active` whenever a message does, or is sent. `chance`, from 0 to 1,
-    is this connection's share of `Times.age_jitter`.
+    Set `heard` whenever octets come in, and `active` whenever a message does, or is sent. `chance`, from 0
+    to 1, is this connection's share of `Times.age_jitter`.
     """
 
     __slots__ = (

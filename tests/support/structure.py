@@ -1,6 +1,7 @@
 """The structure of the package as its source has it: modules, imports, classes.
 
-`python -m tests.support.structure --write` draws it into docs/design.md; a test holds the drawing to the source.
+`python -m tests.support.structure --write` draws it into docs/design.md; a test holds the drawing to the
+source.
 
 Rules of this file:
 - The imports are read from the source, so that one within a function, or for types alone, counts too; so do the

@@ -299,7 +299,7 @@ def test_the_version_without_uvloop(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("code", [0, 1, 3, 143])
 def test_the_exit_code_is_that_of_the_server(monkeypatch: pytest.MonkeyPatch, code: int) -> None:
-    monkeypatch.setattr(cli, "run_server", lambda server: code)
+    monkeypatch.setattr(cli, "serve", lambda config, made: code)
     assert call("main:app") == code
 
 
@@ -307,10 +307,10 @@ def test_the_exit_code_is_that_of_the_server(monkeypatch: pytest.MonkeyPatch, co
 def test_what_interrupts_the_start(
     monkeypatch: pytest.MonkeyPatch, error: BaseException, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def run_server(server: Server) -> int:
+    def serve(config: Config, made: Callable[[Server], object]) -> int:
         raise error
 
-    monkeypatch.setattr(cli, "run_server", run_server)
+    monkeypatch.setattr(cli, "serve", serve)
     if isinstance(error, KeyboardInterrupt):
         assert call("main:app") == 128 + signal.SIGINT
         assert capsys.readouterr().err == ""

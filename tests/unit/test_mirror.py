@@ -20,8 +20,8 @@ WITHOUT = {
 }
 #: Tests of no single module, and of what.
 ACROSS = {
-    "asgi/test_tasks_memory.py": "what a call leaves behind",
-    "asgi/test_tasks_nested.py": "calls in a loop that runs nested",
+    "bridge/test_tasks_memory.py": "what a call leaves behind",
+    "bridge/test_tasks_nested.py": "calls in a loop that runs nested",
     "test_docs.py": "the documentation",
     "test_layers.py": "the imports of all modules",
     "test_mirror.py": "this",

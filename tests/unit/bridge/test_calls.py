@@ -30,9 +30,9 @@ from tests.unit.drivers.test_websocket import (
 
 
 async def opened() -> tuple[Script, Peer, Any]:
-    """An application that waits for orders, its client, and the session whose calls a test makes."""
+    """An application that waits for orders, its client, and what has the calls that a test makes."""
     app, peer = await scripted()
-    return app, peer, peer.session
+    return app, peer, peer
 
 
 def stepped(call: Any) -> Any:

@@ -13,8 +13,7 @@ import pytest
 import asgiws
 from asgiws.bridge.outlet import Driver, Outlet
 from asgiws.server.wiring import ServedConnection
-
-from .memory_outlet import MemoryOutlet
+from tests.support.memory_outlet import MemoryOutlet
 
 
 def methods(interface: type) -> dict[str, Any]:

@@ -1,4 +1,5 @@
-"""asgiws/drivers/files.py: what of a file is sent. How, is in test_http.py and tests/integration/test_gone.py."""
+"""asgiws/drivers/files.py: what is sent of a file; how, is in test_http.py and
+tests/integration/test_gone.py."""
 
 from __future__ import annotations
 

@@ -12,9 +12,8 @@ from asgiws.drivers.http import HTTPDriver
 from asgiws.drivers.upgrade import upgrade
 from asgiws.drivers.websocket import WebSocketSession
 from asgiws.services.runtime import Runtime
-
-from .loops import on_each_loop, settle
-from .memory_outlet import MemoryOutlet
+from tests.support.loops import on_each_loop, settle
+from tests.support.memory_outlet import MemoryOutlet
 
 HANDSHAKE = (
     b"GET /chat?room=1 HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"

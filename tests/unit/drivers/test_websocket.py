@@ -96,10 +96,19 @@ _alive: set[Peer] = set()
 
 
 class Peer:
-    """A client, and the session that serves it."""
+    """A client, and the session that serves it. `receive` and `send` are those that the application was
+    given."""
+
+    receive: Receive
+    send: Send
 
     def __init__(self, app: Any, *fields: str, unix: bool = False, **options: Any) -> None:
-        self.runtime = Runtime(app, Config(app=app, **options), asyncio.get_running_loop(), None)
+        def called(scope: Any, receive: Receive, send: Send) -> Any:
+            self.receive, self.send = receive, send
+            return app(scope, receive, send)
+
+        loop = asyncio.get_running_loop()
+        self.runtime = Runtime(called, Config(app=app, **options), loop, None)
         http = HTTPConnection(make_parser("auto"), ResponseDefaults(server=b"", with_date=False))
         lines = [
             "GET /chat?room=1 HTTP/1.1",
@@ -539,7 +548,7 @@ async def test_a_denial_response_that_is_cut_short_is_not_taken_for_whole(
     app.order(end, LookupError("the application's"))
     await settle()
     assert peer.outlet.ended == "abort"
-    assert await peer.session.receive() == disconnect(1006)
+    assert await peer.receive() == disconnect(1006)
     await peer.outlet.lose()
 
 
@@ -828,8 +837,8 @@ async def test_an_application_that_does_not_catch_a_disconnect_is_no_error(
     await settle()
     assert peer.task.done()
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
-    assert await peer.session.receive() == {"type": "websocket.connect"}
-    assert await peer.session.receive() == disconnect(1006)
+    assert await peer.receive() == {"type": "websocket.connect"}
+    assert await peer.receive() == disconnect(1006)
 
 
 # The client does not answer our close frame
@@ -1495,7 +1504,7 @@ async def test_a_receive_that_is_cancelled_when_it_was_woken_passes_the_message_
     second = asyncio.ensure_future(app.receive())
     await settle()
     await peer.feed(text("one"))
-    await peer.session.send(ACCEPT)  # wakes the first, in the loop's next turn
+    await peer.send(ACCEPT)  # wakes the first, in the loop's next turn
     first.cancel()
     assert await asyncio.wait_for(second, 10) == received("one")
     assert first.cancelled()

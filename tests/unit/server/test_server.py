@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from asgiws.asgi.lifespan import StartupFailed
-from asgiws.config import Config, ConfigError, StartError
+from asgiws.config import Config, ConfigError
 from asgiws.net.sockets import BindError
 from asgiws.server import server as server_module
 from asgiws.server.server import Server, run_server

@@ -1,4 +1,5 @@
-"""`asgiws/services/budget.py`: what all connections hold is one sum, and comes to nothing whatever ends them."""
+"""`asgiws/services/budget.py`: what all connections hold is one sum, which comes to nothing whatever ends
+them."""
 
 from __future__ import annotations
 
