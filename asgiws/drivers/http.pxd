@@ -134,9 +134,9 @@ cdef class HTTPCycle(Exchange):
     cpdef object disconnect(self, bint now)
     @cython.locals(waiter=Waiter, waiters=list)
     cdef object _wake(self, bint now)
-    cpdef object next_message(self)
-    cpdef Waiter wait(self)
-    cpdef object give_up(self, Waiter waiter)
+    cdef object next_message(self)
+    cdef Waiter wait(self)
+    cdef object give_up(self, Waiter waiter)
     @cython.locals(pieces=list, message=dict)
     cdef object _take_body(self)
     cdef object _start(self, object message)
@@ -146,7 +146,7 @@ cdef class HTTPCycle(Exchange):
     cdef object _body_done(self, bint more)
     cdef object _throw_away(self, object kind, object message)
     cdef object _done(self)
-    cpdef object send_now(self, object message)
+    cdef object send_now(self, object message)
 
 
 @cython.locals(plain=dict)
