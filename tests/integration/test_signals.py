@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from tests.integration import lifecycle_app
-from tests.support.server import RunningServer, serve, start
 from tests.integration.test_cli import APP, get
+from tests.support.server import RunningServer, serve, start
 
 PREFACE = "PROXY TCP4 192.0.2.7 198.51.100.1 4711 443\n"
 BOTH = [signal.SIGINT, signal.SIGTERM]
@@ -211,7 +211,7 @@ def test_a_thread_of_the_application_cannot_hold_the_end() -> None:
     with serve(APP, "--timeout-graceful-shutdown", "500ms") as server:
         assert get(server.url("/thread")) == "started"
         assert server.stop() == 0
-    assert "Error: ended without waiting for threads: " in server.stderr()
+    assert "Error: exited without waiting for threads: " in server.stderr()
 
 
 def test_a_signal_while_the_application_is_imported_ends_the_process(tmp_path: Path) -> None:
