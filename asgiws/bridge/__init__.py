@@ -1,1 +1,1 @@
-"""Between the event loop and the application: what is awaited, the tasks of its calls, the seam to a connection."""
+"""Between the event loop and the application: awaitables, the tasks of its calls, the seam to a connection."""

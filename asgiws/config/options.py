@@ -271,7 +271,7 @@ class Config:
         "close",
         Choice("wait", "close", "abort"),
         WEBSOCKET,
-        "What to do with a client that reads too slowly: let send() wait, close with 1013, or abort.",
+        "For a client that reads too slowly: let send() wait, close with 1013, or cut the connection.",
     )
     ws_allowed_origins: list[str] = option(  # noqa: RUF009
         [],
@@ -508,7 +508,7 @@ class Config:
         ("for", "proto"),
         Words("for", "proto", "host", "port", "prefix"),
         PROXIES,
-        "The values to use from that header; trust host, port and prefix only from proxies that always set them.",
+        "The values to use from it; trust host, port and prefix only from proxies that always set them.",
     )
     proxy_protocol: bool = option(
         False,

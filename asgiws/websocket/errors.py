@@ -1,4 +1,4 @@
-"""What a peer can do wrong.
+"""Errors of a peer.
 
 Rules of this file: errors of the remote side only, each with the close code to answer with; a caller's own
 mistakes are ValueError.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 
 class ProtocolError(Exception):
-    """The peer broke RFC 6455 or RFC 7692, or a limit; `code` is the close code to fail with (7.1.7)."""
+    """The peer violated RFC 6455 or RFC 7692, or a limit; `code` is the close code to fail with (7.1.7)."""
 
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(code, reason)
