@@ -1,10 +1,10 @@
 """The build of the compiled modules; run by setuptools, never imported at run time.
 
 Rules of this file:
-- Each compiled module is ordinary Python with a `.pxd` of types beside it; there is no second
+- Each compiled module is ordinary Python with a `.pxd` of types next to it; there is no second
   source.
-- Which modules are compiled stands in `asgiws/_extensions.py` alone. That file is run here, and not imported:
-  the package would look for the very modules that are to be built.
+- `asgiws/_extensions.py` is the only list of the compiled modules. That file is executed here, and not
+  imported: the package would look for the very modules that are to be built.
 - `ASGIWS_EXTENSIONS` decides: `auto` (the default) compiles and falls back to pure Python with a
   plain message, `require` fails without a compiler, `no` builds a pure wheel. The same variable has
   the same meaning at run time (`asgiws/_extensions.py`).
@@ -42,8 +42,8 @@ if MODE == "require" and not HAVE_CYTHON:
 
 
 def choose_extensions(distribution: Any) -> None:
-    """Have the modules compiled, or none where none is to be, or can be. Without `require`, one that the
-    compiler does not take is left out, and its source serves."""
+    """Have the modules compiled, or none if none should or can be. Without `require`, a module that the
+    compiler rejects is left out, and its Python source is used."""
     names = COMPILED_MODULES if MODE != "no" and HAVE_CYTHON else ()
     distribution.ext_modules = [
         Extension(name, [f"{name.replace('.', '/')}.py"], optional=MODE != "require")
@@ -71,7 +71,7 @@ class BuildExt(build_ext):  # type: ignore[misc, unused-ignore]
             if MODE == "require":
                 raise
             print(
-                f"asgiws: {ext.name} was not compiled ({error}); its Python source serves instead",
+                f"asgiws: {ext.name} was not compiled ({error}); using its Python source instead",
                 file=sys.stderr,
             )
 

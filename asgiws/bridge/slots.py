@@ -1,10 +1,10 @@
-"""How a Call is made and awaited quickly.
+"""How a Call is created and awaited quickly.
 
 Rules of this file:
-- A kind of Call that the application awaits for each message is given the slot where it is defined.
-- As with steps.py, this source serves the pure build, and `slots.pxd`, inlined into the
-modules that cimport it, the compiled one: there a Call is made without a look at its arguments, and has a slot
-by which `await` gets its result without a StopIteration.
+- A kind of Call that the application awaits for each message gets the slot where it is defined.
+- As with steps.py, this source serves the pure build, and `slots.pxd`, inlined into the modules that cimport
+  it, serves the compiled one. There a Call is created without looking at its arguments, and has a slot through
+  which `await` gets its result without a StopIteration.
 """
 
 from __future__ import annotations
