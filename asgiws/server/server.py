@@ -35,7 +35,7 @@ from asgiws.net.handshakes import Handshaking
 from asgiws.net.poller import AVAILABLE, Poller
 from asgiws.net.sockets import Listener
 from asgiws.net.ticker import Ticker
-from asgiws.server import drain, forks, loops, signals
+from asgiws.server import drain, forks, garbage, loops, signals
 from asgiws.server.drain import Drain
 from asgiws.server.registry import Registry
 from asgiws.server.signals import HangupWatch, SignalWatch
@@ -349,6 +349,8 @@ class Server:
         if tls is not None:
             ticker.schedule(tls, runtime.loop.time() + certificates.LOOK)
         self.addresses = [listener.address for listener in self._listeners]
+        if self._is_process:
+            garbage.settle()
         self.started = True
         if self._seat is not None:
             self._seat.ready()  # the supervisor reports the addresses
