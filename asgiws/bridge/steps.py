@@ -1,9 +1,9 @@
 """A step of a coroutine, and a call in a context of its own.
 
-Rules of this file: it is the one place of `asgiws/asgi` where the pure and the compiled build differ. This
-source serves the pure build, and `steps.pxd` gives the compiled modules the same function, inlined, by the C
-API, which needs no exception to tell that a coroutine has ended. The file itself is never compiled. A change of
-one is a change of both.
+Rules of this file: it is a twin, one of the files where the pure and the compiled build differ. This source
+serves the pure build, and `steps.pxd` gives the compiled modules the same functions, inlined, by the C API,
+which needs no exception to tell that a coroutine has ended. The file itself is never compiled. A change of one
+is a change of both.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The grammar's fast way to a yes, for request heads that come in and field lines that go out.
 
 Rules of this file:
-- It is the one place of `asgiws/http` where the pure and the compiled build differ: this source serves the
-  pure build, by the regular expressions of `grammar.py`, and `scan.pxd` gives the compiled modules the same
+- It is a twin, one of the files where the pure and the compiled build differ: this source serves the pure
+  build, by the regular expressions of `grammar.py`, and `scan.pxd` gives the compiled modules the same
   functions, inlined, in C. The file itself is never compiled. A change of one is a change of both;
   `tests/unit/http/test_scan.py` holds them together.
 - A no says nothing of the reason: `grammar.py` and `response.py` find that out.

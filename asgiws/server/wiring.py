@@ -20,7 +20,7 @@ from asgiws.services.runtime import Runtime, peer_name
 
 
 class ServedConnection(Connection, asyncio.BufferedProtocol):
-    """A stream that the event loop knows as a protocol with buffers of its own."""
+    """A connection that the event loop knows as a protocol with buffers of its own."""
 
     __slots__ = ()
 

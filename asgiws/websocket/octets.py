@@ -1,8 +1,8 @@
 """The primitives under masking, decoding and framing, on plain bytes.
 
 Rules of this file:
-- It is the one place where the pure and the compiled build differ: this source serves the pure build, and
-  `octets.pxd` gives the compiled modules the same functions, inlined, in C. The file itself is never
+- It is a twin, one of the files where the pure and the compiled build differ: this source serves the pure
+  build, and `octets.pxd` gives the compiled modules the same functions, inlined, in C. The file itself is never
   compiled. A change of one is a change of both; `tests/unit/websocket/test_octets.py` holds them together.
 - Positions are octets into `data`; the caller guarantees 0 <= start <= end <= len(data).
 """
