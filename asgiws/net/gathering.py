@@ -56,5 +56,6 @@ class Gathering:
 
     def clear(self) -> None:
         """Forget what was gathered: it was sent, or nobody is left to take it."""
-        self.out.clear()
+        out = self.out  # Cython calls a variable's `clear` directly, and an attribute's by its name
+        out.clear()
         self.size = 0
