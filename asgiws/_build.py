@@ -1,10 +1,11 @@
 """The build of the compiled modules; run by setuptools, never imported at run time.
 
 Rules of this file:
-- Each compiled module is ordinary Python with a `.pxd` of types next to it; there is no second
-  source.
-- `asgiws/_extensions.py` is the only list of the compiled modules. That file is executed here, and not
-  imported: the package would look for the very modules that are to be built.
+- Each compiled module is ordinary Python with a `.pxd` of types beside it; there is no second
+  source. What is C stands in a `.h` beside the `.pxd` that declares it, and is included by its path from the
+  folder that the package lies in.
+- Which modules are compiled stands in `asgiws/_extensions.py` alone. That file is run here, and not imported:
+  the package would look for the very modules that are to be built.
 - `ASGIWS_EXTENSIONS` decides: `auto` (the default) compiles and falls back to pure Python with a
   plain message, `require` fails without a compiler, `no` builds a pure wheel. The same variable has
   the same meaning at run time (`asgiws/_extensions.py`).
@@ -31,6 +32,7 @@ except ImportError:  # a build without isolation, on a machine without Cython
 
     HAVE_CYTHON = False
 
+_ROOT = Path(__file__).resolve().parent.parent
 _LISTS = runpy.run_path(str(Path(__file__).with_name("_extensions.py")))
 COMPILED_MODULES: tuple[str, ...] = _LISTS["COMPILED_MODULES"]
 MODES: tuple[str, ...] = _LISTS["MODES"]
@@ -46,7 +48,12 @@ def choose_extensions(distribution: Any) -> None:
     compiler rejects is left out, and its Python source is used."""
     names = COMPILED_MODULES if MODE != "no" and HAVE_CYTHON else ()
     distribution.ext_modules = [
-        Extension(name, [f"{name.replace('.', '/')}.py"], optional=MODE != "require")
+        Extension(
+            name,
+            [f"{name.replace('.', '/')}.py"],
+            include_dirs=[str(_ROOT)],
+            optional=MODE != "require",
+        )
         for name in names
     ]
 

@@ -30,6 +30,8 @@ COMPILED_MODULES = (
     "asgiws.drivers.reading",
     "asgiws.drivers.opening",
     "asgiws.drivers.websocket",
+    "asgiws.net.gathering",
+    "asgiws.net.sending",
     "asgiws.net.connection",
     "asgiws.http.buffer",
     "asgiws.http.head",

@@ -1,9 +1,9 @@
 """A step of a coroutine, and a call in its own context.
 
-Rules of this file: this file and `slots.py` are the only places in `asgiws/bridge` where the pure and the
-compiled build differ. This source serves the pure build. `steps.pxd` gives the compiled modules the same
-functions, inlined, with the C API, which needs no exception to tell that a coroutine has ended. The file itself
-is never compiled. A change to one is a change to both.
+Rules of this file: it is a twin, one of the files where the pure and the compiled build differ. This source
+serves the pure build, and `steps.pxd` gives the compiled modules the same functions, inlined, by the C API,
+which needs no exception to tell that a coroutine has ended. The file itself is never compiled. A change of one
+is a change of both.
 """
 
 from __future__ import annotations

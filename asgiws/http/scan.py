@@ -1,11 +1,11 @@
 """The fast path of the grammar, for incoming request heads and outgoing field lines.
 
 Rules of this file:
-- It is the only place in `asgiws/http` where the pure and the compiled build differ: this source serves the
-  pure build, with the regular expressions of `grammar.py`, and `scan.pxd` gives the compiled modules the same
-  functions, inlined, in C. The file itself is never compiled. A change to one is a change to both;
-  `tests/unit/http/test_scan.py` compares them.
-- A negative answer has no reason: `grammar.py` and `response.py` find that out.
+- It is a twin, one of the files where the pure and the compiled build differ: this source serves the pure
+  build, by the regular expressions of `grammar.py`, and `scan.pxd` gives the compiled modules the same
+  functions, inlined, in C. The file itself is never compiled. A change of one is a change of both;
+  `tests/unit/http/test_scan.py` holds them together.
+- A no says nothing of the reason: `grammar.py` and `response.py` find that out.
 """
 
 from __future__ import annotations

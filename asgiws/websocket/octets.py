@@ -1,10 +1,10 @@
 """The primitives for masking, decoding and framing, on plain bytes.
 
 Rules of this file:
-- It is the only place in `asgiws/websocket` where the pure and the compiled build differ: this source serves
-  the pure build, and `octets.pxd` gives the compiled modules the same functions, inlined, in C. The file itself
-  is never compiled. A change to one is a change to both; `tests/unit/websocket/test_octets.py` compares them.
-- Positions are octets in `data`; the caller guarantees 0 <= start <= end <= len(data).
+- It is a twin, one of the files where the pure and the compiled build differ: this source serves the pure
+  build, and `octets.pxd` gives the compiled modules the same functions, inlined, in C. The file itself is never
+  compiled. A change of one is a change of both; `tests/unit/websocket/test_octets.py` holds them together.
+- Positions are octets into `data`; the caller guarantees 0 <= start <= end <= len(data).
 """
 
 from __future__ import annotations
