@@ -39,7 +39,7 @@ from asgiws.bridge.exchange import Exchange
 from asgiws.bridge.outlet import Driver, Outlet
 from asgiws.drivers.exchange import HTTPExchange
 from asgiws.drivers.gate import SERVE, UPGRADE
-from asgiws.drivers.http_carrier import HTTPCarrier, Pipeline
+from asgiws.drivers.http_carrier import HTTPCarrier, Pipeline, carry
 from asgiws.drivers.shared import LAST_REQUEST, shared
 from asgiws.drivers.taking import Taking
 from asgiws.http.connection import (
@@ -369,7 +369,7 @@ class HTTPDriver(Pipeline):
         self._phase = _BUSY
         self._deadline = 0.0
         self._budget -= 1
-        carrier = self._carrier = HTTPCarrier(self, head)
+        carrier = self._carrier = carry(self, head)
         if self._surplus is not None:
             self._end_surplus(False)
         if self._last:

@@ -24,11 +24,13 @@ cdef class Pipeline(Driver):
     cpdef object cut(self)
 
 
-@cython.final
-@cython.freelist(16)
 cdef class HTTPCarrier(Carrier):
     cdef RequestHead _head
     cdef readonly Pipeline pipeline
 
     cdef object _write(self, bytes data)
     cpdef object log(self)
+
+
+@cython.locals(carrier=HTTPCarrier)
+cpdef HTTPCarrier carry(Pipeline pipeline, RequestHead head)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from asgiws.bridge.outlet import Outlet
-from asgiws.drivers.http_carrier import HTTPCarrier
+from asgiws.drivers.http_carrier import HTTPCarrier, carry
 from asgiws.http.errors import TooManyRequests
 from asgiws.http.head import RequestHead
 from tests.support.served_http import (
@@ -148,6 +148,15 @@ class TestAnswers:
         assert written.endswith(b"\r\n\r\ntoo many of you\n")  # and nothing behind it
         assert served.outlet.ended == "close"
         assert "request refused: 429, too many of you (limit_per_ip)" in caplog.text
+
+    async def test_it_is_of_its_request_and_its_connection(self) -> None:
+        served = Served(ok)
+        for path in (b"/a", b"/b"):
+            head = RequestHead("GET", path, path, b"", "1.1", [(b"host", b"a")])
+            carrier = carry(served.driver, head)
+            assert type(carrier) is HTTPCarrier
+            assert carrier.pipeline is served.driver
+            assert carrier.scope()["raw_path"] == path
 
     async def test_it_knows_its_client_and_its_scope(self) -> None:
         found: list[Any] = []
