@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from asgiws import _extensions
+from tests.support.pki import Certificate
 from tests.support.raw import CLOSE, PING, PONG, TEXT, TIMEOUT, Frame, Raw, handshake
 from tests.support.server import RunningServer, serve
 
@@ -56,13 +57,6 @@ class Sample(NamedTuple):
     memory: int
     descriptors: int
     tasks: int
-
-
-class Certificate(NamedTuple):
-    """The options for it, and the context of a client that trusts it."""
-
-    options: tuple[str, ...]
-    trust: ssl.SSLContext
 
 
 def until(condition: Callable[[], bool], what: str, timeout: float = TIMEOUT) -> None:

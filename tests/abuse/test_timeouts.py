@@ -8,7 +8,8 @@ import time
 
 import pytest
 
-from tests.abuse.harness import MEGABYTE, Abuse, Certificate, Scene, ended, get, post
+from tests.abuse.harness import MEGABYTE, Abuse, Scene, ended, get, post
+from tests.support.pki import Certificate
 from tests.support.raw import TEXT, Raw, close_frame, handshake
 
 #: How many hold on at once.
