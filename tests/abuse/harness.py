@@ -379,13 +379,14 @@ class Abuse:
     def __call__(
         self,
         *options: str,
+        app: str = "app:app",
         growth: int = GROWTH,
         http: bool = True,
         reopens: bool = False,
         tls: Certificate | None = None,
         descriptors: int = 0,
     ) -> Iterator[Scene]:
-        """Serve `app.py`; when the block ends, the abuser leaves, and what is left must be what was before.
+        """Serve `app`; when the block ends, the abuser leaves, and what is left must be what was before.
 
         `growth` bounds the memory, in bytes, at the peak and afterwards. The victim makes requests where
         `http`, and `reopens` its WebSocket. With `descriptors`, the process may have so many more than it has
@@ -398,7 +399,7 @@ class Abuse:
             "2",
             *(tls.options if tls else ()),
         )
-        with serve("app:app", *fixed, *options, cwd=HERE) as server:
+        with serve(app, *fixed, *options, cwd=HERE) as server:
             if descriptors:
                 _bound_descriptors(server.process.pid, descriptors)
             victim = Victim(server, trust, http, reopens)

@@ -51,7 +51,7 @@ QUICK = ["echo", "listener", "publisher", "closer", "vanish", "violator", "pipel
 def few(*names: str) -> list[str]:
     """Options of a soak of seconds."""
     only = [word for name in names for word in ("--only", name)]
-    return ["--minutes", "0.05", "--warm-up", "2", "--connections", "60", *only]
+    return ["--minutes", "0.03", "--warm-up", "1", "--connections", "60", *only]
 
 
 @once
