@@ -20,7 +20,7 @@ from asgiws.websocket import handshake
 from asgiws.websocket.compression import Compression, Settings
 from asgiws.websocket.deflate import Parameters
 from asgiws.websocket.errors import HandshakeError
-from tests.support.wire import quick
+from tests.support.properties import quick
 
 KEY = b"dGhlIHNhbXBsZSBub25jZQ=="
 #: 1.3: "the value "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
