@@ -5,8 +5,8 @@ Rules of this file: half a minute is long for a test, and nothing but the consta
 
 from __future__ import annotations
 
-from app import app as app
-
 from asgiws.net import ending
+from tests.abuse.app import app
 
+__all__ = ["app"]
 ending.LINGER_MOST /= 10

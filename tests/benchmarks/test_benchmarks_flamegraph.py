@@ -93,7 +93,7 @@ def test_the_drawing_has_a_box_as_wide_as_its_share():
     root = ElementTree.fromstring(drawing)
     space = "{http://www.w3.org/2000/svg}"
     widths = {
-        box.find(f"{space}title").text.partition(":")[0]: box.find(f"{space}rect").get("width")
+        box.find(f"{space}title").text.partition(":")[0]: box.find(f"{space}rect").get("width")  # type: ignore[union-attr]
         for box in root.iter(f"{space}g")
     }
     assert widths == {

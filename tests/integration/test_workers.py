@@ -692,7 +692,8 @@ def test_a_worker_that_is_busy_holds_up_nobody() -> None:
         server.wait_for_log("app: hanging")
         assert len(hold(peers, server, 100)) == 1
         server.send_signal(signal.SIGTERM)
-        server.send_signal(signal.SIGTERM)
+        server.wait_for_log("Stopping 2 workers")  # two at once would be one
+        server.stop()
 
 
 @pytest.mark.skipif(not hasattr(socket, "SO_REUSEPORT"), reason="this system has none")

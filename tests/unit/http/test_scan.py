@@ -301,7 +301,7 @@ def test_numbers() -> None:
         else:
             writer.start(200, headers, "HEAD", False, False, False)
             assert writer.body(b"", False, True) == [
-                b"HTTP/1.1 200 OK\r\ncontent-length: " + value + b"\r\n\r\n"
+                b"HTTP/1.1 200 OK\r\ncontent-length: " + value + b"\r\n\r\n"  # type: ignore[operator]
             ]
 
 

@@ -41,7 +41,7 @@ def head(method: str = "GET", version: str = "1.1", **changes: object) -> Simple
     fields = dict(GOOD)
     for name, value in changes.items():
         values = [] if value is None else value if isinstance(value, list) else [value]
-        fields[name.replace("_", "-").encode()] = values
+        fields[name.replace("_", "-").encode()] = values  # type: ignore[assignment]
     headers = [(name, value) for name, values in fields.items() for value in values]
     return SimpleNamespace(method=method, http_version=version, headers=headers)
 
