@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import signal
+
+import pytest
 
 # A shell that starts the tests in the background has them ignore SIGINT, and nohup SIGHUP; a server started by
 # them would inherit that.
@@ -10,3 +13,11 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    """Have the garbage collector leave alone what there is for good: the modules and thousands of tests. Many
+    tests collect garbage, which is quick without these."""
+    gc.collect()
+    gc.freeze()

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import resource
-import ssl
 import sys
 
 import pytest
-import trustme
 
-from tests.abuse.harness import Abuse, Certificate
+from tests.abuse.harness import Abuse
+from tests.support.pki import Certificate, issue
 
 if sys.platform != "linux":
     collect_ignore_glob = ["test_*.py"]  # they measure by /proc
@@ -29,9 +28,4 @@ def abuse(request: pytest.FixtureRequest) -> Abuse:
 
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
-    path = tmp_path_factory.mktemp("tls") / "pem"
-    authority = trustme.CA()
-    authority.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(path)
-    trust = ssl.create_default_context()
-    authority.configure_trust(trust)
-    return Certificate(("--ssl-certfile", str(path)), trust)
+    return issue(tmp_path_factory.mktemp("tls"), "localhost")

@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from asgiws import _extensions
+from tests.support.pki import Certificate
 from tests.support.raw import CLOSE, PING, PONG, TEXT, TIMEOUT, Frame, Raw, handshake
 from tests.support.server import RunningServer, serve
 
@@ -56,13 +57,6 @@ class Sample(NamedTuple):
     memory: int
     descriptors: int
     tasks: int
-
-
-class Certificate(NamedTuple):
-    """The options for it, and the context of a client that trusts it."""
-
-    options: tuple[str, ...]
-    trust: ssl.SSLContext
 
 
 def until(condition: Callable[[], bool], what: str, timeout: float = TIMEOUT) -> None:
@@ -385,13 +379,14 @@ class Abuse:
     def __call__(
         self,
         *options: str,
+        app: str = "app:app",
         growth: int = GROWTH,
         http: bool = True,
         reopens: bool = False,
         tls: Certificate | None = None,
         descriptors: int = 0,
     ) -> Iterator[Scene]:
-        """Serve `app.py`; when the block ends, the abuser leaves, and what is left must be what was before.
+        """Serve `app`; when the block ends, the abuser leaves, and what is left must be what was before.
 
         `growth` bounds the memory, in bytes, at the peak and afterwards. The victim makes requests where
         `http`, and `reopens` its WebSocket. With `descriptors`, the process may have so many more than it has
@@ -404,7 +399,7 @@ class Abuse:
             "2",
             *(tls.options if tls else ()),
         )
-        with serve("app:app", *fixed, *options, cwd=HERE) as server:
+        with serve(app, *fixed, *options, cwd=HERE) as server:
             if descriptors:
                 _bound_descriptors(server.process.pid, descriptors)
             victim = Victim(server, trust, http, reopens)

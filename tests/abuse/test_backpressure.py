@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from tests.abuse.harness import MEGABYTE, Abuse, Certificate, Scene, ended, get, push
+from tests.abuse.harness import MEGABYTE, Abuse, Scene, ended, get, push
+from tests.support.pki import Certificate
 from tests.support.raw import BINARY, CLOSE, PING, PONG, TEXT, Frame, Raw, close_frame, frame
 
 #: More than may wait for an application.

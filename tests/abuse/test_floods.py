@@ -208,7 +208,7 @@ def test_who_goes_on_after_a_close(abuse: Abuse, path: str) -> None:
 
 def test_who_goes_on_after_a_refusal(abuse: Abuse) -> None:
     """Clients that go on sending after their request was refused"""
-    with abuse() as scene:
+    with abuse(app="brief_app:app") as scene:
         raws = scene.raws_of(3)
         with contextlib.ExitStack() as stack:
             for raw in raws:

@@ -20,7 +20,7 @@ def line(capsys, load):
         try:
             code = cli.main(argv)
         except SystemExit as ended:
-            code = ended.code
+            code = ended.code  # type: ignore[assignment]
         captured = capsys.readouterr()
         assert captured.err.count("\n") == 1, captured.err
         return code, captured.err.strip()

@@ -14,8 +14,8 @@ SAID = """asgiws\x20
 \tffffffff81e32fbe sock_def_readable ([kernel.kallsyms])
 \t           f8350 __GI___libc_write (/usr/lib/x86_64-linux-gnu/libc.so.6)
 \t          2c0d62 os_write (/lib/libpython3.11.so.1.0)
-\t           24d81 __pyx_f_6asgiws_6server_6stream_6Stream__send (/x/stream.cpython-311.so)
-\t           163d1 __pyx_pw_6asgiws_6server_6stream_6Stream_7buffer_updated (/x/stream.cpython-311.so)
+\t           24d81 __pyx_f_6asgiws_3net_10connection_10Connection__send (/x/connection.so)
+\t           163d1 __pyx_pw_6asgiws_3net_10connection_10Connection_7buffer_updated (/x/connection.so)
 \t          130b64 uv_run (/x/loop.cpython-311.so)
 \t          130b64 [unknown] (/x/loop.cpython-311.so)
 \t          130b64 main (/bin/python3.11)
@@ -50,9 +50,9 @@ def test_stacks_begin_where_the_loop_runs():
     ("symbol", "name"),
     [
         ("uv__read", "uv__read"),
-        ("__pyx_f_6asgiws_4asgi_6wakeup_6Waiter_wake", "asgiws.bridge.wakeup.Waiter.wake"),
+        ("__pyx_f_6asgiws_6bridge_6wakeup_6Waiter_wake", "asgiws.bridge.wakeup.Waiter.wake"),
         ("__pyx_f_6uvloop_4loop_run_in_context1", "uvloop.loop.run_in_context1"),
-        ("__pyx_pw_6asgiws_4asgi_6wakeup_3go", "asgiws.bridge.wakeup.go"),
+        ("__pyx_pw_6asgiws_6bridge_6wakeup_3go", "asgiws.bridge.wakeup.go"),
     ],
 )
 def test_functions_of_cython_are_named_as_in_python(symbol, name):
@@ -93,7 +93,7 @@ def test_the_drawing_has_a_box_as_wide_as_its_share():
     root = ElementTree.fromstring(drawing)
     space = "{http://www.w3.org/2000/svg}"
     widths = {
-        box.find(f"{space}title").text.partition(":")[0]: box.find(f"{space}rect").get("width")
+        box.find(f"{space}title").text.partition(":")[0]: box.find(f"{space}rect").get("width")  # type: ignore[union-attr]
         for box in root.iter(f"{space}g")
     }
     assert widths == {

@@ -21,7 +21,7 @@ class Transport(asyncio.Transport):
         self.written = b""
         self.closed = False
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes) -> None:  # type: ignore[override]
         self.written += data
 
     def close(self) -> None:

@@ -24,10 +24,10 @@ once = pytest.mark.skipif(
 )
 
 
-def soak(folder: Path, *options: str) -> tuple[int, dict[str, Any], str]:
-    """Run one; exit code, results, and all that it said."""
+def start(folder: Path, *options: str) -> subprocess.Popen[str]:
+    """Start one, whose output goes to that folder."""
     command = [sys.executable, "-m", "benchmarks.soak", "--seed", "1", "--output", str(folder)]
-    process = subprocess.Popen(
+    return subprocess.Popen(
         [*command, *options],
         cwd=PROJECT,
         env={**os.environ, "PYTHONPATH": str(PROJECT)},
@@ -35,6 +35,10 @@ def soak(folder: Path, *options: str) -> tuple[int, dict[str, Any], str]:
         stderr=subprocess.STDOUT,
         text=True,
     )
+
+
+def finish(process: subprocess.Popen[str], folder: Path) -> tuple[int, dict[str, Any], str]:
+    """Wait for its end; exit code, results, and all that it said."""
     try:
         said, _ = process.communicate()
     finally:
@@ -51,13 +55,29 @@ QUICK = ["echo", "listener", "publisher", "closer", "vanish", "violator", "pipel
 def few(*names: str) -> list[str]:
     """Options of a soak of seconds."""
     only = [word for name in names for word in ("--only", name)]
-    return ["--minutes", "0.05", "--warm-up", "2", "--connections", "60", *only]
+    return ["--minutes", "0.03", "--warm-up", "1", "--connections", "60", *only]
+
+
+#: Faults of the server, and what they are found as.
+FOUND = {"lose-message": "lost: ", "leak-task": "tasks: "}
 
 
 @once
 @pytest.mark.timeout(240)
-def test_a_short_soak(tmp_path):
-    code, results, said = soak(tmp_path, *few(*QUICK))
+def test_a_short_soak_and_two_of_a_server_with_a_fault(tmp_path):
+    """Side by side, since they wait for most of their time."""
+    folders = {name: tmp_path / name for name in ("sound", *FOUND)}
+    processes = {"sound": start(folders["sound"], *few(*QUICK))}
+    for fault in FOUND:
+        # Nobody owes a closer an answer, which it would wait for.
+        processes[fault] = start(folders[fault], *few("closer"), "--fault", fault)
+    ended = {name: finish(process, folders[name]) for name, process in processes.items()}
+    for fault, found in FOUND.items():
+        code, results, said = ended[fault]
+        assert code == cli.FAILED, said
+        assert found in said
+        assert results["verdict"]
+    code, results, said = ended["sound"]
     assert code == cli.PASSED, said
     assert results["verdict"] == []
     judged = results["judgement"]
@@ -67,24 +87,9 @@ def test_a_short_soak(tmp_path):
     assert results["after"]["tasks"] == results["fresh"]["tasks"]
     assert results["after"]["sockets"] == results["fresh"]["sockets"]
     assert max(one["descriptors"] for one in results["samples"]) > 30
-    assert (tmp_path / "ledger.jsonl").exists()
+    assert (folders["sound"] / "ledger.jsonl").exists()
     assert "PASSED" in said
     assert "connections  " in said  # the line that is seen while it runs
-
-
-#: What these faults are found as.
-FOUND = {"lose-message": "lost: ", "leak-task": "tasks: "}
-
-
-@once
-@pytest.mark.timeout(240)
-@pytest.mark.parametrize("fault", sorted(FOUND))
-def test_a_fault_in_the_server_is_found(tmp_path, fault):
-    # Nobody owes a closer an answer, which it would wait for.
-    code, results, said = soak(tmp_path, *few("closer"), "--fault", fault)
-    assert code == cli.FAILED, said
-    assert FOUND[fault] in said
-    assert results["verdict"]
 
 
 @pytest.mark.parametrize(
@@ -100,7 +105,7 @@ def test_a_fault_in_the_server_is_found(tmp_path, fault):
     ],
 )
 def test_a_mistake_is_one_line(tmp_path, options, message):
-    code, _, said = soak(tmp_path, *options)
+    code, _, said = finish(start(tmp_path, *options), tmp_path)
     assert code == cli.CANNOT_RUN
     assert said.startswith(f"soak: {message}"), said
     assert len(said.splitlines()) == 1

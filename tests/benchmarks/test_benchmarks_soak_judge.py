@@ -50,9 +50,9 @@ def test_faults_of_order(came, faults):
     assert order([SENT[number] for number in came]).faults == faults
 
 
-@pytest.mark.parametrize("changed", ["0 0 a", "x", "", SENT[0] + " ", "00000000", b"\x00"])
+@pytest.mark.parametrize("changed", ["0 0 a", "x", "", SENT[0] + " ", "00000000", b"\x00"])  # type: ignore[operator]
 def test_a_changed_message(changed):
-    assert order([changed, *SENT[1:]]).faults == {"changed": 1}
+    assert order([changed, *SENT[1:]]).faults == {"changed": 1}  # type: ignore[list-item]
 
 
 def test_the_kind_of_a_message_counts():

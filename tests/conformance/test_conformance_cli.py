@@ -22,7 +22,7 @@ def line(capsys):
         try:
             code = cli.main(argv)
         except SystemExit as ended:
-            code = ended.code
+            code = ended.code  # type: ignore[assignment]
         captured = capsys.readouterr()
         assert captured.err.count("\n") == 1, captured.err
         return code, captured.err.strip()

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from asgiws.config import Config
@@ -51,6 +51,7 @@ from tests.support.builds import Build, built, load, running
 from tests.support.feeding import feed as http_events
 from tests.support.loops import Loop, settle
 from tests.support.memory_outlet import MemoryOutlet
+from tests.support.properties import examples
 from tests.support.raw import Frame, Raw
 from tests.support.wire import bytewise, splits
 
@@ -58,7 +59,7 @@ MAX_SIZE = 2000
 #: The close codes that a failed connection may have: RFC 6455, 7.4.1.
 DOCUMENTED = (1002, 1007, 1009)
 
-several = settings(deadline=None, max_examples=120)
+several = examples(120)
 
 # What a client may send.
 
@@ -209,7 +210,7 @@ def test_any_octets_give_events_or_a_documented_error(wire: bytes, compressed: b
         assert kind in ("str", "bytes", "Ping", "Pong"), value
     for kind, value in events[-1:]:
         if kind == "Close":
-            code, reason, failed = value
+            code, reason, failed, _ = value
             if failed:
                 assert code in DOCUMENTED
                 assert reason
@@ -244,7 +245,7 @@ contents = st.one_of(st.text(max_size=200), payloads, payloads, large)
 
 
 @given(st.lists(contents, max_size=4), st.binary(max_size=125), st.text(max_size=41))
-@settings(deadline=None, max_examples=60)
+@examples(60)
 def test_what_we_encode_an_independent_decoder_decodes(
     sent: list[str | bytes], payload: bytes, reason: str
 ) -> None:
@@ -275,7 +276,7 @@ def test_what_we_encode_an_independent_decoder_decodes(
 
 
 @given(st.lists(contents, min_size=1, max_size=4), st.booleans())
-@settings(deadline=None, max_examples=60)
+@examples(60)
 def test_what_we_compress_an_independent_inflater_inflates(
     sent: list[str | bytes], takeover: bool
 ) -> None:
@@ -312,7 +313,7 @@ def test_what_a_client_encodes_we_decode(
     if len(payload) <= MAX_SIZE:
         expected = [(type(content).__name__, content)]
     else:
-        expected = [("Close", (1009, f"message of more than {MAX_SIZE} bytes", True))]
+        expected = [("Close", (1009, f"message of more than {MAX_SIZE} bytes", True))]  # type: ignore[list-item]
     assert outcome(RUNNING, data.draw(splits(wire)), False) == expected
 
 
@@ -344,7 +345,7 @@ def test_there_are_two_builds(builds: tuple[Build, Build]) -> None:
 
 
 @given(st.data(), st.one_of(conversations(), st.binary(max_size=300)), st.booleans())
-@settings(deadline=None, max_examples=200)
+@examples(200)
 def test_both_builds_give_the_same_events(
     builds: tuple[Build, Build], data: st.DataObject, wire: bytes, compressed: bool
 ) -> None:
@@ -364,7 +365,7 @@ def test_both_builds_give_the_same_on_the_whole_table(builds: tuple[Build, Build
 
 
 @given(contents, keys, st.integers(0, 255), st.integers(0, (1 << 63) - 1))
-@settings(deadline=None, max_examples=100)
+@examples(100)
 def test_both_builds_encode_the_same(
     builds: tuple[Build, Build], content: str | bytes, key: bytes, first: int, length: int
 ) -> None:
@@ -424,7 +425,7 @@ PARSERS = [make_parser("httptools"), make_parser("h11")]
 
 
 @given(heads())
-@settings(deadline=None, max_examples=200)
+@examples(200)
 def test_both_parsers_read_a_head_alike(head: bytes) -> None:
     httptools, h11 = (http_events(parser, [head], eof=True) for parser in PARSERS)
     assert httptools == h11
@@ -465,7 +466,7 @@ async def echo(scope: Any, receive: Any, send: Any) -> None:
 
 
 @given(heads(), conversations())
-@settings(deadline=None, max_examples=60)
+@examples(60)
 def test_both_parsers_serve_a_client_alike(head: bytes, wire: bytes) -> None:
     """From the head to the last frame; and whatever comes, it is HTTP or frames that go out."""
     httptools, h11 = served([("httptools", head + wire), ("h11", head + wire)])
@@ -480,7 +481,7 @@ def test_both_parsers_serve_a_client_alike(head: bytes, wire: bytes) -> None:
 
 
 @given(conversations())
-@settings(deadline=None, max_examples=60)
+@examples(60)
 def test_a_session_answers_any_octets_with_frames_and_ends_once(wire: bytes) -> None:
     head = OPENING.replace("{path}", "/").encode()
     [(answer, ended)] = served([("auto", head + wire)])
@@ -498,7 +499,7 @@ def test_the_conversations_are_worth_it() -> None:
     chance = random.Random(6455)
 
     @given(conversations())
-    @settings(deadline=None, max_examples=600, database=None, derandomize=True)
+    @examples(600, database=None, derandomize=True)
     def look(wire: bytes) -> None:
         for kind, value in outcome(RUNNING, [wire], chance.random() < 0.5):
             seen.add((kind, value[0]) if kind == "Close" and value[2] else kind)

@@ -241,7 +241,7 @@ HEEDS = {"small windows", "client forgets", "both forget", "no memory"}
 def test_with_the_options_of_compression(case: Case, name: str) -> None:
     if case.id in HEEDLESS and name in HEEDS:
         return  # the client breaks what was agreed
-    options = {"ws_deflate_min_size": 0, **COMPRESSION[name]}
+    options = {"ws_deflate_min_size": 0, **COMPRESSION[name]}  # type: ignore[dict-item]
 
     async def main() -> None:
         for cut in (whole, octet_by_octet):

@@ -298,7 +298,7 @@ async def progress(connection: Connection) -> None:
     await connection.answer(connection.record.notes)
 
 
-DESK += (progress,)
+DESK += (progress,)  # type: ignore[assignment]
 
 
 @websocket
@@ -374,7 +374,7 @@ async def _deliver(member: Connection, payload: bytes) -> None:
         member.record.notes.append("gone")
 
 
-DESK += (announce,)
+DESK += (announce,)  # type: ignore[assignment]
 
 
 # WebSocket: ways of waiting.

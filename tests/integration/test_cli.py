@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import signal
@@ -10,29 +9,16 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.request
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.integration import lifecycle_app
-from tests.support.server import PACKAGE_ROOT, environment, serve, start
+from tests.support.client import get
+from tests.support.server import PACKAGE_ROOT, environment, fail, free_port, serve, start
 
 APP = "lifecycle_app:app"
-
-
-def get(url: str) -> Any:
-    with urllib.request.urlopen(url, timeout=30) as response:
-        return json.load(response)
-
-
-def fail(*arguments: str, cwd: Path | None = None, **env: str) -> tuple[int, str]:
-    """The exit code and the stderr of a server that does not start."""
-    with closing(start(*arguments, cwd=cwd, env=env)) as server:
-        code = server.wait()
-    return code, server.stderr()
 
 
 def test_a_free_port_is_picked_and_printed() -> None:
@@ -204,12 +190,6 @@ def test_the_log_level_holds_for_the_server(tmp_path: Path) -> None:
         assert server.stop() == 0
         assert "asgiws running" not in server.stderr()
         assert "INFO" not in server.stderr()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 SILENT = """

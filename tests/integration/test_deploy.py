@@ -8,7 +8,6 @@ import re
 import shlex
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from contextlib import closing
@@ -20,10 +19,9 @@ import pytest
 from asgiws import cli
 from asgiws.config import Config
 from asgiws.config.endpoints import TCPEndpoint
-from tests.integration.test_cli import get
-from tests.integration.test_lifecycle import exchange
-from tests.integration.test_sockets import Manager, manager  # noqa: F401
-from tests.support.server import HERE, PACKAGE_ROOT, RunningServer, environment
+from tests.support.client import connect_unix, exchange, get
+from tests.support.server import APPLICATIONS, PACKAGE_ROOT, RunningServer, environment, launch
+from tests.support.service_manager import Manager, notifying
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "deploy.md").read_text("utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
@@ -124,7 +122,7 @@ def test_systemd_finds_nothing_wrong_with_the_units(tmp_path: Path, units: list[
     assert result.returncode == 0, result.stderr
 
 
-def test_the_plain_unit_is_a_service_that_notifies(manager: Manager) -> None:  # noqa: F811
+def test_the_plain_unit_is_a_service_that_notifies(manager: Manager) -> None:
     """What systemd does with it: it starts the command, waits for READY=1, and stops it by SIGTERM."""
     unit = UNITS[0]
     assert of_unit(unit, "Type") == "notify"
@@ -132,19 +130,9 @@ def test_the_plain_unit_is_a_service_that_notifies(manager: Manager) -> None:  #
     assert words[:2] == [EXECUTABLE, "app:app"]
     options = " ".join(words[2:]).replace("127.0.0.1:8000", "127.0.0.1:0").split()
     seconds = float(of_unit(unit, "WatchdogSec"))
-    address = str(manager.sock.getsockname())
-    env = environment({"NOTIFY_SOCKET": address, "WATCHDOG_USEC": str(int(seconds * 1e6))})
-    server = RunningServer(
-        subprocess.Popen(
-            [sys.executable, "-m", "asgiws", "lifecycle_app:app", *options],
-            stdin=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-            cwd=HERE,
-            env=env,
-        )
-    )
-    with closing(server):
+    env = notifying(manager, WATCHDOG_USEC=str(int(seconds * 1e6)))
+    service = [sys.executable, "-m", "asgiws", "lifecycle_app:app", *options]
+    with closing(launch(service, env=env)) as server:
         told: list[dict[str, str]] = [manager.next()]
         while "READY" not in told[-1]:
             told.append(manager.next())
@@ -170,27 +158,11 @@ def activated(
         "COVERAGE_PROCESS_START",
         "COVERAGE_PROCESS_CONFIG",
     )
-    env = environment({"PYTHONPATH": f"{PACKAGE_ROOT}{os.pathsep}{HERE}"})
+    env = environment({"PYTHONPATH": f"{PACKAGE_ROOT}{os.pathsep}{APPLICATIONS}"})
     passed = [f"--setenv={name}={env[name]}" for name in kept if name in env]
     sockets = [f"--listen={one}" for one in listen]
     service = [sys.executable, "-m", "asgiws", "lifecycle_app:app", *words, *more]
-    return RunningServer(
-        subprocess.Popen(
-            ["systemd-socket-activate", *passed, *sockets, *tool, *service],
-            stdin=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-            cwd=HERE,
-            env=env,
-        )
-    )
-
-
-def connect(path: Path) -> socket.socket:
-    peer = socket.socket(socket.AF_UNIX)
-    peer.settimeout(30)
-    peer.connect(str(path))
-    return peer
+    return launch(["systemd-socket-activate", *passed, *sockets, *tool, *service], env=env)
 
 
 @needs("systemd-socket-activate")
@@ -210,7 +182,7 @@ def test_the_unit_with_sockets_is_started_by_the_first_client(tmp_path: Path) ->
 
 
 def scope_of(path: Path) -> Any:
-    return exchange(connect(path))["server"]
+    return exchange(connect_unix(path))["server"]
 
 
 @needs("systemd-socket-activate")

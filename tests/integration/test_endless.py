@@ -9,7 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 
 import pytest
 
@@ -99,18 +99,27 @@ def test_others_are_served_and_its_client_may_go(server: RunningServer, name: st
         assert time.monotonic() < deadline, "the application has not heard that its client has gone"
 
 
-@pytest.mark.parametrize("loop", LOOPS)
-@pytest.mark.parametrize("name", [*STYLES, *DEAF])
-def test_the_server_stops(loop: str, name: str) -> None:
+@pytest.mark.parametrize(
+    ("loop", "names"),
+    # Each by itself on one loop, and all at once on the others.
+    [
+        *((LOOPS[-1], [name]) for name in STYLES | DEAF),
+        *((loop, list(STYLES | DEAF)) for loop in LOOPS[:-1]),
+    ],
+    ids=lambda value: value if isinstance(value, str) else value[0] if len(value) == 1 else "all",
+)
+def test_the_server_stops(loop: str, names: list[str]) -> None:
     options = ("--loop", loop, "--no-access-log", "--timeout-graceful-shutdown", "1")
     with (
         serve("endless_app:app", *options, expect_errors=True) as server,
-        begun(server, *(STYLES | DEAF)[name]) as raw,
+        ExitStack() as clients,
     ):
-        for _ in range(PROBES):
+        raws = [clients.enter_context(begun(server, *(STYLES | DEAF)[name])) for name in names]
+        for _ in range(PROBES // len(names) + 1):
             get(server, "probe")
-        if name in DEAF:
-            raw.reset()
-        for _ in range(PROBES):
+        for name, raw in zip(names, raws, strict=True):
+            if name in DEAF:
+                raw.reset()
+        for _ in range(PROBES // len(names) + 1):
             get(server, "probe")
         assert server.stop() == 0

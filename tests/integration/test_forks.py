@@ -15,11 +15,9 @@ import pytest
 import trustme
 from websockets.sync.client import connect
 
-from tests.integration.test_cli import free_port, get
-from tests.integration.test_gunicorn import gunicorn
-from tests.integration.test_reload import wait_for_end
-from tests.integration.test_signals import read_all
-from tests.support.server import RunningServer, is_alive, serve
+from tests.support.client import get, read_all
+from tests.support.gunicorn import gunicorn
+from tests.support.server import RunningServer, free_port, is_alive, serve, wait_for_end
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks here")
 
@@ -118,7 +116,9 @@ def test_one_that_lives_on_holds_no_socket_of_the_servers(
                 data += peer.recv(65536)
             pid = int(data.partition(b"\r\n\r\n")[2])
             try:
-                server.stop(signal.SIGKILL)
+                # Not stop(), which waits for the end of the log: the fork holds it open.
+                server.process.kill()
+                server.process.wait()
                 assert is_alive(pid)
                 assert read_all(peer) == b""
                 with socket.socket() as other:

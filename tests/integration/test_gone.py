@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.test_http import request
-from tests.support.raw import TIMEOUT, Raw
+from tests.support.raw import TIMEOUT, Raw, request
 from tests.support.server import RunningServer, serve
 
 APP = "gone_app:app"

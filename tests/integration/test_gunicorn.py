@@ -6,12 +6,8 @@ import asyncio
 import os
 import re
 import signal
-import socket
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +15,10 @@ import pytest
 import websockets
 from websockets.asyncio.client import connect
 
-from tests.integration.test_cli import get
-from tests.integration.test_reload import APP, change, is_alive, wait_for_end
-from tests.integration.test_signals import read_all, request
-from tests.support.server import RunningServer, environment
+from tests.support.client import connect_unix, get, read_all, send
+from tests.support.dev_app import APP, change, wait_for_starts
+from tests.support.gunicorn import gunicorn, launch
+from tests.support.server import is_alive, wait_for_end
 
 pytest.importorskip("gunicorn")
 
@@ -40,41 +36,6 @@ def project(tmp_path: Path) -> Path:
     )
     (tmp_path / "dev_app.py").write_text(text)
     return tmp_path
-
-
-@contextmanager
-def gunicorn(project: Path, *options: str, **env: str) -> Iterator[RunningServer]:
-    """A gunicorn with one worker, which accepts connections; it must end with 0 on SIGTERM."""
-    server = launch(project, *options, **env)
-    with closing(server):
-        try:
-            address = server.wait_for_log(r"Listening at: http://127\.0\.0\.1:(\d+)")
-            server.port = int(address[1])
-            server.wait_for_log("asgiws running on")
-            yield server
-            assert server.stop() == 0
-            server.assert_no_fault()
-        finally:
-            sys.stderr.write(server.stderr())
-
-
-def launch(project: Path, *options: str, **env: str) -> RunningServer:
-    command = [sys.executable, "-m", "gunicorn", "-k", "asgiws.workers.Worker", "-b", "127.0.0.1:0"]
-    return RunningServer(
-        subprocess.Popen(
-            [*command, "dev_app:app", *options],
-            stdin=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-            cwd=project,
-            env=environment(env),
-            start_new_session=True,
-        )
-    )
-
-
-def wait_for_starts(server: RunningServer, count: int) -> None:
-    server.wait_for_log(r"(?s)" + "asgiws running on .*" * count)
 
 
 async def in_thread(function: Any, *arguments: Any) -> Any:
@@ -117,7 +78,7 @@ async def test_a_reload_serves_the_new_code_and_closes_websockets_with_1012(proj
 @pytest.mark.parametrize("loop", ["auto", "asyncio"])
 def test_a_stop_finishes_a_request(project: Path, loop: str) -> None:
     with gunicorn(project, ASGIWS_LOOP=loop) as server:
-        with request(server, "GET /slow HTTP/1.1\nHost: a\nConnection: close\n\n") as peer:
+        with send(server, "GET /slow HTTP/1.1\nHost: a\nConnection: close\n\n") as peer:
             server.wait_for_log("app: slow")
             server.send_signal(signal.SIGTERM)
             answer = read_all(peer)
@@ -133,7 +94,7 @@ def test_a_stop_finishes_a_request(project: Path, loop: str) -> None:
 def test_a_quick_stop_waits_for_nobody(project: Path, number: int, loop: str) -> None:
     with gunicorn(project, "--graceful-timeout", "1000", ASGIWS_LOOP=loop) as server:
         worker = get(server.url("/pid"))
-        with request(server, "GET /stream HTTP/1.1\nHost: a\n\n") as peer:
+        with send(server, "GET /stream HTTP/1.1\nHost: a\n\n") as peer:
             peer.recv(4096)
             server.send_signal(number)
             assert server.wait() == 0
@@ -154,12 +115,12 @@ def test_a_worker_is_replaced_after_its_requests(project: Path) -> None:
 def test_a_worker_is_alive_as_long_as_its_loop_turns(project: Path) -> None:
     with gunicorn(project, "--timeout", "1") as server:
         worker = get(server.url("/pid"))
-        with request(server, "GET /stream HTTP/1.1\nHost: a\n\n") as peer:
+        with send(server, "GET /stream HTTP/1.1\nHost: a\n\n") as peer:
             begin = time.monotonic()
             while time.monotonic() - begin < 3:
                 assert peer.recv(4096)
         assert get(server.url("/pid")) == worker
-        with request(server, "GET /block HTTP/1.1\nHost: a\n\n"):
+        with send(server, "GET /block HTTP/1.1\nHost: a\n\n"):
             server.wait_for_log(f"WORKER TIMEOUT \\(pid:{worker}\\)")
             wait_for_starts(server, 2)
         assert get(server.url("/pid")) != worker
@@ -214,9 +175,7 @@ def test_a_unix_socket(project: Path) -> None:
     path = project / "s"
     with closing(launch(project, "-b", f"unix:{path}")) as server:
         server.wait_for_log(f"asgiws running on unix:{path} ")
-        with socket.socket(socket.AF_UNIX) as peer:
-            peer.settimeout(30)
-            peer.connect(str(path))
+        with connect_unix(path) as peer:
             peer.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
             assert b'"first"' in read_all(peer)
         assert server.stop() == 0

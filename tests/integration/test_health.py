@@ -8,9 +8,10 @@ import urllib.request
 
 import pytest
 
-from tests.integration.test_cli import APP, get
-from tests.integration.test_signals import hang, read_all, request
+from tests.support.client import get, hang, read_all, send
 from tests.support.server import serve
+
+APP = "lifecycle_app:app"
 
 
 def probe(url: str, method: str = "GET") -> tuple[int, bytes]:
@@ -51,7 +52,7 @@ def test_a_server_at_its_limit_is_healthy() -> None:
 def test_a_server_that_drains_is_not_ready() -> None:
     with serve(APP, "--health-path", "/h") as server:
         head = "POST /body HTTP/1.1\nHost: a\nContent-Length: 4\n\nab"
-        with request(server, head) as peer:
+        with send(server, head) as peer:
             server.wait_for_log("app: reading")
             server.send_signal(signal.SIGTERM)
             server.wait_for_log("Stopping; 1 connections are open")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -13,43 +12,15 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from tests.support.raw import Desk, Raw, unused_name
+from tests.support.raw import Desk, Raw, request, unused_name
 from tests.support.server import RunningServer, serve
 
 APP = "apps:app"
+#: Of the fixtures `server` and `faulty`.
+OPTIONS = ("--timeout-keep-alive", "30")
 MEGABYTE = 1024 * 1024
 #: Far above what the buffers of one connection hold, far below what is sent in those tests.
 BOUND = 30 * MEGABYTE
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[RunningServer]:
-    with serve(APP, "--timeout-keep-alive", "30") as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def faulty() -> Iterator[RunningServer]:
-    """For applications that raise: tracebacks in the log are expected."""
-    with serve(APP, expect_errors=True) as server:
-        yield server
-
-
-@pytest.fixture
-def desk(server: RunningServer) -> Desk:
-    return Desk(server)
-
-
-@pytest.fixture
-def name() -> str:
-    return unused_name()
-
-
-def request(
-    path: str, *headers: str, method: str = "GET", version: str = "1.1", body: bytes = b""
-) -> bytes:
-    lines = [f"{method} {path} HTTP/{version}", "Host: localhost", *headers, "", ""]
-    return "\r\n".join(lines).encode("latin-1") + body
 
 
 def chunked(*chunks: bytes, end: bytes = b"0\r\n\r\n") -> bytes:

@@ -8,11 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.integration.test_tls import Certificate, certificate
+from tests.support.pki import Certificate
 from tests.support.raw import CLOSE, TEXT, TIMEOUT, Raw
 from tests.support.server import RunningServer, serve
-
-__all__ = ["certificate"]  # a fixture
 
 APP = "isolation_app:app"
 CALLS = 10

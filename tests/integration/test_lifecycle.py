@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 import os
 import re
@@ -31,29 +30,17 @@ import asgiws
 from asgiws.asgi.lifespan import StartupFailed
 from asgiws.net.sockets import BindError
 from tests.integration.lifecycle_app import app
-from tests.integration.test_cli import APP, fail, get
-from tests.support.server import environment, serve, start
+from tests.support.client import connect_unix, exchange, get
+from tests.support.server import environment, fail, free_port, serve, start
 
-
-def exchange(peer: socket.socket, path: str = "/scope") -> Any:
-    """The answer to one request on a connected socket."""
-    with peer:
-        peer.settimeout(30)
-        peer.sendall(f"GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode())
-        text = b""
-        while chunk := peer.recv(65536):
-            text += chunk
-    assert text.startswith(b"HTTP/1.1 200 ")
-    return json.loads(text.partition(b"\r\n\r\n")[2])
+APP = "lifecycle_app:app"
 
 
 def test_a_unix_socket_is_served_and_removed(tmp_path: Path) -> None:
     path = tmp_path / "s"
     with serve(APP, "--uds", str(path)) as server:
         assert server.where == f"unix:{path}"
-        peer = socket.socket(socket.AF_UNIX)
-        peer.connect(str(path))
-        scope = exchange(peer)
+        scope = exchange(connect_unix(path))
         assert scope["client"] is None
         assert scope["server"] == [str(path), None]
         code, stderr = fail(APP, "--uds", str(path))
@@ -69,9 +56,7 @@ def test_a_unix_socket_left_by_a_killed_server_is_replaced(tmp_path: Path) -> No
         server.stop(signal.SIGKILL)
         assert path.exists()
     with serve(APP, "--uds", str(path)):
-        peer = socket.socket(socket.AF_UNIX)
-        peer.connect(str(path))
-        exchange(peer)
+        exchange(connect_unix(path))
 
 
 @pytest.mark.parametrize("listening", [True, False])
@@ -94,9 +79,7 @@ def test_an_inherited_unix_socket_is_served(tmp_path: Path) -> None:
         fd = given.fileno()
         with serve(APP, "--fd", str(fd), pass_fds=(fd,)) as server:
             assert server.where == f"unix:{path}"
-            peer = socket.socket(socket.AF_UNIX)
-            peer.connect(path)
-            exchange(peer)
+            exchange(connect_unix(path))
     assert os.path.exists(path)  # whoever made it removes it
 
 
@@ -118,9 +101,7 @@ def test_tls(tmp_path: Path, loop: str) -> None:
 
 
 def test_nobody_is_let_in_while_the_application_starts() -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     with closing(start(APP, "--port", str(port), env={"LIFESPAN": "start-hangs"})) as server:
         server.wait_for_log("app: starting")
         with pytest.raises(ConnectionRefusedError):

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from tests.integration import lifecycle_app
-from tests.integration.test_cli import APP, fail, get
-from tests.integration.test_programmatic import program
-from tests.support.server import serve, start
+from tests.support.client import get
+from tests.support.server import fail, program, serve, start
+
+APP = "lifecycle_app:app"
 
 
 def test_start_and_stop_surround_the_serving() -> None:

@@ -10,24 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.test_cli import get
-from tests.support.server import HERE, RunningServer, environment
-
-
-def program(tmp_path: Path, text: str, **env: str) -> RunningServer:
-    path = tmp_path / "program.py"
-    path.write_text(text)
-    paths = {"PYTHONPATH": f"{environment()['PYTHONPATH']}:{HERE}"}
-    return RunningServer(
-        subprocess.Popen(
-            [sys.executable, str(path)],
-            stdin=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=environment({**paths, **env}),
-        )
-    )
-
+from tests.support.client import get
+from tests.support.server import APPLICATIONS, RunningServer, environment, program
 
 RUN = """\
 import asgiws, sys
@@ -79,7 +63,7 @@ asyncio.run(main())
 def test_a_program_starts_and_stops_its_server(tmp_path: Path) -> None:
     path = tmp_path / "program.py"
     path.write_text(SERVE)
-    paths = {"PYTHONPATH": f"{environment()['PYTHONPATH']}:{HERE}"}
+    paths = {"PYTHONPATH": f"{environment()['PYTHONPATH']}:{APPLICATIONS}"}
     process = subprocess.Popen(
         [sys.executable, str(path)],
         stdin=subprocess.PIPE,

@@ -6,7 +6,6 @@ import asyncio
 import os
 import signal
 import socket
-import subprocess
 import sys
 import threading
 import time
@@ -18,39 +17,10 @@ import pytest
 import websockets
 from websockets.asyncio.client import connect
 
-from tests.integration.test_cli import get
-from tests.support.server import RunningServer, environment, is_alive, start
-
-APP = """
-import asyncio, json, os, time
-
-ANSWER = "first"
-
-
-async def app(scope, receive, send):
-    if scope["type"] == "lifespan":
-        await receive()
-        await send({"type": "lifespan.startup.complete"})
-        await receive()
-        print("app: stopped", flush=True)
-        await send({"type": "lifespan.shutdown.complete"})
-        return
-    if scope["type"] == "websocket":
-        await receive()
-        await send({"type": "websocket.accept"})
-        while (await receive())["type"] != "websocket.disconnect":
-            pass
-        return
-    await send({"type": "http.response.start", "status": 200, "headers": []})
-    if scope["path"] == "/stream":
-        while True:
-            await send({"type": "http.response.body", "body": b"tick\\n", "more_body": True})
-            await asyncio.sleep(0.01)
-    if scope["path"] == "/block":
-        time.sleep(1000)
-    answer = os.getpid() if scope["path"] == "/pid" else ANSWER
-    await send({"type": "http.response.body", "body": json.dumps(answer).encode()})
-"""
+from tests.support.client import get
+from tests.support.dev_app import APP, change, wait_for_starts
+from tests.support.server import RunningServer, is_alive, start, wait_for_end
+from tests.support.server import launch as launch_command
 
 
 @pytest.fixture
@@ -78,24 +48,6 @@ def server(project: Path) -> Iterator[RunningServer]:
 
 def answer_of(server: RunningServer) -> str:
     return str(get(server.url("/")))
-
-
-def change(project: Path, old: str, new: str) -> None:
-    path = project / "dev_app.py"
-    text = path.read_text()
-    assert old in text
-    path.write_text(text.replace(old, new))
-
-
-def wait_for_starts(server: RunningServer, count: int) -> None:
-    server.wait_for_log(r"(?s)" + "asgiws running on .*" * count)
-
-
-def wait_for_end(pid: int) -> None:
-    deadline = time.monotonic() + 30
-    while is_alive(pid):
-        assert time.monotonic() < deadline, "it still runs"
-        time.sleep(0.02)
 
 
 def test_a_change_is_served(project: Path, server: RunningServer) -> None:
@@ -276,17 +228,7 @@ def test_a_program_reloads_its_application(project: Path) -> None:
     (project / "main.py").write_text(
         "import asgiws\nasgiws.run('dev_app:app', port=0, reload=True, reload_delay=0.05)\n"
     )
-    server = RunningServer(
-        subprocess.Popen(
-            [sys.executable, "main.py"],
-            stdin=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-            cwd=project,
-            env=environment(),
-        )
-    )
-    with closing(server):
+    with closing(launch_command([sys.executable, "main.py"], cwd=project)) as server:
         server.wait_until_running()
         change(project, '"first"', '"another"')
         wait_for_starts(server, 2)

@@ -13,34 +13,12 @@ from pathlib import Path
 import pytest
 
 from tests.integration import lifecycle_app
-from tests.integration.test_cli import APP, get
-from tests.support.server import RunningServer, serve, start
+from tests.support.client import get, hang, read_all, send
+from tests.support.server import serve, start
 
+APP = "lifecycle_app:app"
 PREFACE = "PROXY TCP4 192.0.2.7 198.51.100.1 4711 443\n"
 BOTH = [signal.SIGINT, signal.SIGTERM]
-
-
-def request(server: RunningServer, text: str) -> socket.socket:
-    """A connection on which `text` was sent; the lines of the head end themselves."""
-    peer = socket.create_connection((server.host, server.port), timeout=30)
-    peer.sendall(text.replace("\n", "\r\n").encode())
-    return peer
-
-
-def hang(server: RunningServer, path: str = "/hang") -> socket.socket:
-    peer = request(server, f"GET {path} HTTP/1.1\nHost: a\n\n")
-    server.wait_for_log("app: hanging")
-    return peer
-
-
-def read_all(peer: socket.socket) -> bytes:
-    chunks = []
-    try:
-        while chunk := peer.recv(65536):
-            chunks.append(chunk)
-    except ConnectionError:
-        pass
-    return b"".join(chunks)
 
 
 @pytest.mark.parametrize("number", BOTH)
@@ -54,7 +32,7 @@ def test_an_idle_server_ends_at_once_with_0(number: int) -> None:
 @pytest.mark.parametrize("number", BOTH)
 def test_a_request_is_finished_and_nobody_else_let_in(number: int) -> None:
     with serve(APP) as server:
-        with request(server, "POST /body HTTP/1.1\nHost: a\nContent-Length: 4\n\nab") as peer:
+        with send(server, "POST /body HTTP/1.1\nHost: a\nContent-Length: 4\n\nab") as peer:
             server.wait_for_log("app: reading")
             server.send_signal(number)
             server.wait_for_log("Stopping; 1 connections are open")
@@ -72,7 +50,7 @@ def test_a_request_is_finished_and_nobody_else_let_in(number: int) -> None:
 
 def test_an_idle_connection_does_not_hold_the_end() -> None:
     with serve(APP, "--timeout-keep-alive", "1h") as server:
-        with request(server, "GET /x HTTP/1.1\nHost: a\n\n") as peer:
+        with send(server, "GET /x HTTP/1.1\nHost: a\n\n") as peer:
             assert peer.recv(65536).startswith(b"HTTP/1.1 200 ")
             server.send_signal(signal.SIGTERM)
             assert read_all(peer) in (b"", b'"/x"')
@@ -115,7 +93,7 @@ def test_a_second_signal_ends_at_once(number: int) -> None:
 def test_a_peer_that_has_not_sent_its_proxy_preface_does_not_hold_the_end(first: bytes) -> None:
     with serve(APP, "--proxy-protocol") as server:
         peer = socket.create_connection((server.host, server.port), timeout=30)
-        with peer, request(server, f"{PREFACE}GET /x HTTP/1.1\nHost: a\n\n") as other:
+        with peer, send(server, f"{PREFACE}GET /x HTTP/1.1\nHost: a\n\n") as other:
             peer.sendall(first)
             assert other.recv(65536).startswith(b"HTTP/1.1 200 ")  # so the first is accepted, too
             assert server.stop() == 0
@@ -125,8 +103,8 @@ def test_a_peer_that_has_not_sent_its_proxy_preface_does_not_hold_the_end(first:
 
 
 def test_a_proxy_preface_that_is_on_its_way_is_served_when_the_server_stops() -> None:
-    with serve(APP, "--proxy-protocol") as server, request(server, PREFACE[:10]) as peer:
-        with request(server, f"{PREFACE}GET /x HTTP/1.1\nHost: a\n\n") as other:
+    with serve(APP, "--proxy-protocol") as server, send(server, PREFACE[:10]) as peer:
+        with send(server, f"{PREFACE}GET /x HTTP/1.1\nHost: a\n\n") as other:
             assert other.recv(65536).startswith(b"HTTP/1.1 200 ")
         server.send_signal(signal.SIGTERM)
         server.wait_for_log("Stopping; ")
@@ -193,7 +171,7 @@ def test_a_second_signal_ends_a_start_that_hangs() -> None:
 def test_a_second_signal_ends_a_server_whose_loop_is_blocked(step: str) -> None:
     method = "GET" if step == "first" else "POST"
     head = f"{method} /block HTTP/1.1\nHost: a\nContent-Length: {4 * (step == 'later')}\n\n"
-    with serve(APP, expect_errors=True) as server, request(server, head) as peer:
+    with serve(APP, expect_errors=True) as server, send(server, head) as peer:
         if step == "later":  # the application is stepped within the read of its body
             server.wait_for_log("app: reading")
             peer.sendall(b"body")

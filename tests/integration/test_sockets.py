@@ -7,26 +7,19 @@ import re
 import signal
 import socket
 import stat
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.integration.test_cli import APP, fail, get
-from tests.integration.test_lifecycle import exchange
-from tests.support.server import HERE, RunningServer, environment, serve, start
-from tests.unit.net.test_sockets import needs_ipv6
+from tests.support.client import connect_unix, exchange, get
+from tests.support.server import RunningServer, fail, has_ipv6, launch, serve, start
+from tests.support.service_manager import Manager, notifying
 
-
-def connect(path: Path) -> socket.socket:
-    peer = socket.socket(socket.AF_UNIX)
-    peer.settimeout(30)
-    peer.connect(str(path))
-    return peer
+APP = "lifecycle_app:app"
+needs_ipv6 = pytest.mark.skipif(not has_ipv6(), reason="no IPv6 on this machine")
 
 
 @needs_ipv6
@@ -40,7 +33,7 @@ def test_several_are_served_and_named(tmp_path: Path) -> None:
         for url in urls:
             assert get(f"{url}/x") == "/x"
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
-        assert exchange(connect(path))["client"] is None
+        assert exchange(connect_unix(path))["client"] is None
     assert not path.exists()
 
 
@@ -117,16 +110,10 @@ def start_activated(
     """A server to which `sockets` are passed as systemd does."""
     fds = [sock.fileno() for sock in sockets]
     service = [sys.executable, "-m", "asgiws", APP, *options]
-    return RunningServer(
-        subprocess.Popen(
-            [sys.executable, "-c", ACTIVATE, ",".join(map(str, fds)), *service],
-            stdin=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=environment({"LISTEN_FDS": str(len(fds)), "LISTEN_FDNAMES": names, **env}),
-            cwd=HERE,
-            pass_fds=fds,
-        )
+    return launch(
+        [sys.executable, "-c", ACTIVATE, ",".join(map(str, fds)), *service],
+        env={"LISTEN_FDS": str(len(fds)), "LISTEN_FDNAMES": names, **env},
+        pass_fds=fds,
     )
 
 
@@ -181,33 +168,6 @@ def test_children_of_the_application_see_nothing_of_systemd(
         unwanted = ("LISTEN_", "NOTIFY_SOCKET", "WATCHDOG_")
         assert [name for name in variables if name.startswith(unwanted)] == []
         assert server.stop() == 0
-
-
-class Manager:
-    """The service manager's end: what it is told, one message after the other."""
-
-    def __init__(self, address: str) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self.sock.bind(address)
-        self.sock.settimeout(30)
-
-    def next(self) -> dict[str, str]:
-        lines = self.sock.recv(4096).decode().split("\n")
-        return dict(line.partition("=")[::2] for line in lines)
-
-    def close(self) -> None:
-        self.sock.close()
-
-
-@pytest.fixture
-def manager(tmp_path: Path) -> Iterator[Manager]:
-    result = Manager(str(tmp_path / "notify"))
-    yield result
-    result.close()
-
-
-def notifying(manager: Manager, **more: str) -> dict[str, Any]:
-    return {"NOTIFY_SOCKET": str(manager.sock.getsockname()), **more}
 
 
 def test_the_service_manager_is_told_of_start_and_stop(manager: Manager) -> None:

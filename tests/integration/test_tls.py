@@ -7,7 +7,6 @@ import signal
 import ssl
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ import trustme
 from websockets.asyncio.client import connect
 
 from asgiws.server import loops
+from tests.support.pki import Certificate
 from tests.support.raw import BINARY, TEXT, Desk, Raw, close_frame, frame, unused_name
 from tests.support.server import RunningServer, serve
 
@@ -51,38 +51,11 @@ class Secured:
         )
 
 
-@dataclass(frozen=True)
-class Certificate:
-    """The options for it, and the context of a client that trusts it."""
-
-    options: tuple[str, ...]
-    trust: ssl.SSLContext
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
-    directory: Path = tmp_path_factory.mktemp("tls")
-    authority = trustme.CA()
-    certificate = authority.issue_cert("localhost", "127.0.0.1")
-    chain, key = directory / "certificate.pem", directory / "key.pem"
-    certificate.private_key_pem.write_to_path(key)
-    for number, blob in enumerate(certificate.cert_chain_pems):
-        blob.write_to_path(chain, append=number > 0)
-    trust = ssl.create_default_context()
-    authority.configure_trust(trust)
-    return Certificate(("--ssl-certfile", str(chain), "--ssl-keyfile", str(key)), trust)
-
-
 @pytest.fixture(scope="module")
 def secured(certificate: Certificate) -> Iterator[Secured]:
     with serve(APP, *certificate.options, "--ws-max-size", "32MiB") as server:
         assert server.scheme == "https"
         yield Secured(server, certificate.trust)
-
-
-@pytest.fixture
-def name() -> str:
-    return unused_name()
 
 
 def test_scope(secured: Secured, name: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -28,30 +27,9 @@ from tests.support.raw import (
 from tests.support.server import RunningServer, serve
 
 APP = "apps:app"
+#: Of the fixtures `server` and `faulty`.
+OPTIONS = ("--ws-max-size", "1000")
 GONE = {"type": "websocket.disconnect"}
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[RunningServer]:
-    with serve(APP, "--ws-max-size", "1000") as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def faulty() -> Iterator[RunningServer]:
-    """For applications that raise: tracebacks in the log are expected."""
-    with serve(APP, "--ws-max-size", "1000", expect_errors=True) as server:
-        yield server
-
-
-@pytest.fixture
-def desk(server: RunningServer) -> Desk:
-    return Desk(server)
-
-
-@pytest.fixture
-def name() -> str:
-    return unused_name()
 
 
 def opened(server: RunningServer, path: str, tail: bytes = b"") -> Raw:

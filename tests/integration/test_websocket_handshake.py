@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
 
@@ -26,35 +25,11 @@ from tests.support.raw import (
     close_frame,
     frame,
     handshake,
-    unused_name,
 )
 from tests.support.server import RunningServer, serve
 
 APP = "apps:app"
 GET = b"GET /progress?x HTTP/1.1\r\nHost: localhost\r\n\r\n"
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[RunningServer]:
-    with serve(APP) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def faulty() -> Iterator[RunningServer]:
-    """For applications that raise: tracebacks in the log are expected."""
-    with serve(APP, expect_errors=True) as server:
-        yield server
-
-
-@pytest.fixture
-def desk(server: RunningServer) -> Desk:
-    return Desk(server)
-
-
-@pytest.fixture
-def name() -> str:
-    return unused_name()
 
 
 def answer(server: RunningServer, request: bytes) -> Response:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
@@ -24,29 +24,15 @@ from tests.support.raw import (
     frame,
     unused_name,
 )
-from tests.support.server import RunningServer, serve
+from tests.support.server import RunningServer
 
 APP = "apps:app"
+#: Of the fixtures `server` and `faulty`.
+OPTIONS = ("--ws-max-size", "64MiB")
 MEGABYTE = 1024 * 1024
 #: What the server's memory may grow by while one client is slow. Far above what the buffers of one
 #: connection hold (a few hundred KiB and a message), far below what is sent in those tests.
 BOUND = 60 * MEGABYTE
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[RunningServer]:
-    with serve(APP, "--ws-max-size", "64MiB") as server:
-        yield server
-
-
-@pytest.fixture
-def desk(server: RunningServer) -> Desk:
-    return Desk(server)
-
-
-@pytest.fixture
-def name() -> str:
-    return unused_name()
 
 
 def opened(server: RunningServer, path: str, receive_buffer: int = 0) -> Raw:
@@ -328,12 +314,12 @@ def test_memory_is_bounded_while_the_client_does_not_read(
     before = desk.memory()
     with opened(server, f"/flood?{name}&{size}", receive_buffer=65536) as raw:
         sent = settled(lambda: desk.ask(f"/progress?{name}"))
-        assert sent[0] < BOUND
+        assert sent[0] < BOUND  # type: ignore[index]
         assert desk.memory() - before < BOUND
         # It goes on when the client does.
-        for _ in range(1 + 3 * sent[0] // size):
+        for _ in range(1 + 3 * sent[0] // size):  # type: ignore[index]
             assert len(raw.read(raw_size(raw))) == size
-        assert desk.ask(f"/progress?{name}")[0] > sent[0]
+        assert desk.ask(f"/progress?{name}")[0] > sent[0]  # type: ignore[index]
         assert desk.memory() - before < BOUND
         raw.reset()
     assert desk.report(name)["raised"] == "ClientDisconnected"

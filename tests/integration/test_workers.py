@@ -21,8 +21,8 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from tests.integration.test_sockets import Manager, manager, notifying  # noqa: F401
-from tests.support.server import RunningServer, is_alive, serve, start
+from tests.support.server import APPLICATIONS, RunningServer, is_alive, launch, serve, start
+from tests.support.service_manager import Manager, notifying
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="workers are not for Windows")
 
@@ -137,20 +137,11 @@ def test_a_worker_has_the_command_line_and_the_path_of_the_supervisor(tmp_path: 
     script = tmp_path / "script.py"
     script.write_text(
         f"import sys; sys.path += [{str(tmp_path / 'served')!r}, {os.getcwd()!r},"
-        f" {str(Path(__file__).parent)!r}]\n"
+        f" {str(APPLICATIONS)!r}]\n"
         "import asgiws\nasgiws.run('only_here:app', port=0, workers=1)\n"
     )
-    from tests.integration import server as server_module
-
-    process = server_module.subprocess.Popen(
-        [sys.executable, str(script), "one", "two"],
-        stdin=server_module.subprocess.DEVNULL,
-        stderr=server_module.subprocess.PIPE,
-        text=True,
-        env=server_module.environment(),
-        cwd=tmp_path,
-    )
-    with closing(RunningServer(process)) as server:
+    words = [sys.executable, str(script), "one", "two"]
+    with closing(launch(words, cwd=tmp_path)) as server:
         server.wait_until_running()
         with urllib.request.urlopen(server.url(), timeout=PATIENCE) as response:
             assert json.load(response)[1] == ["one", "two"]
@@ -363,7 +354,7 @@ def test_without_workers_it_stops_after_its_requests() -> None:
 
 
 def test_the_service_manager_is_told_by_the_supervisor_alone(
-    manager: Manager,  # noqa: F811
+    manager: Manager,
     tmp_path: Path,
 ) -> None:
     with run(2, env={"APP_DIR": str(tmp_path), **notifying(manager)}, expect_errors=True) as server:
@@ -701,7 +692,8 @@ def test_a_worker_that_is_busy_holds_up_nobody() -> None:
         server.wait_for_log("app: hanging")
         assert len(hold(peers, server, 100)) == 1
         server.send_signal(signal.SIGTERM)
-        server.send_signal(signal.SIGTERM)
+        server.wait_for_log("Stopping 2 workers")  # two at once would be one
+        server.stop()
 
 
 @pytest.mark.skipif(not hasattr(socket, "SO_REUSEPORT"), reason="this system has none")

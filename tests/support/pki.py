@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import ssl
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,26 @@ class Authority:
         if certificate is not None:
             certificate.configure_cert(context)
         return context
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """The options of a server that has it, and the context of a client that trusts it."""
+
+    options: tuple[str, ...]
+    trust: ssl.SSLContext
+
+
+def issue(directory: Path, *names: str) -> Certificate:
+    """A certificate for these names, written to that directory, of an authority of its own."""
+    authority = trustme.CA()
+    issued = authority.issue_cert(*names)
+    chain, key = directory / "certificate.pem", directory / "key.pem"
+    replace(str(key), issued.private_key_pem.bytes())
+    replace(str(chain), b"".join(pem.bytes() for pem in issued.cert_chain_pems))
+    trust = ssl.create_default_context()
+    authority.configure_trust(trust)
+    return Certificate(("--ssl-certfile", str(chain), "--ssl-keyfile", str(key)), trust)
 
 
 def replace(path: str, content: bytes) -> None:

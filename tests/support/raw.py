@@ -254,6 +254,14 @@ def _field(line: str) -> tuple[str, str]:
     return name.lower(), value.strip()
 
 
+def request(
+    path: str, *headers: str, method: str = "GET", version: str = "1.1", body: bytes = b""
+) -> bytes:
+    """A request with `headers` behind Host."""
+    lines = [f"{method} {path} HTTP/{version}", "Host: localhost", *headers, "", ""]
+    return "\r\n".join(lines).encode("latin-1") + body
+
+
 def handshake(path: str = "/", *headers: str, host: str = "localhost") -> bytes:
     """An opening handshake with `headers` at its end; one given there replaces the usual one."""
     usual = {

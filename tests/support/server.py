@@ -16,16 +16,19 @@ import os
 import re
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import asgiws
 
-HERE = Path(__file__).resolve().parent
+#: Where the applications are that the tests serve.
+APPLICATIONS = Path(__file__).resolve().parents[1] / "integration"
 #: The directory from which this interpreter took the package: the server takes the same one.
 PACKAGE_ROOT = Path(asgiws.__file__).resolve().parents[1]
 #: Generous, since machines are shared: no verdict hangs on how fast something is.
@@ -158,20 +161,53 @@ def start(
     start_new_session: bool = False,
 ) -> RunningServer:
     """Start a server and return at once, for tests of the start itself. The caller closes it."""
+    return launch(
+        command(app, *options),
+        env=env,
+        cwd=cwd,
+        pass_fds=pass_fds,
+        start_new_session=start_new_session,
+    )
+
+
+def launch(
+    words: Sequence[str],
+    *,
+    env: Mapping[str, str] | None = None,
+    cwd: str | os.PathLike[str] | None = None,
+    pass_fds: Sequence[int] = (),
+    start_new_session: bool = False,
+) -> RunningServer:
+    """The same for a server that another command line starts: a program, gunicorn or systemd's tool."""
     return RunningServer(
         subprocess.Popen(
-            command(app, *options),
+            words,
             stdin=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
             encoding="utf-8",
             errors="replace",
             env=environment(env),
-            cwd=cwd or HERE,
+            cwd=cwd or APPLICATIONS,
             pass_fds=pass_fds,
             start_new_session=start_new_session,
         )
     )
+
+
+def program(directory: Path, text: str, **env: str) -> RunningServer:
+    """Start a Python program, written to that directory, which can import the tests' applications."""
+    path = directory / "program.py"
+    path.write_text(text)
+    paths = os.pathsep.join([environment()["PYTHONPATH"], str(APPLICATIONS)])
+    return launch([sys.executable, str(path)], env={"PYTHONPATH": paths, **env}, cwd=Path.cwd())
+
+
+def fail(*arguments: str, cwd: Path | None = None, **env: str) -> tuple[int, str]:
+    """The exit code and the log of a server that does not start."""
+    with closing(start(*arguments, cwd=cwd, env=env)) as server:
+        code = server.wait()
+    return code, server.stderr()
 
 
 @contextmanager
@@ -218,3 +254,28 @@ def is_alive(pid: int) -> bool:
     except (FileNotFoundError, ProcessLookupError):  # just now
         return False
     return stat.rpartition(") ")[2][0] != "Z"
+
+
+def wait_for_end(pid: int) -> None:
+    """Wait until the process has ended."""
+    deadline = time.monotonic() + STOP_TIMEOUT
+    while is_alive(pid):
+        assert time.monotonic() < deadline, "it still runs"
+        time.sleep(0.02)
+
+
+def free_port() -> int:
+    """A port that nobody listened on a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def has_ipv6() -> bool:
+    """Whether this machine can listen on ::1."""
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        return False
+    return True

@@ -10,7 +10,6 @@ import itertools
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
-from hypothesis import settings
 from hypothesis import strategies as st
 
 from asgiws.websocket.errors import ProtocolError
@@ -20,9 +19,6 @@ CONT, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 
 #: The masking key of the RFC's own example (5.7).
 KEY = bytes.fromhex("37fa213d")
-
-#: For property tests: the time that an example takes is no verdict.
-quick = settings(deadline=None, max_examples=100)
 
 
 class Failed(NamedTuple):

@@ -65,7 +65,9 @@ def state_table() -> str:
                 cells.append("ignored")
             else:
                 effects = ", ".join(
-                    word for effect, word in WORDS.items() if effect in transition.effect
+                    word
+                    for effect, word in WORDS.items()
+                    if effect in transition.effect  # type: ignore[operator]
                 )
                 cells.append(f"{transition.target.name}: {effects}")
         lines.append(f"| {state.name} | " + " | ".join(cells) + " |")

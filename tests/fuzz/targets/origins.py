@@ -50,7 +50,7 @@ def target(data: bytes) -> None:
         assert _read(origin) == ("https", "example.com", 443)
     if _SAME.allows(origin, host):
         # The scheme is left out, whatever it is.
-        scheme, mark, where = origin.lower().partition(b"://")
+        scheme, mark, where = origin.lower().partition(b"://")  # type: ignore[assignment]
         assert mark
         _, name, port = _read(b"https://" + where)
         own = _OWN.get(scheme.decode("latin-1"), 443)

@@ -83,7 +83,7 @@ def _check(build: Build, events: list[Event], flags: int, size: int) -> None:
     total = 0
     for index, (kind, value) in enumerate(events):
         if kind == "Close":
-            code, reason, failed = value
+            code, reason, failed, _ = value
             assert index == len(events) - 1, "something came behind the end"
             if failed:
                 assert code in FAILURES

@@ -18,9 +18,9 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-import trustme
 from playwright.async_api import Browser, Error, Page, async_playwright
 
+from tests.support.pki import issue
 from tests.support.server import RunningServer, serve
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -110,15 +110,7 @@ async def end(closing: Awaitable[None], processes: Callable[[], set[int]]) -> No
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
     """The options for a certificate that no browser knows the issuer of."""
-    directory = tmp_path_factory.mktemp("certificate")
-    issued = trustme.CA().issue_cert("127.0.0.1", "localhost")
-    issued.private_key_pem.write_to_path(directory / "key.pem")
-    for blob in issued.cert_chain_pems:
-        blob.write_to_path(directory / "chain.pem", append=True)
-    return (
-        f"--ssl-keyfile={directory / 'key.pem'}",
-        f"--ssl-certfile={directory / 'chain.pem'}",
-    )
+    return issue(tmp_path_factory.mktemp("certificate"), "127.0.0.1", "localhost").options
 
 
 @pytest.fixture(scope="session")

@@ -355,7 +355,7 @@ class TestWriteBackpressure:
 
         pieces: list[bytes] = []
         served = Served(app)
-        served.outlet.write = pieces.append  # type: ignore[method-assign]
+        served.outlet.write = pieces.append  # type: ignore[assignment, method-assign]
         served.outlet.writelines = pieces.extend  # type: ignore[method-assign, assignment]
         await served.exchange(GET)
         assert pieces[1:] == [b"a" * 20000, b"b" * 20000]

@@ -5,7 +5,7 @@ import itertools
 from http import HTTPStatus
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from asgiws.http import states
@@ -31,6 +31,7 @@ from tests.support.feeding import (
     octets,
     parse_one,
 )
+from tests.support.properties import examples
 from tests.support.smuggling import SMUGGLING
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -884,7 +885,7 @@ def split(data: bytes, cuts: list[int]) -> list[bytes]:
     return [data[a:b] for a, b in itertools.pairwise(places)]
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(data=st.one_of(STREAMS, requests()), cuts=st.lists(st.integers(0, 500), max_size=6))
 def test_any_split_gives_the_same_events(data: bytes, cuts: list[int]) -> None:
     whole = feed(HTTPTOOLS, [data], SMALL, eof=True)
@@ -892,20 +893,20 @@ def test_any_split_gives_the_same_events(data: bytes, cuts: list[int]) -> None:
     assert feed(HTTPTOOLS, octets(data), SMALL, eof=True) == whole
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(data=st.one_of(STREAMS, requests()))
 def test_both_parsers_give_the_same_events(data: bytes) -> None:
     assert feed(H11, [data], eof=True) == feed(HTTPTOOLS, [data], eof=True)
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(data=st.binary(max_size=300))
 def test_any_bytes_give_events_or_an_http_error(data: bytes) -> None:
     feed(HTTPTOOLS, [data], eof=True)
     feed(H11, split(data, [100, 200]), eof=True)
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(data=requests())
 def test_good_requests_pass(data: bytes) -> None:
     """The strategy above is of use only if most of what it makes gets through."""

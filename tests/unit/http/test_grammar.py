@@ -3,11 +3,12 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from asgiws.http import grammar
 from asgiws.http.errors import BadRequest
+from tests.support.properties import examples
 
 LINES = st.one_of(
     st.sampled_from(
@@ -40,7 +41,7 @@ def complains(check: object, *arguments: object) -> bool:
     return False
 
 
-@settings(max_examples=500)
+@examples(500)
 @given(
     first=st.one_of(
         st.just(b"GET / HTTP/1.1\r\n"),
@@ -69,7 +70,7 @@ def test_a_line_is_right_or_refused_and_nothing_else(data: bytes) -> None:
     complains(grammar.check_field_line, line, "a line")
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(
     fields=st.lists(
         st.tuples(

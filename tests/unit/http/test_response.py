@@ -6,7 +6,7 @@ from http import HTTPStatus
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from asgiws.http.errors import InvalidResponse
@@ -18,6 +18,7 @@ from asgiws.http.response import (
     encode_fields,
 )
 from tests.support.feeding import DATE, defaults
+from tests.support.properties import examples
 
 Fields = list[tuple[bytes, bytes]]
 
@@ -231,7 +232,7 @@ class TestFields:
         with pytest.raises(InvalidResponse):
             start(headers=[(name, b"a\r\nb: c")])
 
-    @settings(max_examples=300)
+    @examples(300)
     @given(fields=st.lists(st.tuples(st.binary(max_size=5), st.binary(max_size=5)), max_size=3))
     def test_every_field_is_one_line(self, fields: Fields) -> None:
         try:

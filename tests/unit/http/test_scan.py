@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from asgiws.http import grammar, scan
@@ -18,6 +18,7 @@ from asgiws.http.head_reader import HeadReader
 from asgiws.http.limits import Limits
 from asgiws.http.response import ResponseDefaults, ResponseWriter, encode_fields
 from asgiws.http.semantics import check_request_line
+from tests.support.properties import examples
 
 FIRST = b"GET / HTTP/1.1\r\nHost: first\r\n\r\n"
 HEAD = b"PUT /a?b HTTP/1.1\r\nHost: a\r\nX:\r\nY: \t\xff z \r\n\r\n"
@@ -93,7 +94,7 @@ def test_each_piece_left_out() -> None:
             agree(HEAD[:start] + HEAD[end:])
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(st.binary(max_size=60))
 def test_arbitrary_octets(data: bytes) -> None:
     agree(data)
@@ -133,13 +134,13 @@ PIECES = st.sampled_from(
 )
 
 
-@settings(max_examples=500)
+@examples(500)
 @given(st.lists(PIECES, max_size=14).map(b"".join))
 def test_pieces_of_heads(data: bytes) -> None:
     agree(data)
 
 
-@settings(max_examples=500)
+@examples(500)
 @given(
     st.lists(st.sampled_from([b"Host: a", b"X:", b"Y:\t\xfe"]) | st.binary(max_size=4), max_size=5),
     st.lists(st.tuples(st.integers(0, 99), st.integers(0, 2), st.binary(max_size=2)), max_size=2),
@@ -203,7 +204,7 @@ TOKENS = st.sampled_from([b"host", b"x-y", b"!#$%&'*+-.^_`|~", b"A0"])
 VALUES = st.sampled_from([b"", b"a", b" \t", b"\xff" * 3, b"a\r\nb: c", b"\x00", b"\x7f"])
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(
     st.lists(st.tuples(TOKENS | st.binary(max_size=3), VALUES | st.binary(max_size=3)), max_size=5)
 )
@@ -260,7 +261,7 @@ def heads_in(*reads: bytes) -> list[bytes]:
     return found
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(
     st.lists(st.sampled_from([b"\r", b"\n", b"\r\n", b"\r\n\r\n", b"a"]), max_size=8).map(b"".join)
 )
@@ -300,7 +301,7 @@ def test_numbers() -> None:
         else:
             writer.start(200, headers, "HEAD", False, False, False)
             assert writer.body(b"", False, True) == [
-                b"HTTP/1.1 200 OK\r\ncontent-length: " + value + b"\r\n\r\n"
+                b"HTTP/1.1 200 OK\r\ncontent-length: " + value + b"\r\n\r\n"  # type: ignore[operator]
             ]
 
 

@@ -110,7 +110,7 @@ class Bench:
 
     def all_ready(self) -> list[Process]:
         """Have all start well, those too that are started then."""
-        workers: list[Process] = self.supervisor._workers
+        workers: list[Process] = self.supervisor._workers  # type: ignore[assignment]
         while starting := [worker for worker in workers if worker.state == STARTING]:
             for worker in starting:
                 worker.ready()

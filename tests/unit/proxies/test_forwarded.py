@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from asgiws.http.head import Headers
 from asgiws.proxies import forwarded
 from asgiws.proxies.addresses import TrustedAddresses
 from asgiws.proxies.forwarded import FIELDS, Forwarded, ForwardedReader, split_host
+from tests.support.properties import examples
 
 #: The proxies of these tests.
 TRUSTED = TrustedAddresses(["10.0.0.0/8"])
@@ -270,7 +271,7 @@ def test_only_what_is_asked_for_is_believed(field: str) -> None:
     assert said._replace(**{part: None}) == Forwarded()
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(
     st.lists(
         st.tuples(

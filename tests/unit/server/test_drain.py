@@ -110,7 +110,7 @@ def test_what_lasts_is_ended_over_the_window_and_the_rest_at_once() -> None:
 
 
 def test_the_order_is_not_that_of_their_coming(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(random, "shuffle", lambda items: items.sort(key=connections.index))
+    monkeypatch.setattr(random, "shuffle", lambda items: items.sort(key=connections.index))  # type: ignore[has-type]
     bench = Bench(10.0, True, True, True)
     connections = bench.connections[::-1]
     bench.drain.begin()

@@ -94,7 +94,7 @@ async def serving(server: Server, *, signals: bool = False) -> AsyncIterator[asy
 
 
 async def ask(server: Server) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    host, port = server.addresses[0]
+    host, port = server.addresses[0]  # type: ignore[str-unpack]
     reader, writer = await asyncio.open_connection(host, int(port))
     writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
     return reader, writer
@@ -381,7 +381,7 @@ def serve_until(server: Server, stop: Callable[[Server], None]) -> int:
             stop(server)
         await task
 
-    server.serve_process = serve_process  # type: ignore[method-assign]
+    server.serve_process = serve_process  # type: ignore[assignment, method-assign]
     return run_server(server)
 
 

@@ -58,7 +58,7 @@ async def test_what_an_application_did_not_raise() -> None:
     runtime = make_runtime()
     for error in (KeyboardInterrupt(), GeneratorExit(), ProcessEnds(3)):
         assert runtime.is_passing(error)
-    for error in (SystemExit(3), ValueError(), asyncio.CancelledError()):
+    for error in (SystemExit(3), ValueError(), asyncio.CancelledError()):  # type: ignore[assignment]
         assert not runtime.is_passing(error)
     runtime.cutting_off = True
     assert runtime.is_passing(asyncio.CancelledError())

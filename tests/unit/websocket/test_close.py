@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from asgiws.websocket import close
 from asgiws.websocket.errors import ProtocolError
-from tests.support.wire import quick
+from tests.support.properties import quick
 
 #: 7.4.1, and what was registered since (IANA, "WebSocket Close Code Number Registry").
 ALLOWED = {1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014}

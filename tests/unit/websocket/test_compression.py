@@ -19,7 +19,7 @@ from asgiws.websocket.deflate import Deflate, Parameters, negotiate
 from asgiws.websocket.extensions import parse
 from asgiws.websocket.states import Trigger
 from asgiws.websocket.zlib_backend import Backend, choose
-from tests.support.wire import quick
+from tests.support.properties import quick
 
 KEEP = Parameters(False, False, 12, 12)
 TAIL = b"\x00\x00\xff\xff"

@@ -21,6 +21,7 @@ from asgiws.websocket.connection import (
 from asgiws.websocket.deflate import Deflate, Parameters
 from asgiws.websocket.events import Close, Ping
 from asgiws.websocket.states import TRANSITIONS, Effect, State, Trigger
+from tests.support.properties import quick
 from tests.support.wire import (
     BINARY,
     CONT,
@@ -30,7 +31,6 @@ from tests.support.wire import (
     client_frame,
     close_frame,
     feed_all,
-    quick,
 )
 
 KEEP = Parameters(False, False, 12, 15)

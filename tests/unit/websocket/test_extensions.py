@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asgiws.websocket.extensions import Extension, parse
-from tests.support.wire import quick
+from tests.support.properties import quick
 
 ACCEPTED = [
     ([b"foo"], [("foo", [])]),

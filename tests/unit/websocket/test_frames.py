@@ -13,17 +13,8 @@ from asgiws.websocket import frames
 from asgiws.websocket.close import PROTOCOL_ERROR
 from asgiws.websocket.errors import ProtocolError
 from asgiws.websocket.frames import FrameReader
-from tests.support.wire import (
-    BINARY,
-    CLOSE,
-    CONT,
-    PING,
-    PONG,
-    TEXT,
-    client_frame,
-    quick,
-    splits,
-)
+from tests.support.properties import quick
+from tests.support.wire import BINARY, CLOSE, CONT, PING, PONG, TEXT, client_frame, splits
 
 RSV1, RSV2, RSV3 = 4, 2, 1
 

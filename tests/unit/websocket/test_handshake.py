@@ -20,7 +20,7 @@ from asgiws.websocket import handshake
 from asgiws.websocket.compression import Compression, Settings
 from asgiws.websocket.deflate import Parameters
 from asgiws.websocket.errors import HandshakeError
-from tests.support.wire import quick
+from tests.support.properties import quick
 
 KEY = b"dGhlIHNhbXBsZSBub25jZQ=="
 #: 1.3: "the value "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
@@ -41,7 +41,7 @@ def head(method: str = "GET", version: str = "1.1", **changes: object) -> Simple
     fields = dict(GOOD)
     for name, value in changes.items():
         values = [] if value is None else value if isinstance(value, list) else [value]
-        fields[name.replace("_", "-").encode()] = values
+        fields[name.replace("_", "-").encode()] = values  # type: ignore[assignment]
     headers = [(name, value) for name, values in fields.items() for value in values]
     return SimpleNamespace(method=method, http_version=version, headers=headers)
 

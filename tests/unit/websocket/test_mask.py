@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asgiws.websocket.mask import apply_mask
-from tests.support.wire import mask, quick
+from tests.support.properties import quick
+from tests.support.wire import mask
 
 
 def test_the_example_of_section_5_7() -> None:

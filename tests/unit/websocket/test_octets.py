@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from asgiws.websocket import octets
 from asgiws.websocket.mask import apply_mask
-from tests.support.wire import mask, quick
+from tests.support.properties import quick
+from tests.support.wire import mask
 
 SIZES = [*range(20), 31, 32, 33, 63, 64, 65, 125, 126, 127, 1023, 65535, 65536, 65537]
 KEYS = [b"\x00\x00\x00\x00", b"\x01\x02\x03\x04", b"\xff\xfe\xfd\xfc", b"\x80\x00\x00\x80"]

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asgiws.websocket.utf8 import Utf8Validator
-from tests.support.wire import quick, splits
+from tests.support.properties import quick
+from tests.support.wire import splits
 
 _TAIL = range(0x80, 0xC0)
 #: RFC 3629, 4: UTF8-1 to UTF8-4.
