@@ -64,7 +64,7 @@ DRAIN_ANSWER = 5.0
 DRAIN_SHARE = 0.25
 
 
-class Seat(Protocol):
+class Membership(Protocol):
     """What a worker is for its server: the place among the others that its supervisor has given it."""
 
     #: What log lines call the worker.
@@ -94,13 +94,13 @@ class Server:
     both may be set from any thread.
 
     Raises ConfigError for reload and for workers: `asgiws.run` and the command have servers of their
-    own for them. A worker's has a `seat`.
+    own for them. A worker's server has a `membership`.
     """
 
-    def __init__(self, config: Config, seat: Seat | None = None) -> None:
+    def __init__(self, config: Config, membership: Membership | None = None) -> None:
         if config.reload:
             raise ConfigError("reload needs asgiws.run or the command: a Server is one process")
-        if config.workers and seat is None:
+        if config.workers and membership is None:
             raise ConfigError("workers need asgiws.run or the command: a Server is one process")
         self.config = config
         self.started = False
@@ -113,7 +113,7 @@ class Server:
         #: The signal that stopped the server, and the one that ended it at once.
         self.stopped_by: int | None = None
         self.forced_by: int | None = None
-        self._seat = seat
+        self._membership = membership
         self._runtime: Runtime | None = None
         self._should_exit = False
         self._force_exit = False
@@ -223,7 +223,7 @@ class Server:
         loop, config = self._loop, self.config
         assert loop is not None
         app = adapt(importer.load(config), _called(config.app))
-        logs.configure(config, "" if self._seat is None else self._seat.name)
+        logs.configure(config, "" if self._membership is None else self._membership.name)
         self._certificates = certificates.load(config)
         _check_parser(config.http)
         compression(config)  # what it needs is there, or the start ends here
@@ -324,7 +324,7 @@ class Server:
 
         tls = self._certificates
         runtime.ready = True
-        share = None if self._seat is None else self._seat.share
+        share = None if self._membership is None else self._membership.share
         handshaking = None
         if tls is not None and poller is not None:
             handshaking = Handshaking(runtime.loop, ticker, tls, self._pending, runtime.notices)
@@ -350,8 +350,8 @@ class Server:
             ticker.schedule(tls, runtime.loop.time() + certificates.LOOK)
         self.addresses = [listener.address for listener in self._listeners]
         self.started = True
-        if self._seat is not None:
-            self._seat.ready()  # where it is, the supervisor tells
+        if self._membership is not None:
+            self._membership.ready()  # where it is, the supervisor tells
             return
         urls = [listener.url(tls is not None) for listener in self._listeners]
         for url in urls:
@@ -369,8 +369,8 @@ class Server:
         end = self._begin_stop()
         runtime.ready = False
         self._close_listeners()
-        if self._seat is not None:
-            self._seat.stopping()
+        if self._membership is not None:
+            self._membership.stopping()
         logger.info("Stopping; %d connections are open", len(connections) + len(pending))
         end -= self._reserve()
         window = 0.0 if self.in_hurry else drain.window(self.config, end - loop.time())
@@ -510,8 +510,8 @@ class Server:
     def _worn_out(self) -> None:
         """As many requests were served as one process is to serve."""
         why = f"it has served {self._runtime.served if self._runtime else 0} requests"
-        if self._seat is not None:
-            self._seat.worn_out(why)
+        if self._membership is not None:
+            self._membership.worn_out(why)
         else:
             logger.info("Stopping: %s", why)
             self.should_exit = True

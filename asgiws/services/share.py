@@ -13,7 +13,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from asgiws.services.scoreboard import Board
+from asgiws.services.scoreboard import Scoreboard
 
 #: Seconds that a worker leaves who waits to the others.
 PAUSE = 0.002
@@ -32,7 +32,7 @@ class Share:
 
     def __init__(
         self,
-        board: Board,
+        board: Scoreboard,
         row: int,
         count: Callable[[], int],
         clock: Callable[[], float] = time.monotonic,

@@ -311,7 +311,7 @@ async def test_it_is_ready_while_it_accepts() -> None:
 
 
 class Place:
-    """A seat, and what its server has told it."""
+    """A membership, and what its server has told it."""
 
     name = "worker 7"
     share = None
