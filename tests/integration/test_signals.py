@@ -211,7 +211,7 @@ def test_a_thread_of_the_application_cannot_hold_the_end() -> None:
     with serve(APP, "--timeout-graceful-shutdown", "500ms") as server:
         assert get(server.url("/thread")) == "started"
         assert server.stop() == 0
-    assert "Error: ended without waiting for threads: " in server.stderr()
+    assert "Error: exited without waiting for threads: " in server.stderr()
 
 
 def test_a_signal_while_the_application_is_imported_ends_the_process(tmp_path: Path) -> None:
