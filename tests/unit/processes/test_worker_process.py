@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from asgiws.config import Config
-from asgiws.processes import handle as module
+from asgiws.processes import worker_process as module
 from asgiws.processes.worker_process import READY, STARTING, STOPPING, WorkerProcess
 from asgiws.services.scoreboard import Scoreboard, make_memory
 
