@@ -35,7 +35,7 @@ from asgiws.net.handshakes import Handshaking
 from asgiws.net.poller import AVAILABLE, Poller
 from asgiws.net.sockets import Listener
 from asgiws.net.ticker import Ticker
-from asgiws.server import drain, forks, loops, signals
+from asgiws.server import cutoff, drain, forks, loops, signals
 from asgiws.server.drain import Drain
 from asgiws.server.registry import Registry
 from asgiws.server.signals import HangupWatch, SignalWatch
@@ -380,7 +380,7 @@ class Server:
         draining = Drain(loop, connections, window)
         loop.call_soon(draining.begin)
         # A TLS handshake may end, and its connection then properly; a client that only connects gets no more.
-        end_of_handshakes = loop.call_later(GRACE, _cancel, pending)
+        end_of_handshakes = loop.call_later(GRACE, cutoff.cancel, pending)
         try:
             await self._until(lambda: self._is_idle() or self._force_exit, end)
         finally:
@@ -395,7 +395,7 @@ class Server:
             self._begin_stop()
             counts = len(runtime.connections) + len(self._pending), len(runtime.tasks)
             logger.warning("Cut off %d connections and %d application tasks", *counts)
-            _cut_off(runtime, self._pending)
+            cutoff.cut_off(runtime, self._pending)
             moment = LEAST_MOMENT if self._force_exit else self._reserve() / 2
             await self._until(self._is_idle, runtime.loop.time() + moment)
             for task in runtime.tasks:
@@ -551,24 +551,3 @@ def _called(app: str | Callable[..., Any]) -> str:
 def _check_parser(name: str) -> None:
     if name != "auto" and importlib.util.find_spec(name) is None:
         raise ParserMissing(f"--http {name} needs the package {name}: pip install {name}")
-
-
-def _cut_off(runtime: Runtime, pending: Registry) -> None:
-    """Abort what is still connected, or about to be, and cancel what still runs."""
-    runtime.cutting_off = True
-    _cancel(pending)
-    for connection in list(runtime.connections):
-        _abort(connection)
-    _cancel(runtime.tasks)
-
-
-def _cancel(tasks: set[asyncio.Task[None]]) -> None:
-    for task in list(tasks):
-        task.cancel()
-
-
-def _abort(connection: ServedConnection | CountedConnection) -> None:
-    try:
-        connection.abort()
-    except Exception:  # the others are to be cut off all the same
-        logger.exception("Exception while a connection was cut off: %r", connection)

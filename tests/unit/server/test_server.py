@@ -10,7 +10,6 @@ import socket
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -248,32 +247,6 @@ async def test_without_tls_a_hangup_is_not_taken() -> None:
         assert signal.getsignal(signal.SIGHUP) is before
         server.reload_certificates()
         server.should_exit = True
-
-
-@on_each_loop
-async def test_all_are_cut_off_though_one_fails(caplog: pytest.LogCaptureFixture) -> None:
-    aborted: list[int] = []
-
-    class Connection:
-        def __init__(self, number: int) -> None:
-            self.number = number
-
-        def abort(self) -> None:
-            aborted.append(self.number)
-            raise ValueError("stubborn")
-
-    runtime: Any = SimpleNamespace(
-        connections={Connection(1), Connection(2)},
-        tasks={asyncio.ensure_future(asyncio.sleep(60))},
-        cutting_off=False,
-    )
-    pending = {asyncio.ensure_future(asyncio.sleep(60))}
-    server_module._cut_off(runtime, pending)  # type: ignore[arg-type]
-    await asyncio.wait([*runtime.tasks, *pending], timeout=30)
-    assert sorted(aborted) == [1, 2]
-    assert caplog.text.count("ValueError: stubborn") == 2
-    assert runtime.cutting_off
-    assert all(task.cancelled() for task in (*runtime.tasks, *pending))
 
 
 @on_each_loop
