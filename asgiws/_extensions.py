@@ -42,6 +42,7 @@ COMPILED_MODULES = (
     "asgiws.http.response",
     "asgiws.http.connection",
     "asgiws.bridge.tasks",
+    "asgiws.bridge.reuse",
     "asgiws.drivers.scope",
     "asgiws.drivers.carrier",
     "asgiws.drivers.exchange",

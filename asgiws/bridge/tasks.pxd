@@ -29,19 +29,20 @@ cdef class Runner:
     cdef object _interruption
     cdef Job _job
     cdef object _loop
-    cdef Py_ssize_t _references
     cdef int _state
     cdef object _thrown
     cdef object _yielded
     cdef public object task
 
-    @cython.locals(references=Py_ssize_t, weak=Py_ssize_t, is_as_before=bint)
-    cpdef bint run(self, Job job, object context) except -1
+    cpdef object run(self, Job job, object context)
+    cdef object run_first_step(self, Job job, object context)
+    cdef object go_on(self, object context)
     cdef object _interrupt(self, object task)
-    cpdef bint is_free(self) except -1
     cpdef object release(self)
     cpdef bint has_ended(self) except -1
+    cdef bint has_no_call(self)
     cdef bint begins(self)
+    cdef object rest(self)
     cpdef object end(self)
     cdef bint is_waiting(self)
     cdef bint cancel_future(self, object message) except -1
@@ -59,16 +60,6 @@ cdef class _Idle(Waiter):
     cdef Runner runner
 
 
-cdef class Spare:
-    cdef object _context
-    cdef object _loop
-    cdef Runner _runner
-
-    @cython.locals(runner=Runner)
-    cpdef object start(self, Job job, object context)
-    cdef object _keep(self, Runner runner)
-
-
 @cython.locals(runner=Runner)
 cpdef object start(object loop, Job job, object context)
 cdef bint _can_step(object loop) except -1
@@ -79,5 +70,3 @@ cdef object _current_task
 cdef object _enter_task
 cdef object _leave_task
 cdef object _Task
-cdef object getweakrefcount
-cdef bint _is_clean(object task) except -1

@@ -1,22 +1,20 @@
 """The task of an application's call, whose first step runs at once.
 
 Rules of this file:
-- There is always one task per call: `current_task()`, its cancellation and its context are the call's own. A
-  task whose call ended in its first step may serve the next call if nothing can tell the difference: nothing
-  refers to it or waits for it, and nobody has named it, cancelled it, or given it attributes (`_is_clean`).
-  Only its `get_context()` (Python 3.12) is then the worker's and not the call's.
-- The first step runs inside the caller, so that an answer that waits for nothing is sent within the read that
-  brought its request. It runs here, with the task entered as the current one (`_enter_task`, from "Extending
-  asyncio" in Python's documentation), and its outcome is given to the task when the event loop steps it. From
-  Python 3.12 on, asyncio's own eager start does that for a new task. Before 3.11, a task cannot be given its
-  context, and starts in the event loop's next turn.
-- The application may run the event loop from within its first step (nest_asyncio), and the loop then steps the
-  very task whose step that is: it is told to wait until the step is over. So what such a task has for itself is
-  never entered meanwhile: its context is neither that of the call nor that of another task.
-- An event loop with its own task factory is left to that factory.
-- A call leaves no reference cycle: an application that has turned the garbage collector off must not grow. A
-  Runner drops everything when the call ends. A frame that an exception passes through must not refer to the
-  exception when it is left, since the traceback holds the frame.
+- A task per call: `current_task()`, its cancellation and its context are the call's own. `reuse.py` has a task
+  serve several calls; nothing here depends on that.
+- The first step runs inside the caller, so that an answer that waits for nothing leaves in the read that
+  brought its request. It is run here, with the task entered as the current one (`_enter_task`, from "Extending
+  asyncio" in Python's documentation), and what it came to is given to the task when the loop steps it. From
+  Python 3.12 on, asyncio's own eager start does that for a new task. Before 3.11 a task cannot be given its
+  context, and starts in the loop's next turn.
+- The application may run the loop from within its first step (nest_asyncio), and the loop then steps the task
+  whose step that is: it is told to wait until the step is over. So what such a task has for its own is never
+  entered meanwhile: its context is not that of the call, and not that of another task either.
+- A loop with a task factory of its own is left to it.
+- A call leaves no cycle of references: an application that has turned the garbage collector off must not grow.
+  A Runner lets go of all that it has when the call ends. A frame that an exception passes must not name it when
+  it is left, since the traceback holds the frame.
 """
 
 from __future__ import annotations
@@ -27,7 +25,6 @@ from collections.abc import Awaitable, Coroutine
 from contextvars import Context
 from types import CoroutineType
 from typing import Any
-from weakref import getweakrefcount
 
 from asgiws.bridge import steps
 from asgiws.bridge.wakeup import Waiter
@@ -42,15 +39,15 @@ _enter_task = asyncio._enter_task
 _leave_task = asyncio._leave_task
 
 #: Whether a task can be stepped here; see the rules.
-_STEPS = sys.version_info >= (3, 11)
+CAN_STEP = sys.version_info >= (3, 11)
 _IS_EAGER = sys.version_info >= (3, 12)
 
 #: Whether `uncancel()` revokes a cancellation that has not been delivered to the task yet.
 _RESCINDS = sys.version_info >= (3, 13)
 
-# What a Runner gives to its task next: the first step of a call; nothing until the first step, which runs here,
-# is over; the future that the call waits for; anything else that it yielded (None, for the next turn); whatever
-# comes; its end; or nothing until it gets another call.
+# What a Runner gives to its task next: the first step of a call, nothing until the first step that runs here is
+# over, the future that the call waits for, what else it yielded (None, for the next turn), whatever comes, its
+# end, or nothing until it is given a call.
 _FIRST, _BEGINS, _WAITS, _YIELDED, _RUNS, _ENDED, _IDLE = range(7)
 
 
@@ -70,7 +67,7 @@ class Job:
 
 
 class Runner:
-    """The coroutine of a task, which runs a Job, and another one if the first left no traces."""
+    """The coroutine of a task, which runs a Job: the one that it is made with, or that of `run`."""
 
     __slots__ = (
         "_context",
@@ -80,7 +77,6 @@ class Runner:
         "_interruption",
         "_job",
         "_loop",
-        "_references",
         "_state",
         "_thrown",
         "_yielded",
@@ -102,36 +98,31 @@ class Runner:
         self._interruption: BaseException | None = None
         #: What the task waits for while there is no call, or while its first step runs.
         self._idle: _Idle | None = None
-        #: The number of references to the task while it is idle.
-        self._references = 0
-        #: The task, until it has a call that continues.
+        #: The task, until it has a call that goes on.
         self.task: asyncio.Task[None] | None = None
 
-    # Called by `start` and Spare, where no task is running.
+    # Where no task is running.
 
-    def run(self, job: Job, context: Context) -> bool:
-        """Begin `job` in `context`, as the task that was entered; true if it ended in its first step and left
-        no traces."""
-        task = self.task
-        assert task is not None
+    def run(self, job: Job, context: Context) -> None:
+        """Begin `job` in `context`, as the task that was entered, and leave that."""
+        self.run_first_step(job, context)
+        _leave_task(self._loop, self.task)  # type: ignore[arg-type]  # it has one
+        self.go_on(context)
+
+    def run_first_step(self, job: Job, context: Context) -> None:
+        """Run the first step of `job`. Raises nothing."""
         self._job = job
         self._state = _BEGINS
-        references: int = steps.references(task)
-        weak: int = getweakrefcount(task)
-        is_as_before = False
         try:
             steps.call_inline(context, _step, self)
-            is_as_before = (
-                references == steps.references(task)
-                and weak == getweakrefcount(task)
-                and _is_clean(task)
-                and self._interruption is None
-            )
         except BaseException as error:
             self._error = error
             self._state = _ENDED
-        finally:
-            _leave_task(self._loop, task)
+
+    def go_on(self, context: Context) -> None:
+        """Give what came of the first step to the task, which has been left."""
+        task = self.task
+        assert task is not None
         if self._state == _RUNS:
             self._context = context
             if getattr(self._yielded, "_asyncio_future_blocking", None):
@@ -141,19 +132,13 @@ class Runner:
                 self._state = _WAITS
             else:
                 self._state = _YIELDED
-            task._log_destroy_pending = True  # type: ignore[attr-defined]  # asyncio's own, not in the stubs
-        elif is_as_before:
-            self._state = _IDLE
-            self._references = steps.references(task)
-            return True
-        elif self._error is None and task._must_cancel:  # type: ignore[attr-defined]  # as above
-            # Cancelled in its last step: an ordinary task then counts as cancelled.
+        elif self._error is None and task._must_cancel:  # type: ignore[attr-defined]  # asyncio's own, not in the stubs
+            # Cancelled in its last step: an ordinary task counts as cancelled then.
             self._error = task._make_cancelled_error()  # type: ignore[attr-defined]  # as above
         if self._interruption is not None:
             self._interrupt(task)
         task = None  # an error of the first step has a traceback, which holds this frame
         self._wake_task()
-        return False
 
     def _interrupt(self, task: asyncio.Task[None]) -> None:
         """A cancellation that came in the first step takes effect at its end, as in any task."""
@@ -169,23 +154,6 @@ class Runner:
             self._yielded = None
             self._thrown = error
 
-    def is_free(self) -> bool:
-        """True if it can run another call: nobody has kept a reference to the task since the last one (code
-        that lists all tasks does, and may cancel them later), and nobody has cancelled it."""
-        task = self.task
-        assert task is not None
-        return (
-            self._state == _IDLE
-            and self._references == steps.references(task)
-            and not task.cancelling()
-            # Before Python 3.13, a cancellation that was taken back is delivered all the same.
-            and not (
-                task._must_cancel  # type: ignore[attr-defined]  # as above
-                if self._idle is None
-                else self._idle.done()
-            )
-        )
-
     def release(self) -> asyncio.Task[None] | None:
         """The task, or None if it has nothing left to do: it continues without a reference from its Runner."""
         task, self.task = self.task, None
@@ -194,6 +162,10 @@ class Runner:
     def has_ended(self) -> bool:
         """True if the task has nothing left to do."""
         return self._state >= _ENDED
+
+    def has_no_call(self) -> bool:
+        """True while it waits for a call."""
+        return self._state == _IDLE
 
     def begins(self) -> bool:
         """True while the first step of the call runs here."""
@@ -208,8 +180,12 @@ class Runner:
         # The message is how anyio's scopes recognise their own cancellation.
         return bool(self._yielded.cancel() if message is None else self._yielded.cancel(message))
 
+    def rest(self) -> None:
+        """The call has ended, and the task has not: it waits for another call."""
+        self._state = _IDLE
+
     def end(self) -> None:
-        """There will be no other call: end the idle task."""
+        """There will be no call: end the task."""
         self._state = _ENDED
         self.task = None
         self._wake_task()
@@ -324,7 +300,7 @@ class Runner:
             elif state == _ENDED:
                 return self.__next__()
             elif self._coroutine is None:
-                self._state = _ENDED  # idle: somebody cancels every task there is
+                self._state = _ENDED  # without a call: somebody cancels whatever task there is
                 self._idle = None
                 raise error
             self._idle = None
@@ -349,7 +325,7 @@ Coroutine.register(Runner)
 
 
 class _Idle(Waiter):
-    """What the task of a Runner waits for between two calls, and until it has taken over the second."""
+    """What the task of a Runner waits for without a call, and until it has taken a call over."""
 
     __slots__ = ("runner",)
 
@@ -362,57 +338,6 @@ class _Idle(Waiter):
         if runner.begins():
             return False  # the task is running, and notes the cancellation itself
         return super().cancel(msg)
-
-
-class Spare:
-    """Starts calls that may end in their first step, with a spare task left by an earlier one that did."""
-
-    __slots__ = ("_context", "_loop", "_runner")
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, context: Context) -> None:
-        self._loop = loop
-        #: Each task gets a copy of it, and each call one of its own.
-        self._context = context
-        self._runner: Runner | None = None
-
-    def start(self, job: Job, context: Context) -> asyncio.Task[None] | None:
-        """Like the function `start`."""
-        loop = self._loop
-        if not _STEPS or loop.get_task_factory() is not None:
-            return start(loop, job, context)
-        runner = self._runner
-        self._runner = None  # the call may run the event loop, which may begin other calls
-        if runner is not None and not runner.is_free():
-            runner.end()
-            runner = None
-        if runner is None:
-            runner = Runner(loop, None)
-            # No local variable may hold the task: references are counted.
-            runner.task = _Task(runner, loop=loop, name=NAME, context=self._context.copy())
-            # A pending task that does nothing need not be reported when it is destroyed.
-            runner.task._log_destroy_pending = False  # type: ignore[union-attr]  # C's
-        try:
-            _enter_task(loop, runner.task)  # type: ignore[arg-type]  # it has one
-        except RuntimeError:  # another is running
-            self._runner = runner
-            return start(loop, job, context)
-        if not runner.run(job, context):
-            return runner.release()
-        self._keep(runner)
-        return None
-
-    def _keep(self, runner: Runner) -> None:
-        """Keep its task as the spare one, unless another call, which began meanwhile, has left one."""
-        if self._runner is None:
-            self._runner = runner
-        else:
-            runner.end()
-
-    def close(self) -> None:
-        """End the spare task."""
-        if self._runner is not None:
-            self._runner.end()
-            self._runner = None
 
 
 def start(loop: asyncio.AbstractEventLoop, job: Job, context: Context) -> asyncio.Task[None] | None:
@@ -430,13 +355,12 @@ def start(loop: asyncio.AbstractEventLoop, job: Job, context: Context) -> asynci
     runner = Runner(loop, None)
     runner.task = _Task(runner, loop=loop, name=NAME, context=context.copy())
     _enter_task(loop, runner.task)
-    if runner.run(job, context):
-        runner.end()
+    runner.run(job, context)
     return runner.release()
 
 
 def _can_step(loop: asyncio.AbstractEventLoop) -> bool:
-    return _STEPS and _current_task(loop) is None and loop.get_task_factory() is None
+    return CAN_STEP and _current_task(loop) is None and loop.get_task_factory() is None
 
 
 async def _run(job: Job) -> None:
@@ -475,14 +399,3 @@ async def _awaited(awaitable: Awaitable[Any]) -> None:
 def _step(runner: Runner) -> None:
     one = runner  # typed, where it is compiled
     one.step()
-
-
-def _is_clean(task: asyncio.Task[None]) -> bool:
-    """True if the task is as it was created."""
-    return (
-        task.get_name() is NAME
-        and not task.cancelling()
-        and not task._must_cancel  # type: ignore[attr-defined]  # as above
-        and not task._callbacks
-        and not steps.has_attributes(task)
-    )

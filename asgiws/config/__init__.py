@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from asgiws.config.errors import ConfigError, StartError
+from asgiws.config.groups import GROUPS
 from asgiws.config.load import close_to, load, read_env_file
 from asgiws.config.option import Option
-from asgiws.config.options import GROUPS, OPTIONS, Config
+from asgiws.config.options import OPTIONS, Config
 
 __all__ = [
     "GROUPS",

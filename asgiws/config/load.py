@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from asgiws.config.errors import ConfigError
-from asgiws.config.kinds import Application
+from asgiws.config.option_types import Application
 from asgiws.config.options import OPTIONS, Config
 
 #: The value that Kubernetes and Docker links give X_PORT for a service named X.

@@ -6,11 +6,12 @@ derived from the name of the Python field.
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, field
 from typing import Any
 
 from asgiws.config.errors import ConfigError
-from asgiws.config.kinds import Flag, Kind, ListKind, Optional
+from asgiws.config.option_types import Flag, ListType, Optional, OptionType
 
 ENV_PREFIX = "ASGIWS_"
 
@@ -21,7 +22,7 @@ class Option:
 
     name: str
     default: Any
-    kind: Kind
+    kind: OptionType
     group: str
     help: str
     #: The spelling on the command line without the dashes; "" for the positional argument.
@@ -48,7 +49,7 @@ class Option:
     @property
     def is_list(self) -> bool:
         """True if the command line takes it several times."""
-        return isinstance(self._plain, ListKind)
+        return isinstance(self._plain, ListType)
 
     @property
     def is_secret(self) -> bool:
@@ -56,7 +57,7 @@ class Option:
         return self.name.endswith("password")
 
     @property
-    def _plain(self) -> Kind:
+    def _plain(self) -> OptionType:
         return self.kind.kind if isinstance(self.kind, Optional) else self.kind
 
     def convert(self, value: Any, called: str = "") -> Any:
@@ -73,7 +74,7 @@ class Option:
 
 def option(
     default: Any,
-    kind: Kind,
+    kind: OptionType,
     group: str,
     help: str,
     *,
@@ -85,3 +86,24 @@ def option(
     if isinstance(default, list):
         return field(default_factory=default.copy, metadata=metadata, kw_only=kw_only)
     return field(default=default, metadata=metadata, kw_only=kw_only)
+
+
+def options_of(kind: Any) -> tuple[Option, ...]:
+    """The options that the fields of a dataclass declare, in their order."""
+    result = []
+    for item in dataclasses.fields(kind):
+        spelling = item.metadata["spelling"]
+        default = item.default
+        if item.default_factory is not dataclasses.MISSING:
+            default = item.default_factory()
+        result.append(
+            Option(
+                name=item.name,
+                default=default,
+                kind=item.metadata["kind"],
+                group=item.metadata["group"],
+                help=item.metadata["help"],
+                spelling=item.name.replace("_", "-") if spelling is None else spelling,
+            )
+        )
+    return tuple(result)

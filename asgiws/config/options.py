@@ -1,9 +1,10 @@
 """Every option of the server, declared once.
 
 Rules of this file:
-- A field of `Config` is the only place that states an option's name, default, type, range and help.
-  The command line, the environment (`ASGIWS_<NAME>`), the keywords of `asgiws.run` and the
-  reference page (`python -m asgiws.config`, kept as docs/options.md) are generated from the fields.
+- A field of `Config`, or of its base in `application_options.py`, is the only place that states an option's
+  name, default, type, range and help. The command line, the environment (`ASGIWS_<NAME>`), the keywords of
+  `asgiws.run` and the reference page (`python -m asgiws.config`, kept as docs/options.md) are generated from
+  the fields.
 - Where uvicorn has an option with the same meaning, the name and the default are the same.
 - Nothing in this package knows about sockets, protocols or the application. From the rest of
   asgiws, it imports only the expressions in `fields.py`.
@@ -11,17 +12,25 @@ Rules of this file:
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
-from asgiws.config.endpoints import Endpoint
-from asgiws.config.errors import ConfigError
-from asgiws.config.kinds import (
+from asgiws.config.application_options import ApplicationOptions
+from asgiws.config.checks import check
+from asgiws.config.groups import (
+    COMPRESSION,
+    DEVELOPMENT,
+    HTTP,
+    LIMITS,
+    LOGGING,
+    PROXIES,
+    TIMEOUTS,
+    TLS,
+    WEBSOCKET,
+    WORKERS,
+)
+from asgiws.config.option import option, options_of
+from asgiws.config.option_types import (
     AddressList,
-    Application,
-    BindAddress,
     Boolean,
     Choice,
     CloseCode,
@@ -33,33 +42,13 @@ from asgiws.config.kinds import (
     HealthPath,
     HostList,
     Integer,
-    Kind,
     Optional,
     OriginList,
-    RootPath,
     Several,
     Size,
     Text,
     VerifyMode,
     Words,
-)
-from asgiws.config.option import Option, option
-
-APPLICATION = "Application"
-SOCKET = "Socket"
-WORKERS = "Workers"
-LOGGING = "Logging"
-HTTP = "HTTP"
-WEBSOCKET = "WebSocket"
-PROXIES = "Proxies"
-TLS = "TLS"
-COMPRESSION = "WebSocket compression"
-TIMEOUTS = "Timeouts"
-LIMITS = "Limits"
-DEVELOPMENT = "Development"
-GROUPS = (
-    *(APPLICATION, SOCKET, WORKERS, HTTP, WEBSOCKET, COMPRESSION, TIMEOUTS, LIMITS, PROXIES),
-    *(TLS, LOGGING, DEVELOPMENT),
 )
 
 #: Larger than any count the server reaches.
@@ -67,87 +56,12 @@ MANY = 10**9
 
 
 @dataclass(slots=True, frozen=True)
-class Config:
+class Config(ApplicationOptions):
     """The checked options of a server.
 
     Raises ConfigError for a bad value and TypeError for an unknown name. It does not read the
     environment; `load` does.
     """
-
-    app: str | Callable[..., Any] = option(  # noqa: RUF009
-        "",
-        Application(),
-        APPLICATION,
-        "The application to serve, as module:attribute.",
-        spelling="",
-        kw_only=False,
-    )
-    factory: bool = option(
-        False,
-        Flag(negative=False),
-        APPLICATION,
-        "Treat the attribute as a function without arguments that returns the application.",
-    )
-    app_dir: str = option(
-        "",
-        Directory(),
-        APPLICATION,
-        "Look for the module in this directory first. Default: the current directory.",
-    )
-    env_file: str | None = option(
-        None,
-        Optional(Text("FILE")),
-        APPLICATION,
-        "Set environment variables from this file unless already set (needs python-dotenv).",
-    )
-    lifespan: str = option(
-        "auto",
-        Choice("auto", "on", "off"),
-        APPLICATION,
-        "Run the lifespan protocol: auto if the application supports it, on to require it, off never.",
-    )
-    root_path: str = option(
-        "",
-        RootPath(),
-        APPLICATION,
-        "The path prefix under which a proxy mounts the application (root_path in the ASGI scope).",
-    )
-    loop: str = option(
-        "auto",
-        Choice("auto", "uvloop", "asyncio"),
-        APPLICATION,
-        "The event loop; auto uses uvloop if it is installed.",
-    )
-
-    host: str = option(
-        "127.0.0.1",
-        Kind(),
-        SOCKET,
-        'Listen on this address or name; 0.0.0.0 is all of IPv4, :: all of IPv6, "" both.',
-    )
-    port: int = option(8000, Integer(0, 65535), SOCKET, "Listen on this port; 0 picks a free port.")
-    uds: str | None = option(
-        None, Optional(Text("PATH")), SOCKET, "Listen on a Unix socket at this path instead."
-    )
-    fd: int | None = option(
-        None,
-        Optional(Integer(0, 2**20)),
-        SOCKET,
-        "Listen on the socket inherited as this file descriptor instead.",
-    )
-    bind: list[Endpoint] = option(  # noqa: RUF009
-        [],
-        Several(BindAddress()),
-        SOCKET,
-        "Listen on this address instead; repeatable. HOST:PORT, [::]:PORT (all of IPv6), *:PORT (both), "
-        "unix:PATH?mode=660&user=NAME&group=NAME, fd://NUMBER, systemd: (the sockets systemd passed).",
-    )
-    backlog: int = option(
-        2048,
-        Integer(1, 65535),
-        SOCKET,
-        "The number of connections that the kernel queues before they are accepted.",
-    )
 
     workers: int = option(
         0,
@@ -611,33 +525,7 @@ class Config:
     def __post_init__(self) -> None:
         for item in OPTIONS:
             object.__setattr__(self, item.name, item.convert(getattr(self, item.name)))
-        if self.uds is not None and self.fd is not None:
-            raise ConfigError("uds and fd exclude each other: a server listens on only one of them")
-        if self.ws_queue_low > self.ws_queue_high:
-            raise ConfigError("ws_queue_low is above ws_queue_high: reading would never pause")
-        for name in ("uds", "fd"):
-            if self.bind and getattr(self, name) is not None:
-                raise ConfigError(f"bind and {name} exclude each other: list all addresses in bind")
-        self._check_reload()
-        self._check_workers()
-        if self.proxy_protocol and self.ssl_certfile is not None:
-            raise ConfigError(
-                "proxy_protocol and ssl_certfile exclude each other: the PROXY protocol comes before "
-                "TLS, where the event loop cannot read it; let the proxy terminate TLS"
-            )
-        if self.ssl_certfile is None:
-            for item in OPTIONS:
-                if item.group == TLS and getattr(self, item.name) != item.default:
-                    raise ConfigError(
-                        f"{item.name} needs ssl_certfile: without a certificate there is no TLS"
-                    )
-        if (self.ssl_ca_certs is None) != (self.ssl_cert_reqs == "none"):
-            raise ConfigError(
-                "ssl_ca_certs and ssl_cert_reqs need each other: one says whom to trust, the other to "
-                "ask for certificates"
-            )
-        if self.ssl_ciphers is not None and self.ssl_minimum_version == "TLSv1.3":
-            raise ConfigError("ssl_ciphers has no effect when ssl_minimum_version is TLSv1.3")
+        check(self, OPTIONS)
 
     def __repr__(self) -> str:
         """The values that differ from the defaults, without secrets."""
@@ -648,62 +536,6 @@ class Config:
         }
         return f"Config({', '.join(f'{name}={value!r}' for name, value in values.items())})"
 
-    def _check_reload(self) -> None:
-        if self.reload and not isinstance(self.app, str):
-            raise ConfigError(
-                "reload needs the application as module:attribute, to import it again each time"
-            )
-        given = [item.name for item in OPTIONS if getattr(self, item.name) != item.default]
-        for name in given:
-            if name.startswith("reload_") and not self.reload:
-                raise ConfigError(f"{name} needs reload: nothing is watched without it")
-
-    def _check_workers(self) -> None:
-        for name in ("uds", "fd"):
-            if self.reuse_port and getattr(self, name) is not None:
-                raise ConfigError(
-                    f"reuse_port and {name} exclude each other: it works only with TCP ports"
-                )
-        if self.workers:
-            if self.reload:
-                raise ConfigError(
-                    "workers and reload exclude each other: reload is for development"
-                )
-            if not isinstance(self.app, str):
-                raise ConfigError(
-                    "workers need the application as module:attribute: each worker imports it"
-                )
-        elif self.max_worker_age or self.max_worker_rss is not None:
-            name = "max_worker_age" if self.max_worker_age else "max_worker_rss"
-            raise ConfigError(f"{name} needs workers: a single process cannot be replaced")
-        if self.limit_max_requests_jitter and self.limit_max_requests is None:
-            raise ConfigError("limit_max_requests_jitter needs limit_max_requests")
-        if self.drain_window is not None and self.drain_window > self.timeout_graceful_shutdown:
-            raise ConfigError(
-                f"drain_window ({self.drain_window:g} s) is longer than timeout_graceful_shutdown "
-                f"({self.timeout_graceful_shutdown:g} s), which ends it"
-            )
-
-
-def _options() -> tuple[Option, ...]:
-    result = []
-    for item in dataclasses.fields(Config):
-        spelling = item.metadata["spelling"]
-        default = item.default
-        if item.default_factory is not dataclasses.MISSING:
-            default = item.default_factory()
-        result.append(
-            Option(
-                name=item.name,
-                default=default,
-                kind=item.metadata["kind"],
-                group=item.metadata["group"],
-                help=item.metadata["help"],
-                spelling=item.name.replace("_", "-") if spelling is None else spelling,
-            )
-        )
-    return tuple(result)
-
 
 #: All options in the order of their declaration.
-OPTIONS = _options()
+OPTIONS = options_of(Config)

@@ -5,8 +5,9 @@ Rules of this file: the page is generated from the declarations and says nothing
 
 from __future__ import annotations
 
-from asgiws.config.kinds import Duration, Size
-from asgiws.config.options import GROUPS, OPTIONS
+from asgiws.config.groups import GROUPS
+from asgiws.config.option_types import Duration, Size
+from asgiws.config.options import OPTIONS
 
 
 def reference() -> str:

@@ -32,9 +32,9 @@ from asgiws.config import Config, StartError
 from asgiws.net import descriptors, siblings, sockets, systemd
 from asgiws.net.sockets import Listener
 from asgiws.processes import heartbeat
-from asgiws.processes.handle import READY, STARTING, STOPPING, WorkerProcess
+from asgiws.processes.worker_process import READY, STARTING, STOPPING, WorkerProcess
 from asgiws.server import loops
-from asgiws.services.scoreboard import Board, make_memory
+from asgiws.services.scoreboard import Scoreboard, make_memory
 
 logger = logging.getLogger("asgiws.error")
 
@@ -80,7 +80,7 @@ class Supervisor:
         #: With a socket for each worker: those of worker 1, of worker 2, ...
         self._listeners = [listeners]
         self._memory = make_memory()
-        self._board = Board(self._memory)
+        self._board = Scoreboard(self._memory)
         self._loop: asyncio.AbstractEventLoop
         self._change = asyncio.Event()
         self._stopping = False

@@ -21,12 +21,12 @@ import sys
 from typing import Any, BinaryIO, NoReturn
 
 from asgiws.processes.channel import Channel
-from asgiws.processes.handle import Start
 from asgiws.processes.heartbeat import Heartbeat, interval
+from asgiws.processes.worker_process import Start
 from asgiws.server import signals
 from asgiws.server.server import Server, run_server
 from asgiws.services.lifetime import Lifetime
-from asgiws.services.scoreboard import CLOSED, Board
+from asgiws.services.scoreboard import CLOSED, Scoreboard
 from asgiws.services.share import Share
 
 logger = logging.getLogger("asgiws.error")
@@ -35,7 +35,7 @@ NOT_OURS = ("SIGHUP", "SIGTTIN", "SIGTTOU")
 
 
 class Worker:
-    """A server and its seat among the others."""
+    """A server and its membership among the workers."""
 
     def __init__(self, start: Start) -> None:
         self.name = f"worker {start.number} ({os.getpid()})"
@@ -44,7 +44,7 @@ class Worker:
         self._row = start.row
         self._sockets = [socket.socket(fileno=fd) for fd in start.listeners]
         self._end = socket.socket(fileno=start.channel)
-        self._board = Board(start.board)
+        self._board = Scoreboard(start.board)
         os.close(start.board)
         self.share = (
             Share(self._board, start.row, lambda: self.server.open_connections)

@@ -35,7 +35,7 @@ from asgiws.net.handshakes import Handshaking
 from asgiws.net.poller import AVAILABLE, Poller
 from asgiws.net.sockets import Listener
 from asgiws.net.ticker import Ticker
-from asgiws.server import drain, forks, garbage, loops, signals
+from asgiws.server import cutoff, drain, forks, loops, signals
 from asgiws.server.drain import Drain
 from asgiws.server.registry import Registry
 from asgiws.server.signals import HangupWatch, SignalWatch
@@ -64,8 +64,8 @@ DRAIN_ANSWER = 5.0
 DRAIN_SHARE = 0.25
 
 
-class Seat(Protocol):
-    """What a worker provides to its server: its place among the others, assigned by its supervisor."""
+class Membership(Protocol):
+    """What a worker is for its server: the place among the others that its supervisor has given it."""
 
     #: The name of the worker in log lines.
     name: str
@@ -93,14 +93,14 @@ class Server:
     `should_exit` stops the server as SIGTERM does; setting `force_exit` as well ends it at once.
     Both may be set from any thread.
 
-    Raises ConfigError for reload and for workers: `asgiws.run` and the command handle these
-    differently. A worker's server has a `seat`.
+    Raises ConfigError for reload and for workers: `asgiws.run` and the command have servers of their
+    own for them. A worker's server has a `membership`.
     """
 
-    def __init__(self, config: Config, seat: Seat | None = None) -> None:
+    def __init__(self, config: Config, membership: Membership | None = None) -> None:
         if config.reload:
             raise ConfigError("reload needs asgiws.run or the command: a Server is one process")
-        if config.workers and seat is None:
+        if config.workers and membership is None:
             raise ConfigError("workers need asgiws.run or the command: a Server is one process")
         self.config = config
         self.started = False
@@ -113,7 +113,7 @@ class Server:
         #: The signal that stopped the server, and the signal that ended it at once.
         self.stopped_by: int | None = None
         self.forced_by: int | None = None
-        self._seat = seat
+        self._membership = membership
         self._runtime: Runtime | None = None
         self._should_exit = False
         self._force_exit = False
@@ -223,7 +223,7 @@ class Server:
         loop, config = self._loop, self.config
         assert loop is not None
         app = adapt(importer.load(config), _called(config.app))
-        logs.configure(config, "" if self._seat is None else self._seat.name)
+        logs.configure(config, "" if self._membership is None else self._membership.name)
         self._certificates = certificates.load(config)
         _check_parser(config.http)
         compression(config)  # if something that it needs is missing, the start ends here
@@ -324,7 +324,7 @@ class Server:
 
         tls = self._certificates
         runtime.ready = True
-        share = None if self._seat is None else self._seat.share
+        share = None if self._membership is None else self._membership.share
         handshaking = None
         if tls is not None and poller is not None:
             handshaking = Handshaking(runtime.loop, ticker, tls, self._pending, runtime.notices)
@@ -352,8 +352,8 @@ class Server:
         if self._is_process:
             garbage.settle()
         self.started = True
-        if self._seat is not None:
-            self._seat.ready()  # the supervisor reports the addresses
+        if self._membership is not None:
+            self._membership.ready()  # where it is, the supervisor tells
             return
         urls = [listener.url(tls is not None) for listener in self._listeners]
         for url in urls:
@@ -371,8 +371,8 @@ class Server:
         end = self._begin_stop()
         runtime.ready = False
         self._close_listeners()
-        if self._seat is not None:
-            self._seat.stopping()
+        if self._membership is not None:
+            self._membership.stopping()
         logger.info("Stopping; %d connections are open", len(connections) + len(pending))
         end -= self._reserve()
         window = 0.0 if self.in_hurry else drain.window(self.config, end - loop.time())
@@ -381,9 +381,8 @@ class Server:
             logger.info("Closing %d WebSockets over %g s", lasting, window)
         draining = Drain(loop, connections, window)
         loop.call_soon(draining.begin)
-        # A TLS handshake may complete, and its connection then end properly; a client that only connects gets
-        # no more.
-        end_of_handshakes = loop.call_later(GRACE, _cancel, pending)
+        # A TLS handshake may end, and its connection then properly; a client that only connects gets no more.
+        end_of_handshakes = loop.call_later(GRACE, cutoff.cancel, pending)
         try:
             await self._until(lambda: self._is_idle() or self._force_exit, end)
         finally:
@@ -398,7 +397,7 @@ class Server:
             self._begin_stop()
             counts = len(runtime.connections) + len(self._pending), len(runtime.tasks)
             logger.warning("Cut off %d connections and %d application tasks", *counts)
-            _cut_off(runtime, self._pending)
+            cutoff.cut_off(runtime, self._pending)
             moment = LEAST_MOMENT if self._force_exit else self._reserve() / 2
             await self._until(self._is_idle, runtime.loop.time() + moment)
             for task in runtime.tasks:
@@ -513,8 +512,8 @@ class Server:
     def _worn_out(self) -> None:
         """One process has served as many requests as it should."""
         why = f"it has served {self._runtime.served if self._runtime else 0} requests"
-        if self._seat is not None:
-            self._seat.worn_out(why)
+        if self._membership is not None:
+            self._membership.worn_out(why)
         else:
             logger.info("Stopping: %s", why)
             self.should_exit = True
@@ -554,24 +553,3 @@ def _called(app: str | Callable[..., Any]) -> str:
 def _check_parser(name: str) -> None:
     if name != "auto" and importlib.util.find_spec(name) is None:
         raise ParserMissing(f"--http {name} needs the package {name}: pip install {name}")
-
-
-def _cut_off(runtime: Runtime, pending: Registry) -> None:
-    """Abort all connections, including those being established, and cancel all running tasks."""
-    runtime.cutting_off = True
-    _cancel(pending)
-    for connection in list(runtime.connections):
-        _abort(connection)
-    _cancel(runtime.tasks)
-
-
-def _cancel(tasks: set[asyncio.Task[None]]) -> None:
-    for task in list(tasks):
-        task.cancel()
-
-
-def _abort(connection: ServedConnection | CountedConnection) -> None:
-    try:
-        connection.abort()
-    except Exception:  # the others must be cut off anyway
-        logger.exception("Exception while a connection was cut off: %r", connection)

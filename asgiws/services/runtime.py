@@ -16,7 +16,8 @@ from asgiws.asgi.errors import ProcessEnds
 from asgiws.asgi.types import Address, ASGIApp
 from asgiws.bridge import tasks
 from asgiws.bridge.contexts import OwnContext
-from asgiws.bridge.tasks import Job, Spare
+from asgiws.bridge.reuse import Spare
+from asgiws.bridge.tasks import Job
 from asgiws.config import Config, StartError
 from asgiws.proxies.addresses import TrustedAddresses
 from asgiws.services.admission import Admission

@@ -29,8 +29,8 @@ _NO_BEAT = -1
 _SIZE = 8 * (1 + 2 * ROWS)
 
 
-class Board:
-    """The table in the memory behind the file descriptor `fd`, which the caller keeps."""
+class Scoreboard:
+    """The table in the memory behind the file descriptor `fd`, which it leaves to the caller."""
 
     def __init__(self, fd: int) -> None:
         self._memory = mmap.mmap(fd, _SIZE)
@@ -110,7 +110,7 @@ def now() -> int:
 
 
 def make_memory() -> int:
-    """A file descriptor of zeroed memory for a Board, without a name in any directory."""
+    """A file descriptor of zeroed memory for a Scoreboard, without a name in any directory."""
     if hasattr(os, "memfd_create"):
         fd = os.memfd_create("asgiws")
     else:

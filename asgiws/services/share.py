@@ -14,7 +14,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from asgiws.services.scoreboard import Board
+from asgiws.services.scoreboard import Scoreboard
 
 #: Seconds for which it leaves waiting clients to the other workers.
 PAUSE = 0.002
@@ -33,7 +33,7 @@ class Share:
 
     def __init__(
         self,
-        board: Board,
+        board: Scoreboard,
         row: int,
         count: Callable[[], int],
         clock: Callable[[], float] = time.monotonic,

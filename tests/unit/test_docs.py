@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from asgiws.config import OPTIONS
-from asgiws.config.kinds import Choice
+from asgiws.config.option_types import Choice
 from asgiws.websocket.states import TRANSITIONS, Effect, State, Trigger
 
 ROOT = Path(__file__).resolve().parents[2]

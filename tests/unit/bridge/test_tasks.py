@@ -19,6 +19,7 @@ import anyio.lowlevel
 import pytest
 
 from asgiws.bridge import tasks
+from asgiws.bridge.reuse import Spare
 from tests.support.jobs import CoroutineJob
 from tests.support.loops import LOOPS, Loop, on_each_loop, settle
 
@@ -34,11 +35,11 @@ Task = asyncio.Task[None]
 Window = Callable[[Task], object]
 
 #: How a task is come by: `tasks.start` makes one; a Spare has one that served a call already, in this turn of
-#: the loop or in an earlier one.
-WAYS = ("new", "used", "idle")
+#: the loop or in an earlier one; with reuse turned off, it has none.
+WAYS = ("new", "used", "idle", "off")
 
 _way = "new"
-_spares: list[tasks.Spare] = []
+_spares: list[Spare] = []
 
 
 @pytest.fixture(autouse=True, params=WAYS)
@@ -63,15 +64,19 @@ def start(
         spare.close()
 
 
-def used(loop: asyncio.AbstractEventLoop) -> tasks.Spare:
-    """A Spare whose task has served a call already."""
+def used(loop: asyncio.AbstractEventLoop) -> Spare:
+    """A Spare that has started a call already."""
 
     async def ends_at_once() -> None:
         pass
 
-    spare = tasks.Spare(loop, contextvars.copy_context())
+    spare = new_spare(loop)
     spare.start(CoroutineJob(ends_at_once()), contextvars.copy_context())
     return spare
+
+
+def new_spare(loop: asyncio.AbstractEventLoop) -> Spare:
+    return Spare(loop, contextvars.copy_context(), _way != "off")
 
 
 variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="unset")
@@ -235,7 +240,7 @@ async def test_attributes_of_the_task_are_the_calls_own() -> None:
     loop = asyncio.get_running_loop()
 
     def call() -> None:
-        spare = tasks.Spare(loop, contextvars.copy_context())
+        spare = new_spare(loop)
         for _ in range(2):
             spare.start(CoroutineJob(application()), contextvars.copy_context())
         spare.close()
@@ -255,7 +260,7 @@ async def test_no_task_is_left_where_a_call_leads_to_another() -> None:
         spare.start(CoroutineJob(ends()), contextvars.copy_context())
 
     loop = asyncio.get_running_loop()
-    spare = tasks.Spare(loop, contextvars.copy_context())
+    spare = new_spare(loop)
     gc.disable()
     try:
         before = asyncio.all_tasks()
@@ -776,51 +781,6 @@ async def test_cancelled_in_a_first_step_that_is_the_last(taken_back: bool) -> N
         assert taken_back
 
 
-@eager
-@pytest.mark.parametrize("way", ["new"], indirect=True)
-@pytest.mark.parametrize("idle", [False, True])
-@on_each_loop
-async def test_a_cancellation_of_the_idle_task_that_is_taken_back(idle: bool) -> None:
-    """It comes all the same, before Python 3.13, and is not the next call's."""
-    loop = asyncio.get_running_loop()
-    log: Log = []
-
-    async def application() -> None:
-        await asyncio.sleep(0)
-        log.append("undisturbed")
-
-    def cancel() -> None:
-        (task,) = asyncio.all_tasks() - {main}
-        task.cancel()
-        task.uncancel()
-
-    def call() -> Task | None:
-        if not idle:
-            cancel()
-        return spare.start(CoroutineJob(application()), contextvars.copy_context())
-
-    main: Any = asyncio.current_task()
-    spare = tasks.Spare(loop, contextvars.copy_context())
-    if idle:
-        await from_callback(
-            lambda: spare.start(CoroutineJob(settle(0)), contextvars.copy_context())
-        )
-        await settle()
-        cancel()
-        task = await from_callback(call)
-    else:
-
-        def both() -> Task | None:
-            spare.start(CoroutineJob(settle(0)), contextvars.copy_context())
-            return call()
-
-        task = await from_callback(both)
-    assert await end(task) == "returned"
-    assert log == ["undisturbed"]
-    spare.close()
-    await settle()
-
-
 @on_each_loop
 async def test_a_cancel_scope_of_the_first_step_is_cancelled_behind_it() -> None:
     """The scope knows its own cancellation by the message, which must come through."""
@@ -932,55 +892,3 @@ def test_a_loop_that_ends_behind_the_first_step(loop_name: str) -> None:
     if EAGER:  # else the loop may have ended before the first step
         assert log == ["unwound"]
     assert [str(warning.message) for warning in warned] == []
-
-
-@eager
-@pytest.mark.parametrize("way", ["new"], indirect=True)
-@on_each_loop
-async def test_who_has_seen_the_idle_task_cannot_cancel_a_later_call() -> None:
-    """As a shutdown of somebody else's that asks for all tasks, and cancels them later."""
-    loop = asyncio.get_running_loop()
-    spare = await from_callback(lambda: used(loop))
-    await settle()
-    (idle,) = asyncio.all_tasks() - {asyncio.current_task()}  # type: ignore[arg-type]
-    assert idle.get_name() == tasks.NAME
-    log: list[Any] = []
-
-    async def application() -> None:
-        log.append(asyncio.current_task())
-        await asyncio.sleep(DELAY)
-        log.append("done")
-
-    task = await from_callback(
-        lambda: spare.start(CoroutineJob(application()), contextvars.copy_context())
-    )
-    idle.cancel()
-    assert await end(task) == "returned"
-    assert log == [task, "done"]
-    assert task is not idle
-    await asyncio.wait([idle])
-    spare.close()
-
-
-@eager
-@pytest.mark.parametrize("way", ["new"], indirect=True)
-@on_each_loop
-async def test_a_task_is_used_again_and_again() -> None:
-    """Or all of this would be for nothing."""
-    loop = asyncio.get_running_loop()
-    spare = tasks.Spare(loop, contextvars.copy_context())
-    seen: list[int] = []
-
-    async def application() -> None:
-        seen.append(id(asyncio.current_task()))
-
-    for _ in range(3):
-        for _ in range(2):
-            await from_callback(
-                lambda: spare.start(CoroutineJob(application()), contextvars.copy_context())
-            )
-        await settle()
-    assert len(seen) == 6
-    assert len(set(seen)) == 1
-    assert len(asyncio.all_tasks()) == 2
-    spare.close()

@@ -13,6 +13,7 @@ import pytest
 
 from asgiws.bridge import tasks
 from asgiws.bridge.calls import Call
+from asgiws.bridge.reuse import Spare
 from asgiws.bridge.wakeup import Waiter
 from tests.support.jobs import CoroutineJob
 from tests.support.loops import LOOPS, Loop, settle
@@ -139,7 +140,7 @@ ENDLESS = (waits_for_ever, waits_in_a_call, cleans_up)
 
 
 @pytest.mark.parametrize("loop_name", LOOPS)
-@pytest.mark.parametrize("way", ["new", "used", "idle", "lasting"])
+@pytest.mark.parametrize("way", ["new", "used", "idle", "off", "lasting"])
 @pytest.mark.parametrize("cancelled", ["no", *MOMENTS])
 @pytest.mark.parametrize("application", APPLICATIONS)
 def test_a_call_leaves_nothing_behind(
@@ -159,7 +160,7 @@ def test_a_call_leaves_nothing_behind(
         await application()
 
     context = contextvars.copy_context()
-    spare = tasks.Spare(loop.loop, context)
+    spare = Spare(loop.loop, context, way != "off")
 
     def start(what: Application) -> asyncio.Task[None] | None:
         job = Noticed(what())
@@ -168,7 +169,7 @@ def test_a_call_leaves_nothing_behind(
         return spare.start(job, context.copy())
 
     def begin() -> None:
-        if way == "used":
+        if way in ("used", "off"):
             start(ends)
         task = start(call)
         if task is not None and cancelled != "no":

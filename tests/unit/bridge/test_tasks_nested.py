@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from asgiws.bridge import tasks
+from asgiws.bridge.reuse import Spare
 from asgiws.bridge.wakeup import Waiter
 from tests.support.jobs import CoroutineJob
 from tests.support.loops import Loop, settle
@@ -23,8 +24,9 @@ Start = Callable[[tasks.Job], "Task | None"]
 
 variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="unset")
 
-#: How a call is begun: by a Spare with a new task, one that has served, one that idles; as a WebSocket's.
-WAYS = ("new", "used", "idle", "lasting")
+#: How a call is begun: by a Spare with a new task, one that has served, one that idles, or with
+#: reuse turned off; as a WebSocket's.
+WAYS = ("new", "used", "idle", "off", "lasting")
 
 pytestmark = pytest.mark.parametrize("way", WAYS)
 
@@ -43,7 +45,7 @@ async def starter(way: str) -> Start:
     context = contextvars.copy_context()
     if way == "lasting":
         return lambda job: tasks.start(loop, job, context.copy())
-    spare = tasks.Spare(loop, context)
+    spare = Spare(loop, context, way != "off")
 
     def begin(job: tasks.Job) -> Task | None:
         return spare.start(job, context.copy())
@@ -53,7 +55,7 @@ async def starter(way: str) -> Start:
             begin(CoroutineJob(turns(0)))
 
     loop.call_soon(use)
-    await settle(1 if way == "used" else 5)
+    await settle(1 if way in ("used", "off") else 5)
     return begin
 
 

@@ -18,8 +18,8 @@ from asgiws.config import Config
 from asgiws.net import systemd
 from asgiws.net.sockets import Listener
 from asgiws.processes import supervisor as module
-from asgiws.processes.handle import READY, STARTING, STOPPING
 from asgiws.processes.supervisor import MOST_BACK_OFF, Supervisor, supervise
+from asgiws.processes.worker_process import READY, STARTING, STOPPING
 
 
 class Process:

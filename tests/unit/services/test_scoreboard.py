@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from asgiws.services import scoreboard as module
-from asgiws.services.scoreboard import CLOSED, ROWS, STALE, Board, make_memory
+from asgiws.services.scoreboard import CLOSED, ROWS, STALE, Scoreboard, make_memory
 
 
 @pytest.fixture
@@ -22,8 +22,8 @@ def memory() -> Iterator[int]:
 
 
 @pytest.fixture
-def board(memory: int) -> Iterator[Board]:
-    board = Board(memory)
+def board(memory: int) -> Iterator[Scoreboard]:
+    board = Scoreboard(memory)
     yield board
     board.close()
 
@@ -35,18 +35,18 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return moment
 
 
-def test_two_see_the_same(memory: int, board: Board) -> None:
-    other = Board(memory)
+def test_two_see_the_same(memory: int, board: Scoreboard) -> None:
+    other = Scoreboard(memory)
     row = board.give_out()
     other.set_connections(row, 5)
     assert board.connections(row) == 5
     other.close()
 
 
-def test_another_process_sees_the_same(memory: int, board: Board) -> None:
+def test_another_process_sees_the_same(memory: int, board: Scoreboard) -> None:
     row = board.give_out()
     code = (
-        f"from asgiws.services.scoreboard import Board; board = Board({memory}); "
+        f"from asgiws.services.scoreboard import Scoreboard; board = Scoreboard({memory}); "
         f"board.beat({row}); board.set_connections({row}, 7)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, pass_fds=[memory], timeout=60)
@@ -54,7 +54,7 @@ def test_another_process_sees_the_same(memory: int, board: Board) -> None:
     assert 0.0 <= board.silence(row) < 60.0
 
 
-def test_rows_are_given_out_and_taken_back(board: Board) -> None:
+def test_rows_are_given_out_and_taken_back(board: Scoreboard) -> None:
     assert [board.give_out() for _ in range(3)] == [0, 1, 2]
     board.set_connections(1, 9)
     board.take_back(1)
@@ -67,7 +67,7 @@ def test_rows_are_given_out_and_taken_back(board: Board) -> None:
         board.give_out()
 
 
-def test_silence_begins_with_the_first_beat(board: Board, clock: list[int]) -> None:
+def test_silence_begins_with_the_first_beat(board: Scoreboard, clock: list[int]) -> None:
     row = board.give_out()
     clock[0] += 10_000
     assert board.silence(row) == 0.0
@@ -83,7 +83,7 @@ def test_silence_begins_with_the_first_beat(board: Board, clock: list[int]) -> N
 
 
 def test_the_least_is_that_of_the_others_who_accept_and_live(
-    board: Board, clock: list[int]
+    board: Scoreboard, clock: list[int]
 ) -> None:
     rows = [board.give_out() for _ in range(4)]
     assert board.least(0) is None
@@ -106,7 +106,7 @@ def test_memory_where_there_is_no_memfd(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.delattr(os, "memfd_create", raising=False)
     before = set(os.listdir(tempfile.gettempdir()))
     fd = make_memory()
-    board = Board(fd)
+    board = Scoreboard(fd)
     row = board.give_out()
     board.set_connections(row, 3)
     assert board.connections(row) == 3

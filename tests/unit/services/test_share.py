@@ -8,14 +8,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from asgiws.services.scoreboard import CLOSED, Board, make_memory
+from asgiws.services.scoreboard import CLOSED, Scoreboard, make_memory
 from asgiws.services.share import FEW, MOST, PATIENCE, Share
 
 
 class Workers:
     """Workers on one board; `counts` are their connections."""
 
-    def __init__(self, board: Board, *counts: int) -> None:
+    def __init__(self, board: Scoreboard, *counts: int) -> None:
         self.board = board
         self.counts = list(counts)
         self.now = 0.0
@@ -33,44 +33,44 @@ class Workers:
 
 
 @pytest.fixture
-def board() -> Iterator[Board]:
+def board() -> Iterator[Scoreboard]:
     fd = make_memory()
-    board = Board(fd)
+    board = Scoreboard(fd)
     yield board
     board.close()
     os.close(fd)
 
 
-def test_who_holds_the_fewest_accepts(board: Board) -> None:
+def test_who_holds_the_fewest_accepts(board: Scoreboard) -> None:
     assert Workers(board, 3, 2, 2).accepts() == [False, True, True]
 
 
-def test_one_alone_always_accepts(board: Board) -> None:
+def test_one_alone_always_accepts(board: Scoreboard) -> None:
     workers = Workers(board, 5)
     assert workers.accepts() == [True]
     board.give_out()  # a worker that is still starting
     assert workers.accepts() == [True]
 
 
-def test_among_many_it_may_be_a_little_ahead(board: Board) -> None:
+def test_among_many_it_may_be_a_little_ahead(board: Scoreboard) -> None:
     workers = Workers(board, 640, 650, 651)
     assert workers.accepts() == [True, True, False]
 
 
-def test_who_accepts_no_more_does_not_count(board: Board) -> None:
+def test_who_accepts_no_more_does_not_count(board: Scoreboard) -> None:
     workers = Workers(board, 9, 0)
     board.set_connections(1, CLOSED)
     assert workers.shares[0].may_accept()
 
 
-def test_the_own_number_is_told_to_the_others(board: Board) -> None:
+def test_the_own_number_is_told_to_the_others(board: Scoreboard) -> None:
     workers = Workers(board, 0, 5)
     workers.counts[0] = 6
     workers.shares[0].may_accept()
     assert workers.shares[1].may_accept()
 
 
-def test_nobody_waits_for_a_worker_that_does_not_come(board: Board) -> None:
+def test_nobody_waits_for_a_worker_that_does_not_come(board: Scoreboard) -> None:
     workers = Workers(board, 5, 0)
     share = workers.shares[0]
     assert not share.may_accept()
@@ -82,7 +82,7 @@ def test_nobody_waits_for_a_worker_that_does_not_come(board: Board) -> None:
     assert share.may_accept()
 
 
-def test_one_that_catches_up_is_left_more_time_and_not_all(board: Board) -> None:
+def test_one_that_catches_up_is_left_more_time_and_not_all(board: Scoreboard) -> None:
     workers = Workers(board, 50, 0)
     share = workers.shares[0]
     looks = 0
@@ -94,7 +94,7 @@ def test_one_that_catches_up_is_left_more_time_and_not_all(board: Board) -> None
     assert looks == MOST * 16
 
 
-def test_its_patience_begins_anew_when_it_has_had_its_turn(board: Board) -> None:
+def test_its_patience_begins_anew_when_it_has_had_its_turn(board: Scoreboard) -> None:
     workers = Workers(board, 5, 0)
     share = workers.shares[0]
     assert not share.may_accept()
@@ -108,7 +108,7 @@ def test_its_patience_begins_anew_when_it_has_had_its_turn(board: Board) -> None
 
 @pytest.mark.parametrize("speeds", [(1, 1, 1, 1), (10, 3, 2, 1)])
 def test_ten_thousand_are_spread_evenly_though_one_is_faster(
-    board: Board, speeds: tuple[int, ...]
+    board: Scoreboard, speeds: tuple[int, ...]
 ) -> None:
     """Workers wake in any order, the fast ones more often, and take what they may."""
     workers = Workers(board, 0, 0, 0, 0)

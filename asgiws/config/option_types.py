@@ -1,9 +1,9 @@
 """The types of options.
 
 Rules of this file:
-- A `Kind` converts a string or a Python value to the canonical form that the rest of the package
+- A `OptionType` converts a string or a Python value to the canonical form that the rest of the package
   uses, or raises ValueError saying what is allowed. Converting twice changes nothing.
-- A Kind knows nothing about individual options: names and defaults are in `options.py`.
+- A OptionType knows nothing about individual options: names and defaults are in `options.py`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from asgiws import fields
 from asgiws.config import endpoints
 
 
-class Kind:
+class OptionType:
     """The type of an option. `noun` is its name in help texts; `allowed` says what it accepts."""
 
     noun = "TEXT"
@@ -36,10 +36,10 @@ class Kind:
         return str(value)
 
 
-class Optional(Kind):
+class Optional(OptionType):
     """Another kind, or None if the option is not given."""
 
-    def __init__(self, kind: Kind) -> None:
+    def __init__(self, kind: OptionType) -> None:
         self.kind = kind
         self.noun = kind.noun
         self.allowed = kind.allowed
@@ -51,7 +51,7 @@ class Optional(Kind):
         return "" if value is None else self.kind.show(value)
 
 
-class HealthPath(Kind):
+class HealthPath(OptionType):
     """A path as it appears in requests."""
 
     noun = "PATH"
@@ -64,14 +64,14 @@ class HealthPath(Kind):
         return text
 
 
-class ListKind(Kind):
+class ListType(OptionType):
     """Several values; on the command line the option may be repeated."""
 
 
-class Several(ListKind):
+class Several(ListType):
     """A list of another kind: a sequence, or a string with commas between the members."""
 
-    def __init__(self, kind: Kind) -> None:
+    def __init__(self, kind: OptionType) -> None:
         self.kind = kind
         self.noun = kind.noun
         self.allowed = f"{kind.allowed}; separate several with commas"
@@ -90,7 +90,7 @@ class Several(ListKind):
         return ",".join(self.kind.show(item) for item in value)
 
 
-class Text(Kind):
+class Text(OptionType):
     """A non-empty string."""
 
     allowed = "a non-empty string"
@@ -107,7 +107,7 @@ class Text(Kind):
         return text
 
 
-class Directory(Kind):
+class Directory(OptionType):
     """A directory; an empty string means the current one."""
 
     noun = "DIRECTORY"
@@ -122,7 +122,7 @@ class Directory(Kind):
         return text
 
 
-class Choice(Kind):
+class Choice(OptionType):
     """One of a few words."""
 
     def __init__(self, *words: str) -> None:
@@ -150,7 +150,7 @@ class VerifyMode(Choice):
         return super().convert(words.get(value, value) if isinstance(value, str) else value)
 
 
-class Integer(Kind):
+class Integer(OptionType):
     """A whole number within bounds."""
 
     noun = "INTEGER"
@@ -170,7 +170,7 @@ class Integer(Kind):
         return value
 
 
-class Boolean(Kind):
+class Boolean(OptionType):
     """Yes or no."""
 
     noun = "BOOLEAN"
@@ -197,7 +197,7 @@ class Flag(Boolean):
         self.negative = negative
 
 
-class Duration(Kind):
+class Duration(OptionType):
     """Seconds as a float, also written `500ms`, `30s`, `1.5m`, `2h`.
 
     With `can_disable`, 0, `none` and None mean "off" and become 0.0. With `positive`, 0 is refused.
@@ -238,7 +238,7 @@ class Duration(Kind):
         return "none" if self.can_disable and not value else f"{value:g}"
 
 
-class Size(Kind):
+class Size(OptionType):
     """Bytes as an int, also written `64KB` (1000), `64KiB` (1024), `16MiB`, `1GiB`."""
 
     noun = "SIZE"
@@ -284,7 +284,7 @@ class Size(Kind):
         return str(value)
 
 
-class CloseCode(Kind):
+class CloseCode(OptionType):
     """A code that a server may send in a close frame (RFC 6455, 7.4, and the registry)."""
 
     noun = "CODE"
@@ -301,7 +301,7 @@ class CloseCode(Kind):
         return value
 
 
-class CloseReason(Kind):
+class CloseReason(OptionType):
     """The reason in a close frame, which has room for 123 octets (RFC 6455, 5.5)."""
 
     allowed = "a string of at most 123 bytes in UTF-8"
@@ -318,7 +318,7 @@ class CloseReason(Kind):
         return text
 
 
-class RootPath(Kind):
+class RootPath(OptionType):
     """The prefix of the application's paths: empty, or `/prefix` without a trailing slash."""
 
     noun = "PATH"
@@ -331,7 +331,7 @@ class RootPath(Kind):
         return text.rstrip("/")
 
 
-class BindAddress(Kind):
+class BindAddress(OptionType):
     """Where to listen, as an `Endpoint`."""
 
     noun = "ADDRESS"
@@ -349,7 +349,7 @@ class BindAddress(Kind):
             raise ValueError(self.allowed) from None
 
 
-class HeaderList(ListKind):
+class HeaderList(ListType):
     """Response headers as a list of (lower-case name, value) in bytes.
 
     Accepts one or several, as `Name:Value` strings or as pairs. A string with several has one on each line.
@@ -405,7 +405,7 @@ class HeaderList(ListKind):
         )
 
 
-class HostList(ListKind):
+class HostList(ListType):
     """Hosts as lower-case strings: `example.com`, `example.com:8000`, `*.example.com` for all names below it,
     `[::1]`, or `*`.
 
@@ -463,7 +463,7 @@ class OriginList(HostList):
         return text
 
 
-class Words(ListKind):
+class Words(ListType):
     """A selection of a few words, as a tuple in the order of `words`."""
 
     noun = "WORDS"
@@ -482,7 +482,7 @@ class Words(ListKind):
         return ",".join(value) or "none"
 
 
-class AddressList(ListKind):
+class AddressList(ListType):
     """Addresses and networks as strings in a tuple, `unix` for Unix sockets, or `*` for all."""
 
     noun = "ADDRESSES"
@@ -515,7 +515,7 @@ def _members(value: Any, allowed: str) -> list[str]:
     return [one.strip() for one in value]
 
 
-class Application(Kind):
+class Application(OptionType):
     """`module:attribute`, or the application itself."""
 
     noun = "APP"

@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 
 from asgiws.config import Config
-from asgiws.processes import handle as module
-from asgiws.processes.handle import READY, STARTING, STOPPING, WorkerProcess
-from asgiws.services.scoreboard import Board, make_memory
+from asgiws.processes import worker_process as module
+from asgiws.processes.worker_process import READY, STARTING, STOPPING, WorkerProcess
+from asgiws.services.scoreboard import Scoreboard, make_memory
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="workers are not for Windows")
 
@@ -46,7 +46,7 @@ class Bench:
         (directory / "served_by_worker.py").write_text(APPLICATION)
         self.directory = directory
         self.memory = make_memory()
-        self.board = Board(self.memory)
+        self.board = Scoreboard(self.memory)
         self.sock = socket.socket()
         self.sock.bind(("127.0.0.1", 0))
         self.told: asyncio.Queue[Any] = asyncio.Queue()

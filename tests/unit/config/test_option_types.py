@@ -7,7 +7,7 @@ import ssl
 import pytest
 
 from asgiws.config.endpoints import TCPEndpoint
-from asgiws.config.kinds import (
+from asgiws.config.option_types import (
     AddressList,
     BindAddress,
     Boolean,
