@@ -35,7 +35,7 @@ from asgiws.net.handshakes import Handshaking
 from asgiws.net.poller import AVAILABLE, Poller
 from asgiws.net.sockets import Listener
 from asgiws.net.ticker import Ticker
-from asgiws.server import cutoff, drain, forks, loops, signals
+from asgiws.server import cutoff, drain, forks, garbage, loops, signals
 from asgiws.server.drain import Drain
 from asgiws.server.registry import Registry
 from asgiws.server.signals import HangupWatch, SignalWatch
