@@ -1,8 +1,8 @@
 """asgiws: an ASGI server whose first concern is the WebSocket.
 
 Rules of this file: `_extensions.install()` comes before any other module of the package; the public
-names are loaded when they are first asked for, so that the sans-I/O packages can be used without
-the server.
+names are loaded when they are first accessed, so that the sans-I/O packages can be used without the
+server.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 Rules of this file:
 - Each compiled module is ordinary Python with a `.pxd` of types beside it; there is no second
-  source.
+  source. What is C stands in a `.h` beside the `.pxd` that declares it, and is included by its path from the
+  folder that the package lies in.
 - Which modules are compiled stands in `asgiws/_extensions.py` alone. That file is run here, and not imported:
   the package would look for the very modules that are to be built.
 - `ASGIWS_EXTENSIONS` decides: `auto` (the default) compiles and falls back to pure Python with a
@@ -31,6 +32,7 @@ except ImportError:  # a build without isolation, on a machine without Cython
 
     HAVE_CYTHON = False
 
+_ROOT = Path(__file__).resolve().parent.parent
 _LISTS = runpy.run_path(str(Path(__file__).with_name("_extensions.py")))
 COMPILED_MODULES: tuple[str, ...] = _LISTS["COMPILED_MODULES"]
 MODES: tuple[str, ...] = _LISTS["MODES"]
@@ -42,11 +44,16 @@ if MODE == "require" and not HAVE_CYTHON:
 
 
 def choose_extensions(distribution: Any) -> None:
-    """Have the modules compiled, or none where none is to be, or can be. Without `require`, one that the
-    compiler does not take is left out, and its source serves."""
+    """Have the modules compiled, or none if none should or can be. Without `require`, a module that the
+    compiler rejects is left out, and its Python source is used."""
     names = COMPILED_MODULES if MODE != "no" and HAVE_CYTHON else ()
     distribution.ext_modules = [
-        Extension(name, [f"{name.replace('.', '/')}.py"], optional=MODE != "require")
+        Extension(
+            name,
+            [f"{name.replace('.', '/')}.py"],
+            include_dirs=[str(_ROOT)],
+            optional=MODE != "require",
+        )
         for name in names
     ]
 
@@ -71,7 +78,7 @@ class BuildExt(build_ext):  # type: ignore[misc, unused-ignore]
             if MODE == "require":
                 raise
             print(
-                f"asgiws: {ext.name} was not compiled ({error}); its Python source serves instead",
+                f"asgiws: {ext.name} was not compiled ({error}); using its Python source instead",
                 file=sys.stderr,
             )
 

@@ -2,9 +2,9 @@
 
 Rules of this file:
 - The import system prefers `frames.*.so` to `frames.py` by itself; nothing dispatches.
-- `ASGIWS_EXTENSIONS=no` makes the import system take the sources even where compiled modules lie
-  beside them; `require` refuses to run without them. `auto`, the default, takes what is there.
-- COMPILED_MODULES is the one list of the modules that are compiled: the build takes it from here.
+- `ASGIWS_EXTENSIONS=no` makes the import system use the sources even if compiled modules are next to
+  them; `require` refuses to run without them. `auto`, the default, uses what is there.
+- COMPILED_MODULES is the only list of the compiled modules: the build takes it from here.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ COMPILED_MODULES = (
     "asgiws.drivers.reading",
     "asgiws.drivers.opening",
     "asgiws.drivers.websocket",
+    "asgiws.net.gathering",
+    "asgiws.net.sending",
     "asgiws.net.connection",
     "asgiws.http.buffer",
     "asgiws.http.head",
@@ -41,6 +43,11 @@ COMPILED_MODULES = (
     "asgiws.http.connection",
     "asgiws.bridge.tasks",
     "asgiws.drivers.scope",
+    "asgiws.drivers.carrier",
+    "asgiws.drivers.exchange",
+    "asgiws.drivers.gate",
+    "asgiws.drivers.shared",
+    "asgiws.drivers.http_carrier",
     "asgiws.drivers.http",
     "asgiws.websocket.fanout",
     "asgiws.http.date",
@@ -57,7 +64,7 @@ MODES = ("auto", "require", "no")
 
 
 class SourceOnlyFinder:
-    """A meta-path finder that knows of `.py` files alone, for the package's own modules."""
+    """A meta-path finder that only knows `.py` files, for the package's own modules."""
 
     @staticmethod
     def find_spec(
@@ -74,7 +81,7 @@ class SourceOnlyFinder:
 
 
 def is_compiled(name: str) -> bool:
-    """True when the module of that name runs from an extension; it is found for that, not imported."""
+    """True if the module with that name runs from an extension; it is located for that, not imported."""
     spec = importlib.util.find_spec(name)
     return spec is not None and not (spec.origin or "").endswith(".py")
 
@@ -87,7 +94,7 @@ def compiled() -> list[str]:
 def install() -> None:
     """Apply `ASGIWS_EXTENSIONS`; called once, before any other module of the package is imported.
 
-    Raises SystemExit, with one line that says what is wrong, for a bad value and for `require` when
+    Raises SystemExit, with one line that says what is wrong, for a bad value and for `require` if
     a module is not compiled.
     """
     mode = os.environ.get("ASGIWS_EXTENSIONS", "") or "auto"

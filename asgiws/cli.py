@@ -1,11 +1,11 @@
 """The command `asgiws`.
 
 Rules of this file:
-- The options are those of `Config`; nothing is said of them here.
-- What a user has done wrong is told in one line on stderr that begins with `Error:`.
-- Exit codes: 0 after a stop that was asked for; 1 when the server cannot start; 2 for bad usage; 3
-  when the application failed to start; 128 and the signal's number when a second signal ended it at
-  once.
+- The options are those of `Config`; this file says nothing about them.
+- A user's mistake is reported in one line on stderr that begins with `Error:`.
+- Exit codes: 0 after a requested stop; 1 if the server cannot start; 2 for bad usage; 3 if the
+  application failed to start; 128 plus the signal's number if a second signal ended the process
+  at once.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ from asgiws.server import loops
 from asgiws.server.server import Server
 from asgiws.websocket import zlib_backend
 
-#: Seconds that threads of the application have to end, at least.
+#: The minimum number of seconds that the application's threads have to end.
 LEAST_FOR_THREADS = 1.0
 
 EPILOG = (
-    "Each option is also read from the environment, as ASGIWS_ and its name: ASGIWS_WS_MAX_SIZE "
-    "for --ws-max-size. Durations are seconds or 500ms, 30s, 1.5m, 2h; sizes are bytes or 64KiB, "
-    "16MiB. SIGINT and SIGTERM stop gracefully, a second one at once."
+    "Each option can also be set in the environment, as ASGIWS_ followed by its name: ASGIWS_WS_MAX_SIZE "
+    "for --ws-max-size. Durations are in seconds, or 500ms, 30s, 1.5m, 2h; sizes are in bytes, or 64KiB, "
+    "16MiB. SIGINT and SIGTERM stop the server gracefully; a second signal stops it at once."
 )
 
 
 class KindType(click.ParamType):  # type: ignore[type-arg, unused-ignore]
-    """A kind of option as click asks for it."""
+    """A kind of option as a parameter type of click."""
 
     def __init__(self, option: Option) -> None:
         self.option = option
@@ -57,7 +57,7 @@ class KindType(click.ParamType):  # type: ignore[type-arg, unused-ignore]
 
 
 class Command(click.Command):
-    """A command whose help shows the options in their groups."""
+    """A command whose help shows the options in groups."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         records = {
@@ -91,7 +91,7 @@ def _parameter(option: Option) -> click.Parameter:
 
 
 def _configure(**_: Any) -> Config:
-    """The configuration from the command line that click has read."""
+    """The configuration from the command line that click has parsed."""
     context = click.get_current_context()
     given = {}
     for option in OPTIONS:
@@ -119,7 +119,7 @@ command = Command(
             is_eager=True,
             expose_value=False,
             callback=_show_version,
-            help="Show the version, and what it runs on, and exit.",
+            help="Show the version and what it runs on, then exit.",
         ),
     ],
     callback=_configure,
@@ -130,7 +130,7 @@ command = Command(
 
 
 def version_text() -> str:
-    """The version of asgiws and of what it would run on."""
+    """The versions of asgiws and of what it would run on."""
     loop = loops.choose("auto")
     uvloop = loops.uvloop_version()
     compiled = [name.removeprefix("asgiws.") for name in _extensions.compiled()]
@@ -147,7 +147,7 @@ def version_text() -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run the command and end the process. `arguments` are those of the process by default."""
+    """Run the command and end the process. `arguments` defaults to those of the process."""
     descriptors.fill_standard()
     servers: list[Server] = []
     code: int
@@ -162,14 +162,14 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         code = error.exit_code
     except (KeyboardInterrupt, click.Abort):
         code = 128 + signal.SIGINT
-    except SystemExit as error:  # of the application, or a second signal's
+    except SystemExit as error:  # raised by the application or for a second signal
         code = _exit_code(error)
     _bound_threads(code, servers[0].end_by if servers else None)
     sys.exit(code)
 
 
 def _exit_code(error: SystemExit) -> int:
-    """What Python makes of it: a text is told, and counts as 1."""
+    """The exit code that Python would use: a string is printed and counts as 1."""
     if error.code is None or isinstance(error.code, int):
         return error.code or 0
     logs.tell(str(error.code))
@@ -177,10 +177,10 @@ def _exit_code(error: SystemExit) -> int:
 
 
 def _bound_threads(code: int, end_by: float | None) -> None:
-    """Make sure that the process ends, though a thread of the application may never do.
+    """Make sure that the process ends even if a thread of the application never does.
 
-    Python waits for all threads that are no daemons before it ends. They get what is left of the
-    graceful timeout (`end_by` is of `time.monotonic()`), then the process ends without them.
+    Python waits for all non-daemon threads before it exits. They get what is left of the graceful
+    timeout (`end_by` is a time of `time.monotonic()`); then the process exits without them.
     """
     main_thread = threading.main_thread()
     threads = [thread for thread in threading.enumerate() if not thread.daemon]
@@ -194,7 +194,7 @@ def _bound_threads(code: int, end_by: float | None) -> None:
             thread.join(max(limit - time.monotonic(), 0.0))
         names = ", ".join(thread.name for thread in threads if thread.is_alive())
         if names:
-            logs.tell(f"Error: ended without waiting for threads: {names}")
+            logs.tell(f"Error: exited without waiting for threads: {names}")
             os._exit(code)
 
     threading.Thread(target=watch, daemon=True, name="asgiws-end").start()

@@ -2,7 +2,7 @@
 
 Rules of this file:
 - A mistake of the operator is an AppNotFound with one line that says what to correct.
-- A fault of the application's own code, while it is imported, looked up or made, is an AppRaised:
+- An error in the application's own code, while it is imported, looked up or created, is an AppRaised:
   it carries the exception, and shows the application's frames of the traceback, not those of the
   import machinery.
 """
@@ -25,7 +25,7 @@ class AppNotFound(StartError):
 
 
 class AppRaised(StartError):
-    """The application's code raised while it was imported or made. `report()` is the traceback."""
+    """The application's code raised while it was imported or created. `report()` is the traceback."""
 
     def __init__(self, what: str, error: BaseException) -> None:
         super().__init__(what)
@@ -37,7 +37,7 @@ class AppRaised(StartError):
 
 
 def load(config: Config) -> Any:
-    """The object that `config.app` names, made by its factory where it is one.
+    """The object that `config.app` names, created by its factory if it is one.
 
     Puts `config.app_dir` on `sys.path` and the variables of `config.env_file` into `os.environ`.
     Raises AppNotFound and AppRaised.
@@ -55,9 +55,9 @@ def load(config: Config) -> Any:
 
 
 def import_from_string(text: str, directory: str) -> Any:
-    """The object at `module:attribute`; the attribute may have dots.
+    """The object at `module:attribute`; the attribute may contain dots.
 
-    `directory` is where its module is looked for first, as far as the messages go.
+    `directory` is where messages say that its module is looked for first.
     """
     module_name, colon, path = text.partition(":")
     if module_name.endswith(".py") or "/" in module_name or os.sep in module_name:
@@ -95,25 +95,27 @@ def _import(name: str, directory: str) -> Any:
             ) from None
         raise AppRaised(f"importing {name!r} failed", error) from error
     except (TypeError, ValueError) as error:
-        if not _frames(error.__traceback__):  # as for "..": the name itself is wrong
-            raise AppNotFound(f"{name!r} is no name of a module") from None
+        if not _frames(error.__traceback__):  # for example "..": the name itself is wrong
+            raise AppNotFound(f"{name!r} is not the name of a module") from None
         raise AppRaised(f"importing {name!r} failed", error) from error
     except Exception as error:
         raise AppRaised(f"importing {name!r} failed", error) from error
 
 
 def _make(factory: Any, called: object) -> Any:
-    """What the factory makes."""
+    """The object that the factory returns."""
     if not callable(factory):
-        raise AppNotFound(f"{called!r} is no factory: it cannot be called")
+        raise AppNotFound(f"{called!r} is not a factory: it cannot be called")
     if inspect.iscoroutinefunction(factory):
-        raise AppNotFound(f"{called!r} is no factory: it is a coroutine function")
+        raise AppNotFound(f"{called!r} is not a factory: it is a coroutine function")
     try:
         inspect.signature(factory).bind()
     except TypeError as error:
-        raise AppNotFound(f"{called!r} is no factory: called without arguments, {error}") from None
+        raise AppNotFound(
+            f"{called!r} is not a factory: called without arguments, {error}"
+        ) from None
     except ValueError:
-        pass  # built without a signature: then the call itself must tell
+        pass  # a built-in without a signature: then only the call itself can tell
     try:
         return factory()
     except Exception as error:
@@ -134,7 +136,7 @@ def _frames(trace: TracebackType | None) -> list[traceback.FrameSummary]:
 
 
 def _format(error: BaseException) -> list[str]:
-    """The traceback of `error` and those that led to it, without the machinery's frames."""
+    """The traceback of `error` and of those that led to it, without the machinery's frames."""
     shown = traceback.TracebackException.from_exception(error)
     pending: list[traceback.TracebackException | None] = [shown]
     while pending:

@@ -1,13 +1,14 @@
-"""What the server writes to the log, and how it looks.
+"""What the server writes to the log, and its format.
 
 Rules of this file:
-- Two loggers: `asgiws.error` for what happens to the server, `asgiws.access` for who was served.
-- Only the logger `asgiws` above them is set up: with one handler of ours, unless somebody else has
-  put handlers on one of the three. The root logger and other people's handlers are left alone.
-- They stay on when an application sets up its own log: `logging.config` disables all loggers that it does not
-  name, unless told otherwise. Whoever names ours, or disables one, means it.
+- There are two loggers: `asgiws.error` for what happens to the server, `asgiws.access` for requests and
+  WebSockets.
+- Only the logger `asgiws` above them is configured, with one handler of ours, unless somebody else has put
+  handlers on one of the three. The root logger and other people's handlers are left alone.
+- They stay enabled when an application configures logging: `logging.config` disables all loggers that it does
+  not name, unless told otherwise. Code that names ours, or disables one, does so on purpose.
 - A line of the access log is one line, whatever a peer has put into its request.
-- A line that cannot be written is lost, and stops nobody: there may be no stderr (`2>&-`, pythonw), or a
+- A line that cannot be written is lost, and stops nothing: there may be no stderr (`2>&-`, pythonw), or a
   closed one.
 """
 
@@ -32,7 +33,7 @@ LEVELS = {
 }
 NAMES = ("asgiws", "asgiws.error", "asgiws.access")
 
-#: Control characters, which could end a line or steer a terminal, as visible escapes.
+#: Control characters, which could end a line or control a terminal, as visible escapes.
 _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029)}
 
 
@@ -43,7 +44,7 @@ else:
 
 
 class Handler(_StreamHandler):
-    """Writes to what `sys.stderr` is at that moment, so that a redirection is followed."""
+    """Writes to the current `sys.stderr`, so that a redirection is followed."""
 
     def __init__(self) -> None:
         logging.Handler.__init__(self)
@@ -60,11 +61,11 @@ class Handler(_StreamHandler):
         try:
             super().handleError(record)
         except Exception:
-            pass  # what it would have been told to is what is broken
+            pass  # the stream that would report it is the one that is broken
 
 
 class Kept:
-    """What makes a logger one that `logging.config` does not disable for not being named."""
+    """Makes a logger one that `logging.config` does not disable for not being named."""
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "disabled" and value:
@@ -75,9 +76,9 @@ class Kept:
 
 
 def _keep(logger: logging.Logger) -> None:
-    """Make it one of those. Whoever disabled it before did so without knowing it."""
+    """Make it one of those. Code that disabled it before did so without knowing it."""
     if not isinstance(logger, Kept):
-        # The program may have a class of loggers of its own.
+        # The program may have its own class of loggers.
         logger.__class__ = type("Logger", (Kept, type(logger)), {})
         logger.disabled = False
 
@@ -87,7 +88,7 @@ for _name in NAMES:
 
 
 class Formatter(logging.Formatter):
-    """`2026-01-31 12:00:00 INFO     text`, with the level in colour where that is wanted."""
+    """`2026-01-31 12:00:00 INFO     text`, with the level in colour if requested."""
 
     COLORS: ClassVar[Mapping[int, str]] = {
         TRACE: "34",
@@ -128,8 +129,8 @@ def wants_colors(choice: bool | None, environ: Mapping[str, str], stream: TextIO
 
 
 def tell(text: str) -> None:
-    """Tell whoever started the process, on stderr, where there is one."""
-    if sys.stderr is not None:  # else `print` would take stdout
+    """Print a line to stderr, if there is one, for whoever started the process."""
+    if sys.stderr is not None:  # else `print` would use stdout
         try:
             print(text, file=sys.stderr, flush=True)
         except (OSError, ValueError):
@@ -137,9 +138,9 @@ def tell(text: str) -> None:
 
 
 def configure(config: Config, process: str = "") -> None:
-    """Set up the server's loggers. Doing it again replaces what was done before.
+    """Configure the server's loggers. Doing it again replaces the earlier configuration.
 
-    What happens to the server is said of `process`, where several write to one log.
+    Lines about the server name `process`, in case several processes write to one log.
     """
     logging.addLevelName(TRACE, "TRACE")
     loggers = [logging.getLogger(name) for name in NAMES]

@@ -1,11 +1,11 @@
 """A worker class for gunicorn: `gunicorn -k asgiws.workers.Worker module:app`.
 
 Rules of this file:
-- It is imported by gunicorn, and nothing else of the package imports it.
-- gunicorn's settings count where they mean the same as an option, unless the environment has that option
-  (`ASGIWS_...`), which is also the way to all others.
-- gunicorn decides about the worker's life: signals, the heartbeat, a changed parent and `max_requests`
-  end in `should_exit` or `force_exit` of the one server.
+- gunicorn imports it, and nothing else in the package does.
+- gunicorn's settings apply if they mean the same as an option, unless the environment sets that option
+  (`ASGIWS_...`), which is also how all other options are set.
+- gunicorn decides about the worker's life: signals, the heartbeat, a changed parent and `max_requests` set
+  `should_exit` or `force_exit` of the one server.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from asgiws.config import OPTIONS, Config, StartError, load
 from asgiws.server import forks, loops
 from asgiws.server.server import Server
 
-#: Seconds between two signs of life, at most.
+#: The most seconds between two signs of life.
 HEARTBEAT = 1.0
 
-#: Seconds of gunicorn's graceful timeout that are left for the process's own end, before it is killed.
+#: Seconds of gunicorn's graceful timeout that are reserved for the process's own end, before it is killed.
 RESERVE = 1.0
 
 
@@ -43,24 +43,24 @@ class Worker(BaseWorker):
 
     def init_signals(self) -> None:
         super().init_signals()
-        # The event loop has its own way to be woken, and nobody reads from gunicorn's.
+        # The event loop has its own way to be woken, and nobody reads from gunicorn's pipe.
         signal.set_wakeup_fd(-1)
         forks.in_child(self._forked)
 
     def _forked(self) -> None:
-        """In a process that the application has forked: gunicorn's signals are not for it."""
+        """In a process that the application has forked: gunicorn's signals are not meant for it."""
         for number in self.SIGNALS:
             if getattr(signal.getsignal(number), "__self__", None) is self:
                 signal.signal(number, signal.SIG_DFL)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """SIGTERM: the graceful stop, of a reload and of gunicorn's own end."""
+        """SIGTERM: the graceful stop, for a reload and when gunicorn itself ends."""
         self.alive = False
         if self._server is not None:
             self._server.should_exit = True
 
     def handle_quit(self, sig: int, frame: FrameType | None) -> None:
-        """SIGQUIT and SIGINT: the end at once."""
+        """SIGQUIT and SIGINT: end at once."""
         if self._server is None:
             super().handle_quit(sig, frame)
         else:
@@ -69,7 +69,7 @@ class Worker(BaseWorker):
             self._server.should_exit = self._server.force_exit = True
 
     def handle_abort(self, sig: int, frame: FrameType | None) -> None:
-        """SIGABRT: the heartbeat was missed. What blocks the loop would also catch an exception."""
+        """SIGABRT: the heartbeat was missed. The code that blocks the loop might also catch an exception."""
         self.alive = False
         self.cfg.worker_abort(self)
         logging.shutdown()
@@ -83,7 +83,7 @@ class Worker(BaseWorker):
             loops.run(self._serve, config.loop, self._server.patience())
         except StartError as error:
             self.log.error("%s", error)
-            # Of this code gunicorn makes its own end: starting the worker again would not help.
+            # For this exit code gunicorn ends as well: starting the worker again would not help.
             sys.exit(Arbiter.WORKER_BOOT_ERROR)
 
     async def _serve(self) -> None:
@@ -98,7 +98,7 @@ class Worker(BaseWorker):
                 self._timer.cancel()
 
     def _beat(self) -> None:
-        """Give a sign of life, and see whether there is still somebody who wants one."""
+        """Show a sign of life, and check whether gunicorn is still there."""
         assert self._server is not None
         self.notify()
         if not self.alive or self.ppid != os.getppid():
@@ -133,13 +133,13 @@ class Worker(BaseWorker):
         return load({**options, "app": self._counted(adapt(self.wsgi, "the application"))})
 
     def _trusted(self) -> list[str]:
-        """The proxies that gunicorn believes: on a Unix socket, whoever connects."""
+        """The proxies that gunicorn trusts: on a Unix socket, every peer."""
         unix = getattr(socket, "AF_UNIX", None)
         has_unix = any(listener.sock.family == unix for listener in self.sockets)
         return [*self.cfg.forwarded_allow_ips, *(["unix"] if has_unix else [])]
 
     def _counted(self, app: ASGIApp) -> ASGIApp:
-        """`app`, whose calls count against `max_requests`."""
+        """`app`, with its calls counted towards `max_requests`."""
         if self.max_requests == sys.maxsize:
             return app
 

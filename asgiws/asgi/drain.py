@@ -1,13 +1,14 @@
-"""The extension `asgiws.drain`, by which an application learns that the server begins to stop.
+"""The extension `asgiws.drain`, which tells an application that the server is about to stop.
 
-It stands in the `extensions` of every scope: of the lifespan, of requests, and of WebSockets.
+It is in the `extensions` of every scope: of the lifespan, of requests, and of WebSockets.
 
     {"version": "1.0", "event": <asyncio.Event>}
 
-The event is set when the drain begins, before a connection is closed. It is one for the whole worker, and it is
-the server that sets it. An application that wants to be waited for asks for `lifespan.drain` (`lifespan.py`).
+The event is set when the drain begins, before any connection is closed. There is one for the whole worker, and
+the server sets it. An application that wants the server to wait for it requests `lifespan.drain`
+(`lifespan.py`).
 
-Rules of this file: the extension is made here alone. What a scope gets is a copy, and the event is not.
+Rules of this file: the extension is created only here. A scope gets a copy of the dict, with the same event.
 """
 
 from __future__ import annotations
@@ -20,5 +21,5 @@ VERSION = "1.0"
 
 
 def extension(event: asyncio.Event) -> dict[str, Any]:
-    """What stands in the scopes under NAME, where `event` tells of the drain."""
+    """The value of NAME in the extensions of scopes, where `event` announces the drain."""
     return {"version": VERSION, "event": event}

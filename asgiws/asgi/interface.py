@@ -1,10 +1,9 @@
-"""What kind of application this is, told from the shape of the callable.
+"""The kind of an application, told from the shape of the callable.
 
 Rules of this file:
-- The rest of the package knows ASGI 3 alone: one callable that takes (scope, receive, send). An
-  ASGI 2 application, a callable that takes (scope) and gives one that takes (receive, send), is
-  wrapped here.
-- Nothing is called to find out: the signature decides. Where there is none to be had, it is ASGI 3.
+- The rest of the package only knows ASGI 3: one callable that takes (scope, receive, send). An ASGI 2
+  application, a callable that takes (scope) and returns one that takes (receive, send), is wrapped here.
+- Nothing is called to find out: the signature decides. If there is no signature, it is ASGI 3.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from asgiws.config import StartError
 
 
 class NotAnApplication(StartError):
-    """The object is no ASGI application; the message says what it looks like."""
+    """The object is not an ASGI application; the message says what it looks like."""
 
 
 class DoubleCallable:
@@ -33,11 +32,13 @@ class DoubleCallable:
 
 
 def adapt(app: Any, called: str = "the application") -> ASGIApp:
-    """`app` as an ASGI 3 application. Raises NotAnApplication, which calls it `called`."""
+    """`app` as an ASGI 3 application. Raises NotAnApplication, whose message calls it `called`."""
     if inspect.ismodule(app):
         raise NotAnApplication(f"{called} is a module, not the application in it")
     if not callable(app):
-        raise NotAnApplication(f"{called} is no application: {type(app).__name__} is not callable")
+        raise NotAnApplication(
+            f"{called} is not an application: {type(app).__name__} is not callable"
+        )
     asgi3: ASGIApp = app
     try:
         signature = inspect.signature(app)
@@ -49,19 +50,19 @@ def adapt(app: Any, called: str = "the application") -> ASGIApp:
         return DoubleCallable(app)
     if _takes(signature, 2):
         raise NotAnApplication(
-            f"{called} takes two arguments, as a WSGI application does, but asgiws serves ASGI; "
-            "asgiref.wsgi.WsgiToAsgi makes one of the other"
+            f"{called} takes two arguments, like a WSGI application, but asgiws serves ASGI; "
+            "asgiref.wsgi.WsgiToAsgi converts one to the other"
         )
     if _takes(signature, 0):
         raise NotAnApplication(
-            f"{called} takes no arguments: if it is a function that makes the application, "
+            f"{called} takes no arguments: if it is a function that returns the application, "
             "add --factory"
         )
-    raise NotAnApplication(f"{called} is no ASGI application: it is called as {signature}")
+    raise NotAnApplication(f"{called} is not an ASGI application: its signature is {signature}")
 
 
 def _takes(signature: inspect.Signature, count: int) -> bool:
-    """True when `count` positional arguments are enough and not too many."""
+    """True if `count` positional arguments are enough and not too many."""
     try:
         signature.bind(*[None] * count)
     except TypeError:
@@ -71,7 +72,7 @@ def _takes(signature: inspect.Signature, count: int) -> bool:
 
 def _is_coroutine_function(app: Any) -> bool:
     if inspect.isclass(app):
-        return False  # called, it gives an instance
+        return False  # calling it returns an instance
     return inspect.iscoroutinefunction(app) or inspect.iscoroutinefunction(
         getattr(app, "__call__", None)  # noqa: B004
     )

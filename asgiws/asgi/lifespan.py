@@ -1,30 +1,30 @@
-"""The lifespan protocol 2.0: the application is told of the start and the stop of the server.
+"""The lifespan protocol 2.0: the application is told when the server starts and stops.
 
 Rules of this file:
-- The application runs in one task for the whole of the server's life. `startup` and `shutdown` talk
-  to it and are called by the server, once each, in that order.
-- A start fails when the application says so (`lifespan.startup.failed`), and with the mode `on`
-  also when it does not take part. With `auto`, an application that raises or returns before it has
-  said anything is one that does not support the protocol: that is no fault. One that raises
-  SystemExit does not want to be served at all, and has failed to start.
-- Whatever the application raises is its own, an `asyncio.CancelledError` too, unless its task was
-  cancelled.
-- A stop never fails and never hangs: what goes wrong is logged, and time is bounded by the caller.
-- What the application does at its end comes to its own end: it is cancelled once at most, and again only when
-  its time is up.
-- What stands in the log is the application's own exception. What it sends while it dies is taken for what it
-  says of its end, if it can be; our complaint about it is not what it died of.
+- The application runs in one task for the whole life of the server. The server calls `startup` and
+  `shutdown` once each, in that order; they talk to the application.
+- A start fails if the application says so (`lifespan.startup.failed`), and with the mode `on` also if it
+  does not take part. With `auto`, an application that raises or returns before it has said anything does
+  not support the protocol, which is not an error. An application that raises SystemExit does not want to
+  be served at all, and has failed to start.
+- Every exception that the application raises is its own, even an `asyncio.CancelledError`, unless its task
+  was cancelled.
+- A stop never fails and never hangs: errors are logged, and the caller limits the time.
+- The application's shutdown may run to its end: it is cancelled at most once, and again only when its time
+  is up.
+- The log shows the application's own exception. A message that it sends while it dies counts as its
+  statement about its end, if possible; our complaint about that message is not what it died of.
 
-The extension `lifespan.drain`, which stands in the lifespan scope's `extensions`. An application that
-answers the startup with `{"type": "lifespan.startup.complete", "drain": True}` is told when the server begins
-to stop, while its connections are still open:
+The extension `lifespan.drain` is in the `extensions` of the lifespan scope. An application that answers the
+startup with `{"type": "lifespan.startup.complete", "drain": True}` is told when the server begins to stop,
+while its connections are still open:
 
     {"type": "lifespan.drain", "window": 5.0, "code": 1012, "reason": "service restart"}
 
-`window` is the seconds over which the WebSockets will be closed, with that code and reason. No one is closed
-before it has answered `{"type": "lifespan.drain.complete"}`, for which it has limited time. Every
-application, also one that takes no part in the lifespan, is given an `asyncio.Event` that is set at that
-moment: the extension `asgiws.drain` (`drain.py`).
+`window` is the number of seconds over which the WebSockets will be closed, with that code and reason. None is
+closed before the application has answered `{"type": "lifespan.drain.complete"}`, for which it has limited
+time. Every application, even one that takes no part in the lifespan, gets an `asyncio.Event` that is set at
+that moment: the extension `asgiws.drain` (`drain.py`).
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ logger = logging.getLogger("asgiws.error")
 
 SPEC_VERSION = "2.0"
 
-#: Seconds that an application has to end by itself once it has said that it failed to start.
+#: Seconds that an application has to end by itself after it has said that it failed to start.
 FAREWELL = 1.0
 
-# The states, in the order in which they are passed. What the application may send is in `_ANSWERS`.
+# The states, in the order in which they are passed. `_ANSWERS` says what the application may send in each.
 OFF = "off"
 NOT_STARTED = "not started"
 STARTING = "starting"
@@ -54,7 +54,7 @@ DRAINING = "draining"
 STOPPING = "stopping"
 ENDED = "ended"
 
-#: What an application may say of its end while it is not asked for it.
+#: What an application may say about its end without having been asked.
 _FAREWELLS = ("lifespan.shutdown.complete", "lifespan.shutdown.failed")
 
 _ANSWERS = {
@@ -65,7 +65,7 @@ _ANSWERS = {
 
 
 class StartupFailed(StartError):
-    """The application failed to start. Why is in the log."""
+    """The application failed to start. The log says why."""
 
     exit_code = 3
 
@@ -73,7 +73,7 @@ class StartupFailed(StartError):
 class Lifespan:
     """The application's lifespan. `mode` is auto, on or off.
 
-    `state` is what the application has put into `scope["state"]`, or None where it takes no part.
+    `state` is what the application has put into `scope["state"]`, or None if it takes no part.
     """
 
     def __init__(self, app: ASGIApp, mode: str) -> None:
@@ -84,24 +84,24 @@ class Lifespan:
         self.draining = asyncio.Event()
         self._namespace: dict[str, Any] = {}
         self._phase = OFF if mode == "off" else NOT_STARTED
-        #: The application wants to be told of the drain.
+        #: Whether the application wants to be told about the drain.
         self._takes_drain = False
         self._failed = False
-        #: Whether the application has said why it failed; then what it raises next only repeats
-        #: that.
+        #: Whether the application has said why it failed; an exception that it raises next only
+        #: repeats that.
         self._explained = False
-        #: Whether it was told of the stop.
+        #: Whether it was told about the stop.
         self._is_told = False
-        #: Whether the application's task was cancelled by us.
+        #: Whether we have cancelled the application's task.
         self._cancelled = False
         self._task: asyncio.Task[None] | None = None
-        # Set when the application has answered, or will answer no more.
+        # Set when the application has answered, or will not answer any more.
         self._answered = asyncio.Event()
-        #: What `receive()` has to give.
+        #: What `receive()` returns.
         self._messages: asyncio.Queue[Message] = asyncio.Queue()
 
     async def startup(self) -> None:
-        """Tell the application of the start and wait for its answer. Raises StartupFailed.
+        """Tell the application about the start and wait for its answer. Raises StartupFailed.
 
         A cancellation ends the application's task as well.
         """
@@ -116,7 +116,7 @@ class Lifespan:
             self.cancel()
             raise
         if self._failed:
-            # The application often raises next: that gets its turn, for the traceback is of use.
+            # The application often raises next: it gets the time to do so, because the traceback is useful.
             await self._end(FAREWELL)
             self._phase = ENDED
             raise StartupFailed("the application failed to start")
@@ -124,8 +124,8 @@ class Lifespan:
     async def drain(self, window: float, code: int, reason: str, timeout: float) -> None:
         """Tell the application that its connections will be closed, and wait for its answer.
 
-        It has `timeout` seconds for it; without an answer they are closed all the same. The arguments before
-        that are for the application.
+        It has `timeout` seconds to answer; without an answer they are closed anyway. The other arguments are
+        for the application.
         """
         self.draining.set()
         if self._phase != RUNNING or not self._takes_drain:
@@ -144,13 +144,13 @@ class Lifespan:
                 self._phase = RUNNING
 
     def is_over(self) -> bool:
-        """True when nothing of the application's runs any more."""
+        """True if nothing of the application is running any more."""
         return self._task is None or self._task.done()
 
     async def shutdown(self, timeout: float) -> None:
-        """Tell the application of the stop, where it has started, and give it `timeout` seconds to end.
+        """Tell the application about the stop, if it has started, and give it `timeout` seconds to end.
 
-        After a cancellation, another call goes on where this one was.
+        After a cancellation, another call continues where this one stopped.
         """
         if self._task is None:
             return
@@ -158,7 +158,7 @@ class Lifespan:
             self._phase = STOPPING
             self._answered.clear()
         if not self._is_told:
-            # Even one that has said that it is at its end may wait for it.
+            # Even an application that has said that it has ended may wait for it.
             self._is_told = True
             self._messages.put_nowait({"type": "lifespan.shutdown"})
         loop = asyncio.get_running_loop()
@@ -172,15 +172,15 @@ class Lifespan:
         await self._end(max(deadline - loop.time(), 0.1))
 
     def cancel(self) -> None:
-        """Stop the application's task without telling it why; for an end at once."""
+        """Stop the application's task without telling it why; for an immediate end."""
         self._phase = ENDED
         if self._task is not None and not self._is_cancelled():
             self._cancelled = True
             self._task.cancel()
 
     def _is_cancelled(self) -> bool:
-        """Whether somebody has cancelled the application's task: it is about to end."""
-        # Before Python 3.11 a task does not know of others that have done so.
+        """Whether anyone has cancelled the application's task: it is about to end."""
+        # Before Python 3.11, a task does not know that others have done so.
         return self._cancelled or getattr(self._task, "cancelling", int)() > 0
 
     async def _end(self, timeout: float) -> None:
@@ -238,7 +238,7 @@ class Lifespan:
                 logger.info("The application does not support lifespan (it returned)")
                 self._phase = ENDED
                 return
-            logger.error("The application returned from its lifespan without an answer")
+            logger.error("The application returned from its lifespan without answering")
             self._failed = True
         elif self._phase in (RUNNING, DRAINING):
             logger.debug("The application returned from its lifespan before the stop")
@@ -251,14 +251,14 @@ class Lifespan:
     async def _send(self, message: Message) -> None:
         kind = message.get("type")
         if self._phase == ENDED:
-            return  # nobody asks any more
+            return  # nobody is asking any more
         if kind in _FAREWELLS and self._phase in (RUNNING, DRAINING):
             self._phase = ENDED
             self._say_farewell(kind, message, "while it was running")
             return
         expected = _ANSWERS.get(self._phase, ())
         if kind == "lifespan.drain.complete" and self._takes_drain and kind not in expected:
-            return  # it comes too late to be waited for
+            return  # too late to be waited for
         if kind not in expected or self._answered.is_set():
             wanted = " or ".join(repr(name) for name in expected) or "no message"
             raise ApplicationError(
@@ -285,7 +285,7 @@ class Lifespan:
 
 
 def _own(error: BaseException) -> BaseException:
-    """The application's exception behind our complaint about what it sent while that passed through it."""
+    """The application's exception behind our complaint about a message that it sent while dying of that."""
     while isinstance(error, ApplicationError) and error.__context__ is not None:
         error = error.__context__
     return error

@@ -1,1 +1,1 @@
-"""Between the event loop and the application: what it awaits, its tasks, the seam to a connection."""
+"""Between the event loop and the application: awaitables, tasks, the seam to a connection."""

@@ -1,17 +1,17 @@
-"""What the application's `receive()` and `send()` give it to await.
+"""The awaitables that the application's `receive()` and `send()` return.
 
 Rules of this file:
-- A Call is to its user what the coroutine of an `async def` is: nothing happens before it is awaited, it is
-  awaited once, it can be made a task, `throw` and `close` end it, and whoever forgets to await it is warned.
-- `advance` does the work, in the frame of who awaits: there is no frame and no generator of its own, which
-  would cost more than a small message does. It gives a result at once, or says what it waits for.
-- What is rare may go on as a real coroutine (`_coroutine`), and is then stepped through to it.
-- Whoever awaits nothing but calls that need not wait still gives the loop its turn: the last of ROW in a row
-  yields once, as `asyncio.sleep(0)` does. The row is the worker's. It ends where a call waits, since the task
-  that awaits it stops there, and where the application is called.
-- A call that takes something yields before it does so: a cancellation that comes with the turn must not lose
-  what it took. One that gives something yields behind it, so that nothing of another task's is sent before;
-  what it raises comes behind the turn, too.
+- To its user, a Call is like the coroutine of an `async def`: nothing happens before it is awaited, it is
+  awaited once, it can be made a task, `throw` and `close` end it, and forgetting to await it causes a warning.
+- `advance` does the work, in the frame of the task that awaits: a frame or a generator of its own would cost
+  more than a small message does. It returns a result at once, or says what it waits for.
+- Rare cases may continue as a real coroutine (`_coroutine`), which is then stepped instead.
+- An application that awaits only calls that need not wait still yields to the event loop: the last of ROW in a
+  row yields once, like `asyncio.sleep(0)`. The row is the worker's. It ends when a call waits, since the task
+  that awaits it stops there, and when the application is called.
+- A call that takes something yields before it takes it: a cancellation that arrives during the yield must not
+  lose anything. A call that gives something yields afterwards, so that no other task's data is sent before; an
+  exception that it raises comes after the yield, too.
 """
 
 from __future__ import annotations
@@ -23,29 +23,29 @@ from typing import Any
 
 from asgiws.bridge.wakeup import Waiter
 
-#: Calls in a row that did not wait, before the loop has its turn.
+#: The number of calls in a row that did not wait before one yields to the event loop.
 ROW = 256
 
-# The same, as the compiled module compares with it.
+# The same value as a C integer for the compiled module.
 _ROW = ROW
 
-#: How many of the row there were so far.
+#: The length of the current row.
 _row = 0
 
-# _GIVES, _RAISES: it has come to its outcome, which `_message` holds, and the loop has its turn first.
+# _GIVES, _RAISES: the outcome is known, `_message` holds it, and the event loop gets its turn first.
 _FRESH, _WAITING, _ENDED, _GIVES, _RAISES = range(5)
 
 
 def begin_row() -> None:
-    """The application is called."""
+    """Called when the application is called."""
     global _row
     _row = 0
 
 
 class Call:
-    """One call of `owner`, to be awaited once; `message` is what it sends.
+    """One call on `owner`, to be awaited once; `message` is what it sends.
 
-    What follows from it has no attributes of its own, so that the memory of one is used again for the next.
+    Subclasses have no attributes of their own, so that the memory of one is reused for the next.
     """
 
     __slots__ = ("_coroutine", "_message", "_owner", "_state", "_waiter")
@@ -54,24 +54,24 @@ class Call:
         self._owner = owner
         self._message = message
         self._state = _FRESH
-        #: What it waits for: one of the two, or none.
+        #: What it waits for: one of the two, or neither.
         self._waiter: Waiter | None = None
         self._coroutine: Coroutine[Any, Any, Any] | None = None
 
     def advance(self) -> Any:
-        """Give the result, or wait: set `_waiter`, and be called again once it was woken, or `_coroutine`,
-        whose result it is then."""
+        """Return the result, or wait: set `_waiter`, and be called again after it was woken, or set
+        `_coroutine`, whose result is then the result."""
         raise NotImplementedError
 
     def takes(self) -> bool:
-        """True when it takes something that would be lost with it."""
+        """True if it takes something that would be lost with it."""
         return False
 
     def abandon(self, waiter: Waiter) -> None:
-        """It does not wait for `waiter` any more: who waited was cancelled, or has gone."""
+        """It no longer waits for `waiter`: the task that waited was cancelled, or has gone."""
 
     def step(self) -> Any:
-        """Run until it waits, for what this returns, or has come to the result; `has_ended` tells which."""
+        """Run until it waits, and return what it waits for, or until the result; `has_ended` says which."""
         global _row
         if self._state >= _ENDED:
             return self._outcome()
@@ -89,7 +89,7 @@ class Call:
                 _row += 1
                 if _row >= _ROW:
                     return self._end_row()
-            self._state = _ENDED  # unless it waits: it may raise
+            self._state = _ENDED  # unless it waits: `advance` may raise
             result = self.advance()
             waiter = self._waiter
             if waiter is not None:
@@ -105,7 +105,7 @@ class Call:
         return self._state == _ENDED
 
     def _end_row(self) -> Any:
-        """Step as the last of a row: unless it waits, the loop has its turn before the outcome."""
+        """Step as the last of a row: unless it waits, the event loop gets its turn before the outcome."""
         begin_row()
         if self.takes():
             self._state = _WAITING
@@ -123,7 +123,7 @@ class Call:
         return None
 
     def _outcome(self) -> Any:
-        """What it has come to before the loop had its turn."""
+        """The outcome that was known before the event loop got its turn."""
         state = self._state
         if state == _ENDED:
             raise RuntimeError("cannot reuse already awaited coroutine")
@@ -152,7 +152,7 @@ class Call:
             self._state = _ENDED
             raise
 
-    # What `await` and asyncio ask of a coroutine.
+    # What `await` and asyncio require of a coroutine.
 
     def __await__(self) -> Call:
         return self
@@ -222,7 +222,7 @@ class Call:
         elif self._state == _WAITING:
             self.close()
 
-    # For who shows it.
+    # For debuggers and other tools that display coroutines.
 
     def __getattr__(self, name: str) -> Any:
         if name in ("__name__", "__qualname__"):

@@ -1,11 +1,12 @@
-"""The context of what the event loop does for the server later.
+"""The context of what the event loop does later for the server.
 
 Rules of this file:
-- A callback runs in the context that it was handed to the loop in, and the server hands it many from within an
-  application's step: a deadline, the next turn of a connection. The variables of that application, such as the
-  id of its request, would stand in the log lines of others, and live as long as the timer. So whatever the loop
-  is to call for the server is handed to it through an OwnContext, made before there was an application.
-- Each callback has a copy of its own: an application may run the loop from within itself, and a context cannot
+- A callback runs in the context in which it was scheduled, and the server schedules many from within an
+  application's step: a deadline, the next turn of a connection. That application's context variables, such as
+  the id of its request, would then appear in the log lines of others, and live as long as the timer. So
+  everything that the event loop is to call for the server is scheduled through an OwnContext, which is created
+  before there is an application.
+- Each callback has its own copy: an application may run the event loop from within itself, and a context cannot
   be entered twice.
 """
 
@@ -20,7 +21,7 @@ Result = TypeVar("Result")
 
 
 class OwnContext:
-    """The context in which this was made."""
+    """The context in which this object was created."""
 
     __slots__ = ("_context",)
 

@@ -7,10 +7,10 @@ from asgiws.bridge.wakeup cimport Waiter
 
 
 cdef class Exchange(Job):
-    cpdef object next_message(self)
-    cpdef Waiter wait(self)
-    cpdef object give_up(self, Waiter waiter)
-    cpdef object send_now(self, object message)
+    cdef object next_message(self)
+    cdef Waiter wait(self)
+    cdef object give_up(self, Waiter waiter)
+    cdef object send_now(self, object message)
 
 
 cdef class Receive(Call):

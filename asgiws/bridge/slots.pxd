@@ -3,13 +3,7 @@ from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF
 from asgiws.bridge.calls cimport Call
 
-cdef extern from *:
-    """
-    /* Python 3.10 and later look for it in any awaitable; 3.12 and later in fewer places. */
-    static void asgiws_set_am_send(PyObject *type, PySendResult (*function)(PyObject *, PyObject *, PyObject **)) {
-        ((PyTypeObject *) type)->tp_as_async->am_send = function;
-    }
-    """
+cdef extern from "asgiws/bridge/slots.h":
     ctypedef enum PySendResult:
         PYGEN_RETURN
         PYGEN_ERROR

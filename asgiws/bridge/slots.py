@@ -1,10 +1,11 @@
-"""How a Call is made and awaited quickly.
+"""How a Call is created and awaited quickly.
 
 Rules of this file:
 - A kind of Call that the application awaits for each message is given the slot where it is defined.
-- As with steps.py, this source serves the pure build, and `slots.pxd`, inlined into the
-modules that cimport it, the compiled one: there a Call is made without a look at its arguments, and has a slot
-by which `await` gets its result without a StopIteration.
+- It is a twin, one of the files where the pure and the compiled build differ: this source serves the pure
+  build, and `slots.pxd`, inlined into the modules that cimport it, the compiled one. There a Call is made
+  without a look at its arguments, and has a slot by which `await` gets its result without a StopIteration.
+  The file itself is never compiled. A change of one is a change of both.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""A step of a coroutine, and a call in a context of its own.
+"""A step of a coroutine, and a call in its own context.
 
-Rules of this file: it is the one place of `asgiws/asgi` where the pure and the compiled build differ. This
-source serves the pure build, and `steps.pxd` gives the compiled modules the same function, inlined, by the C
-API, which needs no exception to tell that a coroutine has ended. The file itself is never compiled. A change of
-one is a change of both.
+Rules of this file: it is a twin, one of the files where the pure and the compiled build differ. This source
+serves the pure build, and `steps.pxd` gives the compiled modules the same functions, inlined, by the C API,
+which needs no exception to tell that a coroutine has ended. The file itself is never compiled. A change of one
+is a change of both.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ def call(context: Context, function: Callable[[Any], object], argument: object) 
 
 
 def call_inline(context: Context, function: Callable[[Any], object], argument: object) -> None:
-    """As `call`; compiled, for a function that is compiled as well."""
+    """Like `call`; when compiled, for a function that is compiled as well."""
     context.run(function, argument)
 
 
 def references(thing: object) -> int:
-    """How many references there are to it; the number alone says little, a change of it much."""
+    """The number of references to `thing`; the number itself says little, a change of it much."""
     return sys.getrefcount(thing)
 
 
 def has_attributes(task: asyncio.Task[Any]) -> bool:
-    """Whether somebody has given it attributes; a task keeps them, but has no `__dict__` that shows them."""
+    """Whether anyone has set attributes on it; a task keeps them, but has no `__dict__` that shows them."""
     return any(type(thing) is dict and thing for thing in gc.get_referents(task))
 
 
 def send(coroutine: Coroutine[Any, Any, Any]) -> Any:
-    """Run a step: what the coroutine waits for; when it has ended, the coroutine itself. Raises what it
-    raises."""
+    """Run a step. Returns what the coroutine waits for, or the coroutine itself if it has ended. Raises what
+    the coroutine raises."""
     try:
         return coroutine.send(None)
     except StopIteration:

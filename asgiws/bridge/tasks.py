@@ -1,22 +1,22 @@
-"""The task of an application's call, with its first step run at once.
+"""The task of an application's call, whose first step runs at once.
 
 Rules of this file:
-- A task per call, always: `current_task()`, its cancellation and its context are the call's own. A task whose
-  call ended in its first step may serve the next one, if nothing can tell: nobody refers to it, waits for it,
-  has named or cancelled it, or given it attributes (`_is_clean`). Only its `get_context()` (Python 3.12) is
-  then the worker's and not the call's.
-- The first step runs inside the caller, so that an answer that waits for nothing leaves in the read that
-  brought its request. It is run here, with the task entered as the current one (`_enter_task`, from "Extending
-  asyncio" in Python's documentation), and what it came to is given to the task when the loop steps it. From
-  Python 3.12 on, asyncio's own eager start does that for a new task. Before 3.11 a task cannot be given its
-  context, and starts in the loop's next turn.
-- The application may run the loop from within its first step (nest_asyncio), and the loop then steps the task
-  whose step that is: it is told to wait until the step is over. So what such a task has for its own is never
-  entered meanwhile: its context is not that of the call, and not that of another task either.
-- A loop with a task factory of its own is left to it.
-- A call leaves no cycle of references: an application that has turned the garbage collector off must not grow.
-  A Runner lets go of all that it has when the call ends. A frame that an exception passes must not name it when
-  it is left, since the traceback holds the frame.
+- There is always one task per call: `current_task()`, its cancellation and its context are the call's own. A
+  task whose call ended in its first step may serve the next call if nothing can tell the difference: nothing
+  refers to it or waits for it, and nobody has named it, cancelled it, or given it attributes (`_is_clean`).
+  Only its `get_context()` (Python 3.12) is then the worker's and not the call's.
+- The first step runs inside the caller, so that an answer that waits for nothing is sent within the read that
+  brought its request. It runs here, with the task entered as the current one (`_enter_task`, from "Extending
+  asyncio" in Python's documentation), and its outcome is given to the task when the event loop steps it. From
+  Python 3.12 on, asyncio's own eager start does that for a new task. Before 3.11, a task cannot be given its
+  context, and starts in the event loop's next turn.
+- The application may run the event loop from within its first step (nest_asyncio), and the loop then steps the
+  very task whose step that is: it is told to wait until the step is over. So what such a task has for itself is
+  never entered meanwhile: its context is neither that of the call nor that of another task.
+- An event loop with its own task factory is left to that factory.
+- A call leaves no reference cycle: an application that has turned the garbage collector off must not grow. A
+  Runner drops everything when the call ends. A frame that an exception passes through must not refer to the
+  exception when it is left, since the traceback holds the frame.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ from weakref import getweakrefcount
 from asgiws.bridge import steps
 from asgiws.bridge.wakeup import Waiter
 
-#: The name of each task: one that asyncio makes for itself would cost more than it tells.
+#: The name of each task: generating one for each, as asyncio does, would cost more than it is worth.
 NAME = "asgiws"
 
-# Found here by one look. The stubs of the first know nothing of what depends on Python's version.
+# Looked up once. The type stubs of the first do not know the attributes that depend on Python's version.
 _Task: Any = asyncio.Task
 _current_task = asyncio.current_task
 _enter_task = asyncio._enter_task
@@ -45,31 +45,32 @@ _leave_task = asyncio._leave_task
 _STEPS = sys.version_info >= (3, 11)
 _IS_EAGER = sys.version_info >= (3, 12)
 
-#: Whether `uncancel()` takes a cancellation back that the task has not been told of yet.
+#: Whether `uncancel()` revokes a cancellation that has not been delivered to the task yet.
 _RESCINDS = sys.version_info >= (3, 13)
 
-# What a Runner gives to its task next: the first step of a call, nothing until the first step that runs here is
-# over, the future that the call waits for, what else it yielded (None, for the next turn), whatever comes, its
-# end, or nothing until it is given another call.
+# What a Runner gives to its task next: the first step of a call; nothing until the first step, which runs here,
+# is over; the future that the call waits for; anything else that it yielded (None, for the next turn); whatever
+# comes; its end; or nothing until it gets another call.
 _FIRST, _BEGINS, _WAITS, _YIELDED, _RUNS, _ENDED, _IDLE = range(7)
 
 
 class Job:
-    """A call of the application: what a task is for."""
+    """A call of the application, which a task runs."""
 
     __slots__ = ()
 
     def begin(self) -> Awaitable[Any]:
-        """Call the application: what is to be awaited. Runs as the task, in the call's context, as `ended`."""
+        """Call the application and return what is to be awaited. Runs as the task, in the call's context; so
+        does `ended`."""
         raise NotImplementedError
 
     def ended(self, error: BaseException | None) -> None:
-        """The application has ended, with `error` or in peace. What this raises ends the task."""
+        """The application has ended, with `error` or without one. An exception raised here ends the task."""
         raise NotImplementedError
 
 
 class Runner:
-    """The coroutine of a task, which runs a Job, and another one when that left no traces."""
+    """The coroutine of a task, which runs a Job, and another one if the first left no traces."""
 
     __slots__ = (
         "_context",
@@ -89,28 +90,28 @@ class Runner:
     def __init__(self, loop: asyncio.AbstractEventLoop, job: Job | None) -> None:
         self._loop = loop
         self._job = job
-        #: The call's, where the task's own is another.
+        #: The call's context, if it is not the task's own.
         self._context: Context | None = None
         self._coroutine: Coroutine[Any, Any, Any] | None = None
         self._state = _IDLE if job is None else _FIRST
         self._yielded: Any = None
         self._error: BaseException | None = None
-        #: What the next step is to raise in the call.
+        #: What the next step must raise in the call.
         self._thrown: BaseException | None = None
-        #: A cancellation that the task was told of while the first step ran.
+        #: A cancellation that was delivered to the task while the first step ran.
         self._interruption: BaseException | None = None
         #: What the task waits for while there is no call, or while its first step runs.
         self._idle: _Idle | None = None
-        #: How many refer to the task while it is idle.
+        #: The number of references to the task while it is idle.
         self._references = 0
-        #: The task, until it has a call that goes on.
+        #: The task, until it has a call that continues.
         self.task: asyncio.Task[None] | None = None
 
-    # From `start` and Spare, where no task is running.
+    # Called by `start` and Spare, where no task is running.
 
     def run(self, job: Job, context: Context) -> bool:
-        """Begin `job` in `context`, as the task that was entered; true when it ended in its first step, and
-        left no traces."""
+        """Begin `job` in `context`, as the task that was entered; true if it ended in its first step and left
+        no traces."""
         task = self.task
         assert task is not None
         self._job = job
@@ -134,8 +135,8 @@ class Runner:
         if self._state == _RUNS:
             self._context = context
             if getattr(self._yielded, "_asyncio_future_blocking", None):
-                # The mark is between a future and the task that takes it at once. Until ours does, others may
-                # begin to wait for the same future.
+                # The mark lasts only until the task takes the future, which is normally at once. Until ours
+                # takes it, others may begin to wait for the same future.
                 self._yielded._asyncio_future_blocking = False
                 self._state = _WAITS
             else:
@@ -146,16 +147,16 @@ class Runner:
             self._references = steps.references(task)
             return True
         elif self._error is None and task._must_cancel:  # type: ignore[attr-defined]  # as above
-            # Cancelled in its last step: an ordinary task counts as cancelled then.
+            # Cancelled in its last step: an ordinary task then counts as cancelled.
             self._error = task._make_cancelled_error()  # type: ignore[attr-defined]  # as above
         if self._interruption is not None:
             self._interrupt(task)
-        task = None  # an error of the first step has a traceback, and that this frame
+        task = None  # an error of the first step has a traceback, which holds this frame
         self._wake_task()
         return False
 
     def _interrupt(self, task: asyncio.Task[None]) -> None:
-        """The cancellation that came in the first step takes effect at its end, as in any task."""
+        """A cancellation that came in the first step takes effect at its end, as in any task."""
         error, self._interruption = self._interruption, None
         assert error is not None
         if _RESCINDS and not task.cancelling():
@@ -169,15 +170,15 @@ class Runner:
             self._thrown = error
 
     def is_free(self) -> bool:
-        """True while it can run another call: nobody has taken hold of the task since the last one, as who
-        asks for all tasks does, and may cancel them later; and nobody has cancelled it."""
+        """True if it can run another call: nobody has kept a reference to the task since the last one (code
+        that lists all tasks does, and may cancel them later), and nobody has cancelled it."""
         task = self.task
         assert task is not None
         return (
             self._state == _IDLE
             and self._references == steps.references(task)
             and not task.cancelling()
-            # A cancellation that was taken back comes all the same, before Python 3.13.
+            # Before Python 3.13, a cancellation that was taken back is delivered all the same.
             and not (
                 task._must_cancel  # type: ignore[attr-defined]  # as above
                 if self._idle is None
@@ -186,12 +187,12 @@ class Runner:
         )
 
     def release(self) -> asyncio.Task[None] | None:
-        """The task, None when there is nothing left for it to do: it goes on without its Runner's hold."""
+        """The task, or None if it has nothing left to do: it continues without a reference from its Runner."""
         task, self.task = self.task, None
         return None if self.has_ended() else task
 
     def has_ended(self) -> bool:
-        """True when there is nothing left to do for the task."""
+        """True if the task has nothing left to do."""
         return self._state >= _ENDED
 
     def begins(self) -> bool:
@@ -199,16 +200,16 @@ class Runner:
         return self._state == _BEGINS
 
     def is_waiting(self) -> bool:
-        """True while the call waits for a future that the task does not know of yet."""
+        """True while the call waits for a future that the task does not know yet."""
         return self._state == _WAITS
 
     def cancel_future(self, message: Any) -> bool:
         """Cancel that future, as the task would."""
-        # By its message anyio's scopes know their own cancellation.
+        # The message is how anyio's scopes recognise their own cancellation.
         return bool(self._yielded.cancel() if message is None else self._yielded.cancel(message))
 
     def end(self) -> None:
-        """There will be no other call: end the task, which is idle."""
+        """There will be no other call: end the idle task."""
         self._state = _ENDED
         self.task = None
         self._wake_task()
@@ -255,10 +256,10 @@ class Runner:
         try:
             _end(job, error)
         finally:
-            error = None  # as above, and all that the application had
+            error = None  # as above, and everything that the application had
 
     def _advance(self) -> Any:
-        """A step, in the task: what the call waits for. Raises StopIteration at its end."""
+        """One step, in the task. Returns what the call waits for. Raises StopIteration at its end."""
         if self._context is None:
             self.step()
         else:
@@ -268,24 +269,24 @@ class Runner:
         return self._yielded
 
     def _wait(self) -> _Idle:
-        """What the task is to wait for while there is nothing for it to do."""
+        """What the task must wait for while it has nothing to do."""
         waiter = self._idle = _Idle(self._loop)
         waiter.runner = self
         waiter._asyncio_future_blocking = True
         return waiter
 
     def _end_of_task(self) -> BaseException:
-        """What ends the task."""
+        """The exception that ends the task."""
         error = self._error
         self._error = None
         return StopIteration() if error is None else error
 
-    # What the task asks of a coroutine.
+    # What the task requires of a coroutine.
 
     def __next__(self) -> Any:
         state = self._state
         if state == _WAITS and self._idle is not None and self._yielded.done():
-            # While the task was taking over. An ordinary one would have been woken by now.
+            # The future was done while the task was taking over. An ordinary task would have been woken by now.
             state = self._state = _RUNS
             self._idle = None
         if state in (_RUNS, _FIRST):
@@ -307,23 +308,23 @@ class Runner:
         return self
 
     def send(self, value: Any) -> Any:
-        return self.__next__()  # a task sends nothing but None
+        return self.__next__()  # a task only sends None
 
     def throw(self, error: BaseException) -> Any:
-        """Cancelled: as a task that is told so while it waits, or when it has ended."""
+        """Cancelled, like a task that is cancelled while it waits, or after it has ended."""
         state = self._state
         try:
             if state == _BEGINS:
                 self._interruption = error
                 return self._wait()
             if state == _WAITS:
-                # With the message, by which anyio's scopes know their own cancellation.
+                # With the message, by which anyio's scopes recognise their own cancellation.
                 if self._yielded.cancel(*error.args):
                     return self.__next__()
             elif state == _ENDED:
                 return self.__next__()
             elif self._coroutine is None:
-                self._state = _ENDED  # idle: somebody cancels whatever task there is
+                self._state = _ENDED  # idle: somebody cancels every task there is
                 self._idle = None
                 raise error
             self._idle = None
@@ -339,7 +340,9 @@ class Runner:
             self._coroutine.close()
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._coroutine, name)  # cr_frame and the like, for who looks at the task
+        return getattr(
+            self._coroutine, name
+        )  # cr_frame and the like, for code that inspects the task
 
 
 Coroutine.register(Runner)
@@ -357,36 +360,36 @@ class _Idle(Waiter):
         if runner.is_waiting():
             return runner.cancel_future(msg)
         if runner.begins():
-            return False  # the task runs, and notes it itself
+            return False  # the task is running, and notes the cancellation itself
         return super().cancel(msg)
 
 
 class Spare:
-    """Starts calls that may end in their first step, with a task to spare from one that did."""
+    """Starts calls that may end in their first step, with a spare task left by an earlier one that did."""
 
     __slots__ = ("_context", "_loop", "_runner")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, context: Context) -> None:
         self._loop = loop
-        #: Each task has a copy of it, and each call one of its own.
+        #: Each task gets a copy of it, and each call one of its own.
         self._context = context
         self._runner: Runner | None = None
 
     def start(self, job: Job, context: Context) -> asyncio.Task[None] | None:
-        """As `start`."""
+        """Like the function `start`."""
         loop = self._loop
         if not _STEPS or loop.get_task_factory() is not None:
             return start(loop, job, context)
         runner = self._runner
-        self._runner = None  # the call may run the loop, and the loop begin other calls
+        self._runner = None  # the call may run the event loop, which may begin other calls
         if runner is not None and not runner.is_free():
             runner.end()
             runner = None
         if runner is None:
             runner = Runner(loop, None)
-            # No variable of ours may hold the task: those who do are counted.
+            # No local variable may hold the task: references are counted.
             runner.task = _Task(runner, loop=loop, name=NAME, context=self._context.copy())
-            # Nobody misses a task that does nothing.
+            # A pending task that does nothing need not be reported when it is destroyed.
             runner.task._log_destroy_pending = False  # type: ignore[union-attr]  # C's
         try:
             _enter_task(loop, runner.task)  # type: ignore[arg-type]  # it has one
@@ -399,7 +402,7 @@ class Spare:
         return None
 
     def _keep(self, runner: Runner) -> None:
-        """It has a task to spare, unless another call, which began meanwhile, has left one."""
+        """Keep its task as the spare one, unless another call, which began meanwhile, has left one."""
         if self._runner is None:
             self._runner = runner
         else:
@@ -413,8 +416,8 @@ class Spare:
 
 
 def start(loop: asyncio.AbstractEventLoop, job: Job, context: Context) -> asyncio.Task[None] | None:
-    """Run `job` as a task with that context, its first step at once where that can be done: not from within
-    another task. Returns the task, None when it has ended already."""
+    """Run `job` as a task with that context. Its first step runs at once if possible, which it is not from
+    within another task. Returns the task, or None if it has already ended."""
     if not _can_step(loop):
         return context.run(loop.create_task, _run(job))
     if _IS_EAGER:
@@ -422,7 +425,7 @@ def start(loop: asyncio.AbstractEventLoop, job: Job, context: Context) -> asynci
             Runner(loop, job), loop=loop, context=context, name=NAME, eager_start=True
         )
         if task is not None and task.done():
-            task = None  # an error that it ends with has a traceback, and that this frame
+            task = None  # an error that it ends with has a traceback, which holds this frame
         return task
     runner = Runner(loop, None)
     runner.task = _Task(runner, loop=loop, name=NAME, context=context.copy())
@@ -437,7 +440,7 @@ def _can_step(loop: asyncio.AbstractEventLoop) -> bool:
 
 
 async def _run(job: Job) -> None:
-    """`job` for a task like any other."""
+    """`job` for an ordinary task."""
     error: BaseException | None = None
     try:
         await job.begin()
@@ -446,19 +449,19 @@ async def _run(job: Job) -> None:
     try:
         _end(job, error)
     finally:
-        error = None  # its traceback holds this frame, and all that the application had
+        error = None  # its traceback holds this frame, and everything that the application had
 
 
 def _end(job: Job, error: BaseException | None) -> None:
-    """Tell `job` of its end."""
+    """Tell `job` that it has ended."""
     traceback = None if error is None else error.__traceback__
     try:
         job.ended(error)
     except BaseException as raised:
         if raised is not error:
             raise
-        # Without the frames that it was passed on through, which name it. Before Python 3.11 a mere `raise`
-        # would bring them back.
+        # Without the frames that it was passed on through, which refer to it. Before Python 3.11, a bare
+        # `raise` would bring them back.
         raised.__traceback__ = traceback
         raise raised
     finally:
@@ -475,7 +478,7 @@ def _step(runner: Runner) -> None:
 
 
 def _is_clean(task: asyncio.Task[None]) -> bool:
-    """True when a task is as it was made."""
+    """True if the task is as it was created."""
     return (
         task.get_name() is NAME
         and not task.cancelling()

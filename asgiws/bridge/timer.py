@@ -1,10 +1,11 @@
-"""A timer of the server's for deadlines, which knows that the event loop may have stood still.
+"""The server's timer for deadlines, which knows that the event loop may have stood still.
 
 Rules of this file:
-- A timer that comes more than STALL seconds late says that the loop did not turn: an application blocked it,
-  or the process or the whole machine was paused. What has arrived meanwhile is unread, and the clients may have
-  been paused as well, so nobody is judged by a deadline that passed meanwhile: it is put off for GRACE seconds.
-  Each deadline is put off once, so that a loop that stalls again and again does not put it off for ever.
+- A timer that fires more than STALL seconds late shows that the event loop stood still: an application blocked
+  it, or the process or the whole machine was paused. What has arrived meanwhile is unread, and the clients may
+  have been paused as well, so no client is judged by a deadline that passed meanwhile: it is postponed by GRACE
+  seconds. Each deadline is postponed once, so that an event loop that stalls again and again does not postpone
+  it forever.
 - It is armed in the server's own context (`contexts.py`).
 """
 
@@ -18,17 +19,18 @@ from asgiws.bridge.contexts import OwnContext
 
 logger = logging.getLogger("asgiws.error")
 
-#: Seconds late from which on the loop has stood still.
+#: Seconds of delay from which the event loop counts as having stood still.
 STALL = 1.0
 
-#: Seconds for which the deadlines that passed meanwhile are put off.
+#: Seconds by which the deadlines that passed meanwhile are postponed.
 GRACE = 1.0
 
 
 class Timer:
     """Calls `due` with the time, and with the moment up to which deadlines have passed.
 
-    The one may be behind the other: what was due in between is to wait. `tells` says whether a stall is logged.
+    The first may be later than the second: what was due in between must wait. `tells` says whether a stall is
+    logged.
     """
 
     __slots__ = (
@@ -50,14 +52,14 @@ class Timer:
         self._tells = tells
         self._own = OwnContext()
         self._handle: asyncio.TimerHandle | None = None
-        #: When it is to come.
+        #: When it is due.
         self._expected = 0.0
-        #: When it came late the last time, and until when it waits since.
+        #: When it was late last, and until when it has waited since.
         self._stalled = float("-inf")
         self._not_before = 0.0
 
     def arm(self, when: float) -> None:
-        """Come at `when` (`loop.time()`, seconds), and not when it was to come before."""
+        """Fire at `when` (`loop.time()`, seconds), and not at the time set before."""
         self.cancel()
         self._expected = max(when, self._not_before, self._loop.time())
         self._handle = self._own.run(self._loop.call_at, self._expected, self._come)
@@ -74,14 +76,14 @@ class Timer:
         due = now
         late = now - self._expected
         if late > STALL:
-            # What was put off by the stall before has had its time.
+            # Deadlines that the previous stall postponed have had their time.
             due = self._stalled
             self._stalled = now
             self._not_before = now + GRACE
             if self._tells:
                 logger.warning(
-                    "The event loop stood still for %.1f seconds or more: as a rule the application has "
-                    "blocked it (work that belongs in a thread), or this process or machine was paused",
+                    "The event loop stood still for %.1f seconds or more: usually the application has "
+                    "blocked it (with work that belongs in a thread), or this process or machine was paused",
                     late,
                 )
         self._due(now, due)

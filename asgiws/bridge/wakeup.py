@@ -1,15 +1,15 @@
 """Waiting in `receive()` and `send()`: a small future-like object that can step its task at once.
 
 Rules of this file:
-- `wake()` runs the waiting task's next step inside the caller. It may be called from a callback of the
-  event loop only (a read, a timer), never while a task is running: asyncio refuses to enter a task from
-  within another one. Everything that runs as part of an application's task uses `wake_soon()`.
-- What a task is called back with by `wake()` is not the Waiter but a future of asyncio's own that is done and
-  carries nothing either: a task looks at one of those directly, and at any other by the name of its method,
+- `wake()` runs the waiting task's next step inside the caller. It may only be called from a callback of the
+  event loop (a read, a timer), never while a task is running: asyncio refuses to enter a task from within
+  another one. Everything that runs as part of an application's task uses `wake_soon()`.
+- `wake()` calls the task back not with the Waiter but with a future of asyncio's own that is done and carries
+  nothing either: a task accesses such a future directly, but any other object through the name of its method,
   which took an eighth of the instructions of a message.
-- A Waiter carries no value. Whoever is woken looks for itself, so a wake-up that comes with a cancellation
-  loses nothing.
-- The object implements just what `asyncio.Task` asks of a future, so that `create_task(receive())`,
+- A Waiter carries no value. The woken task looks for itself, so a wake-up that arrives together with a
+  cancellation loses nothing.
+- The object implements exactly what `asyncio.Task` requires of a future, so that `create_task(receive())`,
   `wait_for`, `asyncio.timeout` and anyio's cancel scopes work on top of it.
 """
 
@@ -28,7 +28,7 @@ PENDING, DONE, CANCELLED = 0, 1, 2
 class Waiter:
     """A one-shot wake-up: `await waiter` returns after `wake()` or `wake_soon()`.
 
-    One task awaits it. A cancellation of that task cancels the waiter, which then ignores wake-ups.
+    One task awaits it. Cancelling that task cancels the waiter, which then ignores wake-ups.
     """
 
     __slots__ = ("_asyncio_future_blocking", "_callback", "_context", "_loop", "_message", "_state")
@@ -42,7 +42,7 @@ class Waiter:
         self._message: Any = None
 
     def wake(self) -> None:
-        """Step the waiting task now. Only from a callback of the loop (see the rules above)."""
+        """Step the waiting task now. Only from a callback of the event loop (see the rules above)."""
         if self._state != PENDING:
             return
         self._state = DONE
@@ -57,7 +57,7 @@ class Waiter:
                 steps.call(context, callback, _WOKEN)
 
     def wake_soon(self) -> None:
-        """Step the waiting task in the loop's next turn; safe from anywhere in the loop's thread."""
+        """Step the waiting task in the event loop's next turn; safe from anywhere in the loop's thread."""
         if self._state == PENDING:
             self._state = DONE
             self._schedule()
@@ -70,7 +70,7 @@ class Waiter:
             self._context = None
             self._loop.call_soon(callback, self, context=context)
 
-    # What asyncio.Task asks of a future.
+    # What asyncio.Task requires of a future.
 
     def get_loop(self) -> asyncio.AbstractEventLoop:
         return self._loop
@@ -82,7 +82,7 @@ class Waiter:
             self._loop.call_soon(callback, self, context=context)
             return
         if self._callback is not None:
-            raise RuntimeError("a Waiter is awaited by one task only")
+            raise RuntimeError("a Waiter can be awaited by one task only")
         self._callback = callback
         self._context = context
 
@@ -135,7 +135,7 @@ class Waiter:
 
 
 class _NoLoop:
-    """The loop of a future that needs none."""
+    """The event loop of a future that needs none."""
 
     def get_debug(self) -> bool:
         return False

@@ -1,4 +1,4 @@
-"""The options of a server: what there are, what they may be, and where their values come from."""
+"""The options of a server: their names, their types, and where their values come from."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Where a server can listen: what `--bind` takes.
+"""Where a server can listen: the values of `--bind`.
 
 Rules of this file:
-- An endpoint is a value; whether it can be listened on shows when the server tries.
-- `parse` and `str` are each other's inverse.
+- An endpoint is only a value; whether the server can listen on it is known when it tries.
+- `parse` and `str` are inverses of each other.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from dataclasses import dataclass
 _TCP = re.compile(r"(?:\[([0-9A-Fa-f:.]+(?:%[^\[\]\s]+)?)\]|\*|([^\[\]:/?*\s]*)):([0-9]{1,5})")
 _MODE = re.compile(r"0?[0-7]{3}")
 _ACCOUNT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
-#: As systemd.socket(5) has it for FileDescriptorName.
+#: The form of FileDescriptorName in systemd.socket(5).
 _NAME = re.compile(r"[!-9;-~]{0,255}")
 
 
 @dataclass(frozen=True, slots=True)
 class TCPEndpoint:
-    """`HOST:PORT`, `[IPV6]:PORT`; the host is empty for all addresses of IPv4 and IPv6."""
+    """`HOST:PORT`, `[IPV6]:PORT`; an empty host means all addresses of IPv4 and IPv6."""
 
     host: str
     port: int
@@ -31,7 +31,7 @@ class TCPEndpoint:
 
 @dataclass(frozen=True, slots=True)
 class UnixEndpoint:
-    """`unix:PATH`, with `?mode=660&user=NAME&group=NAME` for the socket's file; None leaves it."""
+    """`unix:PATH`, with `?mode=660&user=NAME&group=NAME` for the socket's file; None changes nothing."""
 
     path: str
     mode: int | None = None
@@ -50,7 +50,7 @@ class UnixEndpoint:
 
 @dataclass(frozen=True, slots=True)
 class FDEndpoint:
-    """`fd://N`: a socket inherited as that descriptor."""
+    """`fd://N`: a socket inherited as that file descriptor."""
 
     fd: int
 
@@ -60,7 +60,7 @@ class FDEndpoint:
 
 @dataclass(frozen=True, slots=True)
 class SystemdEndpoint:
-    """`systemd:`, all sockets that systemd has passed, or `systemd:NAME`, those of that name."""
+    """`systemd:`, all sockets that systemd passed, or `systemd:NAME`, those of that name."""
 
     name: str = ""
 
@@ -72,10 +72,10 @@ Endpoint = TCPEndpoint | UnixEndpoint | FDEndpoint | SystemdEndpoint
 
 
 def parse(text: str) -> Endpoint:
-    """The endpoint that `text` names. Raises ValueError without a text of its own."""
+    """The endpoint that `text` names. Raises ValueError without a message."""
     if text.startswith("unix:"):
         return _unix(text.removeprefix("unix:"))
-    if text.startswith("fd:"):  # and no host of that name
+    if text.startswith("fd:"):  # not a host named fd
         match = re.fullmatch("fd://([0-9]{1,6})", text)
         if match is None:
             raise ValueError

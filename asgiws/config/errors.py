@@ -1,6 +1,7 @@
-"""What keeps a server from starting.
+"""Errors that keep a server from starting.
 
-Rules of this file: `str()` of each is one line for the operator, and `exit_code` the process's.
+Rules of this file: `str()` of each error is one line for the operator, and `exit_code` is the exit code
+of the process.
 """
 
 from __future__ import annotations
@@ -13,6 +14,6 @@ class StartError(Exception):
 
 
 class ConfigError(StartError, ValueError):
-    """An option has a value that it cannot have, or options contradict each other."""
+    """An option has an invalid value, or options contradict each other."""
 
     exit_code = 2

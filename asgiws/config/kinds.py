@@ -1,9 +1,9 @@
-"""The types that an option may have.
+"""The types of options.
 
 Rules of this file:
-- A `Kind` turns what was given, as text or as a Python value, into the one form that the rest of
-  the package sees, or raises ValueError with what is allowed. Doing it twice changes nothing.
-- A Kind knows of no option: names and defaults stand in `options.py`.
+- A `Kind` converts a string or a Python value to the canonical form that the rest of the package
+  uses, or raises ValueError saying what is allowed. Converting twice changes nothing.
+- A Kind knows nothing about individual options: names and defaults are in `options.py`.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ from asgiws.config import endpoints
 
 
 class Kind:
-    """The type of an option. `noun` is its name in help texts, `allowed` says what is taken."""
+    """The type of an option. `noun` is its name in help texts; `allowed` says what it accepts."""
 
     noun = "TEXT"
-    allowed = "a text"
+    allowed = "a string"
 
     def convert(self, value: Any) -> Any:
-        """The canonical form of `value`, a text or a Python value; ValueError says what is
-        allowed."""
+        """The canonical form of `value`, a string or a Python value. Raises ValueError, which says
+        what is allowed."""
         if not isinstance(value, str) or "\0" in value:
             raise ValueError(self.allowed)
         return value
 
     def show(self, value: Any) -> str:
-        """`value` as it may be written on a command line."""
+        """`value` as it can be written on a command line."""
         return str(value)
 
 
 class Optional(Kind):
-    """Another kind, or None when the option is not given."""
+    """Another kind, or None if the option is not given."""
 
     def __init__(self, kind: Kind) -> None:
         self.kind = kind
@@ -52,10 +52,10 @@ class Optional(Kind):
 
 
 class HealthPath(Kind):
-    """A path as requests have it."""
+    """A path as it appears in requests."""
 
     noun = "PATH"
-    allowed = "a path that begins with /, in visible ASCII without ? and #"
+    allowed = "a path that begins with /, in visible ASCII without ? or #"
 
     def convert(self, value: Any) -> str:
         text: str = super().convert(value)
@@ -69,12 +69,12 @@ class ListKind(Kind):
 
 
 class Several(ListKind):
-    """A list whose members are of another kind: a sequence, or a text with commas between them."""
+    """A list of another kind: a sequence, or a string with commas between the members."""
 
     def __init__(self, kind: Kind) -> None:
         self.kind = kind
         self.noun = kind.noun
-        self.allowed = f"{kind.allowed}; several are separated by commas"
+        self.allowed = f"{kind.allowed}; separate several with commas"
 
     def convert(self, value: Any) -> list[Any]:
         if isinstance(value, str):
@@ -91,9 +91,9 @@ class Several(ListKind):
 
 
 class Text(Kind):
-    """A text that is not empty."""
+    """A non-empty string."""
 
-    allowed = "a text that is not empty"
+    allowed = "a non-empty string"
 
     def __init__(self, noun: str = "TEXT") -> None:
         self.noun = noun
@@ -108,7 +108,7 @@ class Text(Kind):
 
 
 class Directory(Kind):
-    """A directory; an empty text is the current one."""
+    """A directory; an empty string means the current one."""
 
     noun = "DIRECTORY"
     allowed = "a directory that exists"
@@ -138,7 +138,7 @@ class Choice(Kind):
 
 
 class VerifyMode(Choice):
-    """`none`, `optional` or `required`; also 0, 1 or 2, as Python's `ssl.VerifyMode` has them."""
+    """`none`, `optional` or `required`; also 0, 1 or 2, the values of Python's `ssl.VerifyMode`."""
 
     def __init__(self) -> None:
         super().__init__("none", "optional", "required")
@@ -191,7 +191,7 @@ class Boolean(Kind):
 
 
 class Flag(Boolean):
-    """Yes or no, on the command line as `--name` alone or as `--name/--no-name`."""
+    """Yes or no; on the command line `--name` alone, or `--name/--no-name`."""
 
     def __init__(self, *, negative: bool = True) -> None:
         self.negative = negative
@@ -204,9 +204,9 @@ class Duration(Kind):
     """
 
     noun = "DURATION"
-    FORM = "seconds, as 20 or 0.5, or with a unit, as 500ms, 30s, 1.5m, 2h"
+    FORM = "seconds, such as 20 or 0.5, or with a unit, such as 500ms, 30s, 1.5m, 2h"
     UNITS: ClassVar[dict[str, float]] = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-    #: No deadline is further away than this: a year, which `loop.call_at` can still represent.
+    #: The longest duration: a year, which `loop.call_at` can still represent.
     MOST = 365 * 24 * 3600.0
 
     def __init__(self, *, can_disable: bool = False, positive: bool = False) -> None:
@@ -242,7 +242,7 @@ class Size(Kind):
     """Bytes as an int, also written `64KB` (1000), `64KiB` (1024), `16MiB`, `1GiB`."""
 
     noun = "SIZE"
-    FORM = "bytes, as 65536, or with a unit, as 64KB (1000), 64KiB (1024), 16MiB, 1GiB"
+    FORM = "bytes, such as 65536, or with a unit, such as 64KB (1000), 64KiB (1024), 16MiB, 1GiB"
     UNITS: ClassVar[dict[str, int]] = {
         "": 1,
         "b": 1,
@@ -285,7 +285,7 @@ class Size(Kind):
 
 
 class CloseCode(Kind):
-    """A code that a server may put into a close frame (RFC 6455, 7.4, and the registry)."""
+    """A code that a server may send in a close frame (RFC 6455, 7.4, and the registry)."""
 
     noun = "CODE"
     SENDABLE = frozenset((*range(1000, 1004), *range(1007, 1015)))
@@ -304,7 +304,7 @@ class CloseCode(Kind):
 class CloseReason(Kind):
     """The reason in a close frame, which has room for 123 octets (RFC 6455, 5.5)."""
 
-    allowed = "a text of at most 123 bytes in UTF-8"
+    allowed = "a string of at most 123 bytes in UTF-8"
     MOST = 123
 
     def convert(self, value: Any) -> str:
@@ -319,7 +319,7 @@ class CloseReason(Kind):
 
 
 class RootPath(Kind):
-    """A path in front of the application's own: empty, or `/prefix` without a slash at its end."""
+    """The prefix of the application's paths: empty, or `/prefix` without a trailing slash."""
 
     noun = "PATH"
     allowed = "a path that begins with /"
@@ -352,18 +352,17 @@ class BindAddress(Kind):
 class HeaderList(ListKind):
     """Response headers as a list of (lower-case name, value) in bytes.
 
-    Taken as `Name:Value` texts or pairs, alone or several; several in one text stand on lines of
-    their own.
+    Accepts one or several, as `Name:Value` strings or as pairs. A string with several has one on each line.
     """
 
     noun = "NAME:VALUE"
     allowed = (
-        "Name:Value with a name that is a token, a value without control characters, and no header "
-        "that frames the message or belongs to the connection"
+        "Name:Value, where the name is a token, the value has no control characters, and the header "
+        "neither frames the message nor belongs to the connection"
     )
     NAME = re.compile(fields.TOKEN)
     VALUE = re.compile(fields.FIELD_VALUE)
-    #: What the server itself must say, and say right: RFC 9110, 7.6.1; RFC 9112, 6; RFC 6455, 11.3.
+    #: Headers that only the server itself may set: RFC 9110, 7.6.1; RFC 9112, 6; RFC 6455, 11.3.
     RESERVED = frozenset(
         (
             *(b"connection", b"content-length", b"keep-alive", b"te", b"trailer"),
@@ -407,14 +406,14 @@ class HeaderList(ListKind):
 
 
 class HostList(ListKind):
-    """Hosts as lower-case texts: `example.com`, `example.com:8000`, `*.example.com` for all names below it,
+    """Hosts as lower-case strings: `example.com`, `example.com:8000`, `*.example.com` for all names below it,
     `[::1]`, or `*`.
 
-    Taken as texts, alone or several; several in one text are separated by commas or white space.
+    Accepts one or several strings. Commas or white space separate several in one string.
     """
 
     noun = "HOST"
-    allowed = "host, host:port, *.domain or *, several separated by commas"
+    allowed = "host, host:port, *.domain or *; separate several with commas"
     FORM = re.compile(
         r"\*|(?:\*\.)?[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_])?(?::[0-9]{1,5})?"
         r"|\[[0-9a-f:.]+\](?::[0-9]{1,5})?"
@@ -438,17 +437,17 @@ class HostList(ListKind):
 
 
 class OriginList(HostList):
-    """Origins as lower-case texts: `https://example.com`, with a port where it is not the scheme's own,
-    `https://*.example.com` for all names below it; `same` for the host that was asked, `none` for
-    who names no origin, as a client that is no browser does, or `*`.
+    """Origins as lower-case strings: `https://example.com`, with a port unless it is the scheme's default,
+    `https://*.example.com` for all names below it; `same` for the requested host, `none` for a client that
+    sends no Origin, as clients other than browsers do, or `*`.
 
-    Taken as a HostList is.
+    Accepts what a HostList accepts.
     """
 
     noun = "ORIGIN"
     allowed = (
-        "scheme://host, scheme://*.domain, same, none or *, several separated by commas; "
-        "a port where it is not the scheme's own, and no path"
+        "scheme://host, scheme://*.domain, same, none or *; separate several with commas; "
+        "a port unless it is the scheme's default, and no path"
     )
     FORM = re.compile(
         r"\*|same|none|[a-z][a-z0-9+.-]*://(?:(?:\*\.)?[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_])?"
@@ -458,20 +457,20 @@ class OriginList(HostList):
     def _item(self, item: Any) -> str:
         text = super()._item(item)
         for scheme, port in (("http://", ":80"), ("https://", ":443")):
-            # RFC 6454, 6.2: an origin has no port that is its scheme's own.
+            # RFC 6454, 6.2: an origin omits its scheme's default port.
             if text.startswith(scheme) and text.endswith(port):
                 return text.removesuffix(port)
         return text
 
 
 class Words(ListKind):
-    """Several of a few words, as a tuple in the order of `words`."""
+    """A selection of a few words, as a tuple in the order of `words`."""
 
     noun = "WORDS"
 
     def __init__(self, *words: str) -> None:
         self.words = words
-        self.allowed = "one or more of " + ", ".join(words) + ", with commas between them; or none"
+        self.allowed = "one or more of " + ", ".join(words) + ", separated by commas; or none"
 
     def convert(self, value: Any) -> tuple[str, ...]:
         words = [word.lower() for word in _members(value, self.allowed)]
@@ -484,12 +483,10 @@ class Words(ListKind):
 
 
 class AddressList(ListKind):
-    """Addresses and networks as texts in a tuple, `unix` for Unix sockets, or `*` for all."""
+    """Addresses and networks as strings in a tuple, `unix` for Unix sockets, or `*` for all."""
 
     noun = "ADDRESSES"
-    allowed = (
-        "addresses, networks as 10.0.0.0/8, unix or *, with commas between them; or none for nobody"
-    )
+    allowed = "addresses, networks such as 10.0.0.0/8, unix or *, separated by commas; or none"
 
     def convert(self, value: Any) -> tuple[str, ...]:
         return tuple(self._entry(entry) for entry in _members(value, self.allowed))
@@ -510,7 +507,7 @@ class AddressList(ListKind):
 
 
 def _members(value: Any, allowed: str) -> list[str]:
-    """The members of a list, given as one or as a text with commas; `none` is the empty one."""
+    """The members of a list, given as a sequence or as a string with commas; `none` is the empty list."""
     if isinstance(value, str):
         value = [] if value.strip().lower() == "none" else value.split(",")
     if not isinstance(value, (list, tuple)) or not all(isinstance(one, str) for one in value):
@@ -525,7 +522,7 @@ class Application(Kind):
     allowed = "module:attribute, as in main:app"
 
     def convert(self, value: Any) -> Any:
-        # An application may be false as a truth value: only None and a text tell of a mistake.
+        # An application may be false as a truth value: only None and a bad string are mistakes.
         if value is None or (isinstance(value, str) and (not value or "\0" in value)):
             raise ValueError(self.allowed)
         return value

@@ -1,7 +1,7 @@
 """Where the values of options come from.
 
-Rules of this file: what was given explicitly wins over the environment, the environment over the
-env file, and that over the default. What a container engine has put there is not ours, whatever its name. An
+Rules of this file: explicit values win over the environment, the environment over the env file, and the
+env file over the default. Variables that a container engine sets are not ours, whatever their names. An
 error about a value from the environment names the variable.
 """
 
@@ -17,20 +17,20 @@ from asgiws.config.errors import ConfigError
 from asgiws.config.kinds import Application
 from asgiws.config.options import OPTIONS, Config
 
-#: What Kubernetes, and a link of Docker's, say of a service by the name X in X_PORT.
+#: The value that Kubernetes and Docker links give X_PORT for a service named X.
 _SERVICE = re.compile(r"(?:tcp|udp|sctp)://\S+:[0-9]+")
 
-#: Options that say where to listen, of which the first two go with each other only.
+#: The options that say where to listen. Only the first two can be combined.
 _WHERE = ("host", "port", "uds", "fd", "bind")
 
 
 def load(options: Mapping[str, Any], environ: Mapping[str, str] | None = None) -> Config:
-    """The configuration: from `options`, else from the environment, else from the defaults.
+    """The configuration, from `options`, else from the environment, else from the defaults.
 
-    `options` holds what was given on the command line or to `asgiws.run`, by field name; `environ`
-    is `os.environ` by default. Variables of the option `env_file` count as well, below the
-    environment's own. Where nothing says where to listen and systemd has passed sockets to this
-    process, it listens on those. Raises ConfigError for a bad value and for a name that is no option.
+    `options` holds the values from the command line or `asgiws.run`, by field name; `environ`
+    is `os.environ` by default. The variables of `env_file` are used as well, with a lower
+    precedence than the environment. If nothing says where to listen and systemd has passed sockets to
+    this process, the server listens on those. Raises ConfigError for a bad value or an unknown name.
     """
     environ = os.environ if environ is None else environ
     known = {item.name: item for item in OPTIONS}
@@ -47,18 +47,18 @@ def load(options: Mapping[str, Any], environ: Mapping[str, str] | None = None) -
         environ = {**read_env_file(env_file), **environ}
     values = dict(options)
     if values.get("app") in (None, "") and not environ.get(known["app"].env):
-        raise ConfigError(f"no application is given; expected {Application.allowed}")
+        raise ConfigError(f"no application given; expected {Application.allowed}")
     variables: dict[str, str] = {}
     placed = any(name in options for name in _WHERE)
     for item in OPTIONS:
         text = environ.get(item.env)
-        # An explicit place to listen on is not mixed with one from the environment.
+        # An explicit address is not combined with one from the environment.
         is_elsewhere = placed and item.name in ("uds", "fd", "bind")
         if not text or item.name in options or is_elsewhere:
             continue
         if item.env.endswith("_PORT") and _SERVICE.fullmatch(text):
             logging.getLogger("asgiws.error").warning(
-                "%s=%s is left aside: it is what Kubernetes says of a service by that name, and no value of %s",
+                "%s=%s is ignored: Kubernetes sets it for a service of that name; it is not a value of %s",
                 item.env,
                 text,
                 item.name,
@@ -79,7 +79,7 @@ def load(options: Mapping[str, Any], environ: Mapping[str, str] | None = None) -
 
 
 def read_env_file(path: str | os.PathLike[str]) -> dict[str, str]:
-    """The variables that an env file sets; ConfigError without python-dotenv or the file."""
+    """The variables that an env file sets. Raises ConfigError if python-dotenv or the file is missing."""
     try:
         from dotenv import dotenv_values
     except ImportError:
@@ -97,7 +97,7 @@ def read_env_file(path: str | os.PathLike[str]) -> dict[str, str]:
 
 
 def close_to(name: str, names: Sequence[str] | Mapping[str, Any]) -> str:
-    """`; did you mean ...?` when one of `names` is close to `name`, else an empty text."""
+    """`; did you mean ...?` when one of `names` is close to `name`, else an empty string."""
     from difflib import get_close_matches
 
     found = get_close_matches(name, list(names), n=1)

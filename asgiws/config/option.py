@@ -1,7 +1,7 @@
-"""How an option is declared, and what can be known of it.
+"""How an option is declared, and what is derived from its declaration.
 
-Rules of this file: the name as a Python field gives the word on the command line and the variable
-in the environment.
+Rules of this file: the spelling on the command line and the name of the environment variable are
+derived from the name of the Python field.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ ENV_PREFIX = "ASGIWS_"
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """What is known of one option."""
+    """The declaration of one option."""
 
     name: str
     default: Any
     kind: Kind
     group: str
     help: str
-    #: The word on the command line, without the dashes; "" for the positional argument.
+    #: The spelling on the command line without the dashes; "" for the positional argument.
     spelling: str
 
     @property
@@ -33,7 +33,7 @@ class Option:
 
     @property
     def flags(self) -> list[str]:
-        """`--name` as on the command line, and `--no-name` where it exists."""
+        """`--name` as on the command line, and `--no-name` if it exists."""
         if not self.spelling:
             return []
         if isinstance(self._plain, Flag) and self._plain.negative:
@@ -42,17 +42,17 @@ class Option:
 
     @property
     def is_flag(self) -> bool:
-        """True when the command line takes it without a value."""
+        """True if the command line takes it without a value."""
         return isinstance(self._plain, Flag)
 
     @property
     def is_list(self) -> bool:
-        """True when the command line takes it several times."""
+        """True if the command line takes it several times."""
         return isinstance(self._plain, ListKind)
 
     @property
     def is_secret(self) -> bool:
-        """True when its value must not be repeated in a message."""
+        """True if its value must not appear in a message."""
         return self.name.endswith("password")
 
     @property
@@ -60,8 +60,8 @@ class Option:
         return self.kind.kind if isinstance(self.kind, Optional) else self.kind
 
     def convert(self, value: Any, called: str = "") -> Any:
-        """The canonical form of `value`; ConfigError, which calls the option `called`, when it has
-        none."""
+        """The canonical form of `value`. Raises ConfigError, which names the option `called`, if
+        the value is not allowed."""
         try:
             return self.kind.convert(value)
         except ValueError as error:

@@ -1,12 +1,12 @@
 """Every option of the server, declared once.
 
 Rules of this file:
-- A field of `Config` is the only place where an option's name, default, type, range and help stand.
+- A field of `Config` is the only place that states an option's name, default, type, range and help.
   The command line, the environment (`ASGIWS_<NAME>`), the keywords of `asgiws.run` and the
-  reference page (`python -m asgiws.config`, kept as docs/options.md) are made from the fields.
-- Where uvicorn has an option of the same meaning, name and default are the same.
-- Nothing in this package knows of sockets, protocols or the application; of the rest, only the
-  expressions of `fields.py` are imported.
+  reference page (`python -m asgiws.config`, kept as docs/options.md) are generated from the fields.
+- Where uvicorn has an option with the same meaning, the name and the default are the same.
+- Nothing in this package knows about sockets, protocols or the application. From the rest of
+  asgiws, it imports only the expressions in `fields.py`.
 """
 
 from __future__ import annotations
@@ -62,23 +62,23 @@ GROUPS = (
     *(TLS, LOGGING, DEVELOPMENT),
 )
 
-#: More of anything than a server will ever count.
+#: Larger than any count the server reaches.
 MANY = 10**9
 
 
 @dataclass(slots=True, frozen=True)
 class Config:
-    """The options of a server, checked.
+    """The checked options of a server.
 
-    Raises ConfigError for a bad value and TypeError for an unknown name. It reads no environment;
-    `load` does.
+    Raises ConfigError for a bad value and TypeError for an unknown name. It does not read the
+    environment; `load` does.
     """
 
     app: str | Callable[..., Any] = option(  # noqa: RUF009
         "",
         Application(),
         APPLICATION,
-        "The application, as module:attribute.",
+        "The application to serve, as module:attribute.",
         spelling="",
         kw_only=False,
     )
@@ -86,37 +86,37 @@ class Config:
         False,
         Flag(negative=False),
         APPLICATION,
-        "The attribute is a function without arguments that makes the application.",
+        "Treat the attribute as a function without arguments that returns the application.",
     )
     app_dir: str = option(
         "",
         Directory(),
         APPLICATION,
-        "Look for the module in this directory first; the current one by default.",
+        "Look for the module in this directory first. Default: the current directory.",
     )
     env_file: str | None = option(
         None,
         Optional(Text("FILE")),
         APPLICATION,
-        "Set the environment variables in this file that are not set yet (needs python-dotenv).",
+        "Set environment variables from this file unless already set (needs python-dotenv).",
     )
     lifespan: str = option(
         "auto",
         Choice("auto", "on", "off"),
         APPLICATION,
-        "Tell the application of start and stop: auto where it supports that, on to insist, off.",
+        "Run the lifespan protocol: auto if the application supports it, on to require it, off never.",
     )
     root_path: str = option(
         "",
         RootPath(),
         APPLICATION,
-        "The path under which a proxy in front has mounted the application.",
+        "The path prefix under which a proxy mounts the application (root_path in the ASGI scope).",
     )
     loop: str = option(
         "auto",
         Choice("auto", "uvloop", "asyncio"),
         APPLICATION,
-        "The event loop; auto takes uvloop where it is installed.",
+        "The event loop; auto uses uvloop if it is installed.",
     )
 
     host: str = option(
@@ -125,7 +125,7 @@ class Config:
         SOCKET,
         'Listen on this address or name; 0.0.0.0 is all of IPv4, :: all of IPv6, "" both.',
     )
-    port: int = option(8000, Integer(0, 65535), SOCKET, "Listen on this port; 0 picks a free one.")
+    port: int = option(8000, Integer(0, 65535), SOCKET, "Listen on this port; 0 picks a free port.")
     uds: str | None = option(
         None, Optional(Text("PATH")), SOCKET, "Listen on a Unix socket at this path instead."
     )
@@ -139,67 +139,70 @@ class Config:
         [],
         Several(BindAddress()),
         SOCKET,
-        "Listen here instead; may be repeated. HOST:PORT, [::]:PORT (all of IPv6), *:PORT (both), "
-        "unix:PATH?mode=660&user=NAME&group=NAME, fd://NUMBER, systemd: (what systemd has passed).",
+        "Listen on this address instead; repeatable. HOST:PORT, [::]:PORT (all of IPv6), *:PORT (both), "
+        "unix:PATH?mode=660&user=NAME&group=NAME, fd://NUMBER, systemd: (the sockets systemd passed).",
     )
     backlog: int = option(
         2048,
         Integer(1, 65535),
         SOCKET,
-        "How many connections the kernel holds until they are accepted.",
+        "The number of connections that the kernel queues before they are accepted.",
     )
 
     workers: int = option(
         0,
         Integer(0, 512),
         WORKERS,
-        "How many processes serve, under a supervisor; 0 is this process alone, without one.",
+        "The number of worker processes under a supervisor; 0 serves in this process, without one.",
     )
     reuse_port: bool = option(
         False,
         Flag(negative=False),
         WORKERS,
-        "Give each worker a listening socket of its own (SO_REUSEPORT): the kernel spreads connections.",
+        "Give each worker its own listening socket (SO_REUSEPORT); the kernel spreads the connections.",
     )
     timeout_worker_healthcheck: float = option(
         30.0,
         Duration(can_disable=True),
         WORKERS,
-        "How long a worker may give no sign of life before it is replaced; 0 or none waits for ever.",
+        "Replace a worker that shows no sign of life for this long; 0 or none disables the check.",
     )
     limit_max_requests: int | None = option(
         None,
         Optional(Integer(1, 10**9)),
         WORKERS,
-        "Replace a worker after so many requests and WebSockets; without workers, stop after them.",
+        "Replace a worker after this many requests and WebSockets; without workers, stop the server.",
     )
     limit_max_requests_jitter: int = option(
         0,
         Integer(0, 10**9),
         WORKERS,
-        "Add a random number up to this one to it, so that not all workers are replaced at once.",
+        "Add a random number up to this to limit_max_requests, so that workers are not all replaced at once.",
     )
     max_worker_age: float = option(
         0.0,
         Duration(can_disable=True),
         WORKERS,
-        "Replace a worker after this time, give or take a tenth; 0 or none lets it grow old.",
+        "Replace a worker after this time, plus or minus a tenth; 0 or none disables it.",
     )
     max_worker_rss: int | None = option(
         None,
         Optional(Size(2**20)),
         WORKERS,
-        "Replace a worker that holds more memory than this (resident set size).",
+        "Replace a worker that uses more memory than this (resident set size).",
     )
     drain_window: float | None = option(
         None,
         Optional(Duration()),
         WORKERS,
-        "Over how long a server or worker that stops closes its WebSockets; by default 5s, or half of "
-        "the graceful timeout if that is less. SIGINT closes them at once.",
+        "The time over which a stopping server or worker spreads the closing of its WebSockets. Default: "
+        "5s, or half of the graceful timeout if that is less. SIGINT closes them at once.",
     )
     drain_code: int = option(
-        1012, CloseCode(), WORKERS, "The close code for them: 1012 is a restart, 1001 going away."
+        1012,
+        CloseCode(),
+        WORKERS,
+        "The close code for those WebSockets: 1012 service restart, 1001 going away.",
     )
     drain_reason: str = option(
         "service restart", CloseReason(), WORKERS, "The reason in their close frame."
@@ -209,26 +212,26 @@ class Config:
         "auto",
         Choice("auto", "httptools", "h11"),
         HTTP,
-        "The HTTP/1.1 parser; auto takes httptools where it is installed.",
+        "The HTTP/1.1 parser; auto uses httptools if it is installed.",
     )
     headers: list[tuple[bytes, bytes]] = option(  # noqa: RUF009
         [],
         HeaderList(),
         HTTP,
-        "Add this header to every response; may be repeated.",
+        "Add this header to every response; repeatable.",
         spelling="header",
     )
     allowed_hosts: list[str] = option(  # noqa: RUF009
         [],
         HostList(),
         HTTP,
-        "Serve requests for these hosts alone, as example.com or *.example.com; others get 403.",
+        "Serve only requests for these hosts, such as example.com or *.example.com; others get 403.",
     )
     health_path: str | None = option(
         None,
         Optional(HealthPath()),
         HTTP,
-        "Answer health probes at this path (alive), and below it at /ready, without the application.",
+        "Answer liveness probes at this path and readiness probes at /ready below it, without the application.",
     )
     server_header: bool = option(True, Flag(), HTTP, "Send a Server header.")
     date_header: bool = option(True, Flag(), HTTP, "Send a Date header.")
@@ -237,294 +240,294 @@ class Config:
         16 * 2**20,
         Size(1),
         WEBSOCKET,
-        "The largest message taken, measured after decompression; a larger one closes with 1009.",
+        "The largest message, measured after decompression; a larger one closes the WebSocket with 1009.",
     )
     ws_max_fragments: int = option(
         131072,
         Integer(1, MANY),
         WEBSOCKET,
-        "The most frames that a message may come in; one of more closes with 1008.",
+        "The most frames in one message; a message of more frames closes the WebSocket with 1008.",
     )
     ws_queue_high: int = option(
         262144,
         Size(1),
         WEBSOCKET,
-        "How many bytes of messages may wait for receive() before reading pauses.",
+        "Pause reading when this many bytes of messages wait for receive().",
     )
     ws_queue_low: int = option(
         65536,
         Size(0),
         WEBSOCKET,
-        "Reading goes on when the application has taken all but these bytes.",
+        "Resume reading when no more than this many bytes wait.",
     )
     ws_max_outbound: int = option(
         16 * 2**20,
         Size(1),
         WEBSOCKET,
-        "How many bytes may wait for a client that does not read; what more would be sent meets "
-        "ws_slow_consumer.",
+        "The number of bytes that may wait for a client that does not read; beyond that, ws_slow_consumer "
+        "applies.",
     )
     ws_slow_consumer: str = option(
         "close",
         Choice("wait", "close", "abort"),
         WEBSOCKET,
-        "A client that does not read in time: let send() wait, close with 1013, or cut it off.",
+        "For a client that reads too slowly: let send() wait, close with 1013, or cut the connection.",
     )
     ws_allowed_origins: list[str] = option(  # noqa: RUF009
         [],
         OriginList(),
         WEBSOCKET,
-        "Let in WebSockets of these origins alone, as https://example.com or https://*.example.com; "
-        "same is the host that was asked, none a client that names no origin. Others get 403.",
+        "Accept WebSockets only from these origins, such as https://example.com or https://*.example.com; "
+        "same means the requested host, none a client that sends no Origin. Others get 403.",
     )
     ws_per_message_deflate: bool = option(
         True,
         Boolean(),
         COMPRESSION,
-        "Compress messages with permessage-deflate where the peer offers it.",
+        "Compress messages with permessage-deflate if the client offers it.",
     )
     ws_deflate_level: int = option(
         5,
         Integer(1, 9),
         COMPRESSION,
-        "How hard to compress: 1 is the fastest, 9 makes the least of a message.",
+        "The compression level, from 1 (fastest) to 9 (smallest messages).",
     )
     ws_deflate_window_bits: int = option(
         12,
         Integer(9, 15),
         COMPRESSION,
-        "The window that messages are compressed with, as a power of 2; a peer may ask for less.",
+        "The compression window of the server, as a power of 2; a client may request a smaller one.",
     )
     ws_deflate_client_window_bits: int = option(
         12,
         Integer(9, 15),
         COMPRESSION,
-        "The largest window that clients are let compress with, where they can be told.",
+        "The largest compression window that clients may use, for clients that accept a limit.",
     )
     ws_deflate_memory_level: int = option(
         5,
         Integer(1, 9),
         COMPRESSION,
-        "How much memory a compressor has for finding repetitions, beside its window.",
+        "The memory that a compressor uses to find repetitions, in addition to its window.",
     )
     ws_deflate_no_context_takeover: str = option(
         "none",
         Choice("none", "server", "client", "both"),
         COMPRESSION,
-        "Who compresses each message by itself, without what the messages before it had.",
+        "Which side compresses each message on its own, without the context of earlier messages.",
     )
     ws_deflate_min_size: int = option(
-        64, Size(0), COMPRESSION, "Smaller messages are sent as they are."
+        64, Size(0), COMPRESSION, "Send messages smaller than this uncompressed."
     )
     ws_deflate_memory: int = option(
         64 * 2**20,
         Size(0),
         COMPRESSION,
-        "What all compressors of a worker may hold together; above it, contexts are dropped.",
+        "The memory limit for all compressors of a worker together; above it, contexts are dropped.",
     )
     ws_deflate_backend: str = option(
         "auto",
         Choice("auto", "zlib", "zlib-ng"),
         COMPRESSION,
-        "What compresses; auto takes zlib-ng where it is installed, as asgiws[deflate] does.",
+        "The compression library; auto uses zlib-ng if it is installed, as with asgiws[deflate].",
     )
 
     timeout_request_head: float = option(
         30.0,
         Duration(can_disable=True),
         TIMEOUTS,
-        "How long a client has for a request's head, from its first byte on, and a new connection for "
-        "its first one. Then 408.",
+        "The time for a request head, from its first byte; on a new connection, from the connection's start. "
+        "Then 408.",
     )
     timeout_request_body: float = option(
         30.0,
         Duration(can_disable=True),
         TIMEOUTS,
-        "How long a request's body may make no progress. Then 408.",
+        "The longest time that a request body may make no progress. Then 408.",
     )
     timeout_keep_alive: float = option(
-        5.0, Duration(), TIMEOUTS, "How long a connection may wait for its next request."
+        5.0, Duration(), TIMEOUTS, "The time that a connection may wait for its next request."
     )
     timeout_send: float = option(
         30.0,
         Duration(can_disable=True),
         TIMEOUTS,
-        "How long a client may take nothing of what is sent to it. Then an HTTP connection is cut.",
+        "The longest time that an HTTP client may accept none of the data sent to it. Then it is cut off.",
     )
     ws_handshake_timeout: float = option(
         30.0,
         Duration(can_disable=True),
         TIMEOUTS,
-        "How long the application has to accept or refuse a WebSocket. Then 503.",
+        "The time that the application has to accept or reject a WebSocket. Then 503.",
     )
     ws_ping_interval: float = option(
         20.0,
         Duration(can_disable=True),
         TIMEOUTS,
-        "The time between pings; 0 or none sends no pings.",
+        "The interval between pings; 0 or none sends no pings.",
     )
     ws_ping_timeout: float = option(
         20.0,
         Duration(can_disable=True),
         TIMEOUTS,
-        "How long to wait for a pong before closing with 1011; 0 or none waits for ever.",
+        "The time to wait for a pong before closing with 1011; 0 or none waits forever.",
     )
     ws_send_timeout: float = option(
         30.0,
         Duration(can_disable=True),
         TIMEOUTS,
-        "How long a WebSocket's client may take nothing of what is sent to it before it meets "
-        "ws_slow_consumer.",
+        "The longest time that a WebSocket client may accept none of the data sent to it; then "
+        "ws_slow_consumer applies.",
     )
     ws_idle_timeout: float = option(
         0.0,
         Duration(can_disable=True),
         TIMEOUTS,
-        "Close with 1001 when no message came or went for so long; off by default.",
+        "Close with 1001 after no message in either direction for this long; off by default.",
     )
     ws_max_age: float = option(
         0.0,
         Duration(can_disable=True),
         TIMEOUTS,
-        "Close with 1001 when a WebSocket has been open for so long; off by default.",
+        "Close a WebSocket with 1001 after it has been open for this long; off by default.",
     )
     ws_max_age_jitter: float = option(
         0.0,
         Duration(can_disable=True),
         TIMEOUTS,
-        "Add up to so much at random, so that not all close at once.",
+        "Add a random time up to this to ws_max_age, so that WebSockets do not all close at once.",
     )
     ws_close_timeout: float = option(
         10.0,
         Duration(),
         TIMEOUTS,
-        "How long to wait for the peer's close frame before the connection is cut.",
+        "The time to wait for the peer's close frame before cutting the connection.",
     )
     http_cancel_after: float = option(
         0.0,
         Duration(can_disable=True),
         TIMEOUTS,
-        "Cancel an application that goes on with an HTTP request for so long after its client has gone; off by "
-        "default.",
+        "Cancel an application that is still handling an HTTP request this long after its client has gone; off "
+        "by default.",
     )
     ws_cancel_after: float = option(
         0.0,
         Duration(can_disable=True),
         TIMEOUTS,
-        "Cancel an application that goes on with a WebSocket for so long after its client has gone; off by "
+        "Cancel an application that is still handling a WebSocket this long after its client has gone; off by "
         "default.",
     )
     timeout_graceful_shutdown: float = option(
         30.0,
         Duration(),
         TIMEOUTS,
-        "How long stopping may take in all; what is still open shortly before is cut off.",
+        "The total time that stopping may take; what is still open shortly before its end is cut off.",
     )
 
     limit_request_line: int = option(
-        8192, Size(16), LIMITS, "The longest request line; a longer one is answered with 414."
+        8192, Size(16), LIMITS, "The longest request line; a longer one gets 414."
     )
     limit_header_bytes: int = option(
-        65536, Size(64), LIMITS, "The most bytes of header fields; more are answered with 431."
+        65536, Size(64), LIMITS, "The most bytes of header fields in a request; more get 431."
     )
     limit_header_count: int = option(
-        100, Integer(1, 100000), LIMITS, "The most header fields; more are answered with 431."
+        100, Integer(1, 100000), LIMITS, "The most header fields in a request; more get 431."
     )
     limit_request_body: int | None = option(
         None,
         Optional(Size(0)),
         LIMITS,
-        "The longest request body; a longer one is answered with 413. No limit by default.",
+        "The longest request body; a longer one gets 413. No limit by default.",
     )
     limit_pipelined: int = option(
         65536,
         Size(1),
         LIMITS,
-        "How many bytes of further requests a client may send ahead before reading pauses.",
+        "Pause reading when a client has pipelined this many bytes of further requests.",
     )
     limit_incoming: int = option(
         128 * 2**20,
         Size(0),
         LIMITS,
-        "How many bytes on their way to the application all connections of a worker may hold together, "
-        "beside 16 KiB each; above it, those that hold most are closed, WebSockets with 1013. Never less "
-        "than ws_max_size; 0 is no limit.",
+        "The most bytes on their way to the application, for all connections of a worker together; a "
+        "connection with at most 16 KiB does not count. Above it, the connections that hold most are closed, "
+        "WebSockets with 1013. Never less than ws_max_size; 0 is no limit.",
     )
     limit_connections: int | None = option(
         None,
         Optional(Integer(1, MANY)),
         LIMITS,
-        "The most open connections; the next is answered with 503. No limit by default.",
+        "The most open connections; further ones get 503. No limit by default.",
     )
     limit_concurrency: int | None = option(
         None,
         Optional(Integer(1, MANY)),
         LIMITS,
-        "The most HTTP connections or requests at once, without WebSockets; the next is answered with "
-        "503. No limit by default.",
+        "The most HTTP connections or concurrent requests, not counting WebSockets; further requests get 503. "
+        "No limit by default.",
     )
     limit_websockets: int | None = option(
         None,
         Optional(Integer(1, MANY)),
         LIMITS,
-        "The most WebSockets; the next is answered with 503. No limit by default.",
+        "The most WebSockets; further ones get 503. No limit by default.",
     )
     limit_per_ip: int | None = option(
         None,
         Optional(Integer(1, MANY)),
         LIMITS,
-        "The most connections of one client address; the next is answered with 429. No limit by default.",
+        "The most connections from one client address; further ones get 429. No limit by default.",
     )
     limit_handshakes_per_ip: int | None = option(
         None,
         Optional(Integer(1, MANY)),
         LIMITS,
-        "The most WebSocket handshakes of one client address in a second; more are answered with 429. "
-        "No limit by default.",
+        "The most WebSocket handshakes per second from one client address; further ones get 429. No "
+        "limit by default.",
     )
 
     proxy_headers: bool = option(
         True,
         Flag(),
         PROXIES,
-        "Believe what trusted proxies say, in headers, of a request before them.",
+        "Trust what trusted proxies say in headers about the original request.",
     )
     forwarded_allow_ips: tuple[str, ...] = option(
         ("127.0.0.1", "::1"),
         AddressList(),
         PROXIES,
-        "The proxies that are trusted: addresses, networks, unix for a Unix socket's peers, * for all.",
+        "The trusted proxies: addresses, networks, unix for peers on a Unix socket, * for all.",
     )
     forwarded_header: str = option(
         "x-forwarded",
         Choice("x-forwarded", "forwarded"),
         PROXIES,
-        "Read X-Forwarded-*, or Forwarded (RFC 7239); the other is the application's to see only.",
+        "Use X-Forwarded-* or Forwarded (RFC 7239); the other one is only passed to the application.",
     )
     forwarded_fields: tuple[str, ...] = option(
         ("for", "proto"),
         Words("for", "proto", "host", "port", "prefix"),
         PROXIES,
-        "What is taken from there; host, port and prefix only of proxies that set them always.",
+        "The values to use from it; trust host, port and prefix only from proxies that always set them.",
     )
     proxy_protocol: bool = option(
         False,
         Flag(negative=False),
         PROXIES,
-        "Every connection begins with the PROXY protocol, version 1 or 2, of a trusted proxy.",
+        "Expect the PROXY protocol, version 1 or 2, from a trusted proxy at the start of every connection.",
     )
 
     ssl_certfile: str | None = option(
         None,
         Optional(Text("FILE")),
         TLS,
-        "The certificate, and those between it and the root, as PEM.",
+        "The certificate and any intermediate certificates, as PEM.",
     )
     ssl_keyfile: str | None = option(
         None,
         Optional(Text("FILE")),
         TLS,
-        "The certificate's private key as PEM; by default it is looked for in the certificate's file.",
+        "The private key of the certificate, as PEM. Default: read it from the certificate file.",
     )
     ssl_keyfile_password: str | None = option(
         None, Optional(Text()), TLS, "The password of the private key; best set in the environment."
@@ -533,94 +536,94 @@ class Config:
         None,
         Optional(Text("FILE")),
         TLS,
-        "The authorities that clients' certificates must come from, as PEM.",
+        "The certificate authorities to verify client certificates against, as PEM.",
     )
     ssl_cert_reqs: str = option(
         "none",
         VerifyMode(),
         TLS,
-        "Ask clients for a certificate: none, optional (one that is sent must be good), required.",
+        "Request client certificates: none, optional (if sent, it must be valid) or required.",
     )
     ssl_minimum_version: str = option(
-        "TLSv1.2", Choice("TLSv1.2", "TLSv1.3"), TLS, "The oldest version of TLS that is spoken."
+        "TLSv1.2", Choice("TLSv1.2", "TLSv1.3"), TLS, "The oldest TLS version to accept."
     )
     ssl_ciphers: str | None = option(
         None,
         Optional(Text("CIPHERS")),
         TLS,
-        "The ciphers of TLS 1.2 in OpenSSL's notation; by default those that Python holds for safe.",
+        "The TLS 1.2 ciphers, in OpenSSL's notation. Default: those that Python considers secure.",
     )
     ssl_handshake_timeout: float = option(
         10.0,
         Duration(positive=True),
         TLS,
-        "How long a client has for its TLS handshake.",
+        "The time that a client has to complete its TLS handshake.",
     )
 
     log_level: str = option(
         "info",
         Choice("critical", "error", "warning", "info", "debug", "trace"),
         LOGGING,
-        "Log what is at least this grave.",
+        "Log messages of this level and above.",
     )
     access_log: bool = option(True, Flag(), LOGGING, "Log every request and every WebSocket.")
     use_colors: bool | None = option(
         None,
         Optional(Flag()),
         LOGGING,
-        "Colour the log; by default on a terminal, unless NO_COLOR is set.",
+        "Colour the log. Default: only on a terminal, unless NO_COLOR is set.",
     )
 
     reload: bool = option(
         False,
         Flag(negative=False),
         DEVELOPMENT,
-        "Start the application anew when its files change (needs asgiws[reload]).",
+        "Restart the application when its files change (needs asgiws[reload]).",
     )
     reload_dirs: list[str] = option(  # noqa: RUF009
         [],
         Several(Directory()),
         DEVELOPMENT,
-        "Watch this directory; may be repeated. By default the one that the module is looked for in.",
+        "Watch this directory; repeatable. Default: the directory that the module is looked for in.",
         spelling="reload-dir",
     )
     reload_includes: list[str] = option(  # noqa: RUF009
         [],
         Several(Text("PATTERN")),
         DEVELOPMENT,
-        "Watch files like this, too; may be repeated. Files like *.py always are.",
+        "Watch files that match this too; repeatable. Files that match *.py are always watched.",
         spelling="reload-include",
     )
     reload_excludes: list[str] = option(  # noqa: RUF009
         [],
         Several(Text("PATTERN")),
         DEVELOPMENT,
-        "Watch no files or directories like this; may be repeated. Hidden ones never are.",
+        "Ignore files and directories that match this; repeatable. Hidden ones are always ignored.",
         spelling="reload-exclude",
     )
     reload_delay: float = option(
         0.25,
         Duration(),
         DEVELOPMENT,
-        "How long nothing may have changed before the application is started anew.",
+        "Wait for this long without further changes before restarting the application.",
     )
 
     def __post_init__(self) -> None:
         for item in OPTIONS:
             object.__setattr__(self, item.name, item.convert(getattr(self, item.name)))
         if self.uds is not None and self.fd is not None:
-            raise ConfigError("uds and fd exclude each other: a server listens on one of them")
+            raise ConfigError("uds and fd exclude each other: a server listens on only one of them")
         if self.ws_queue_low > self.ws_queue_high:
             raise ConfigError("ws_queue_low is above ws_queue_high: reading would never pause")
         for name in ("uds", "fd"):
             if self.bind and getattr(self, name) is not None:
-                raise ConfigError(f"bind and {name} exclude each other: give them all to bind")
+                raise ConfigError(f"bind and {name} exclude each other: list all addresses in bind")
         self._check_reload()
         self._check_workers()
         if self.proxy_protocol and self.ssl_certfile is not None:
             raise ConfigError(
                 "proxy_protocol and ssl_certfile exclude each other: the PROXY protocol comes before "
-                "TLS, where the event loop cannot read it; let the proxy end TLS"
+                "TLS, where the event loop cannot read it; let the proxy terminate TLS"
             )
         if self.ssl_certfile is None:
             for item in OPTIONS:
@@ -630,14 +633,14 @@ class Config:
                     )
         if (self.ssl_ca_certs is None) != (self.ssl_cert_reqs == "none"):
             raise ConfigError(
-                "ssl_ca_certs and ssl_cert_reqs need each other: the one says whom to trust, the other "
-                "to ask for certificates"
+                "ssl_ca_certs and ssl_cert_reqs need each other: one says whom to trust, the other to "
+                "ask for certificates"
             )
         if self.ssl_ciphers is not None and self.ssl_minimum_version == "TLSv1.3":
-            raise ConfigError("ssl_ciphers has no effect when nothing older than TLSv1.3 is spoken")
+            raise ConfigError("ssl_ciphers has no effect when ssl_minimum_version is TLSv1.3")
 
     def __repr__(self) -> str:
-        """What differs from the defaults, without secrets."""
+        """The values that differ from the defaults, without secrets."""
         values = {
             item.name: "***" if item.is_secret else getattr(self, item.name)
             for item in OPTIONS
@@ -648,7 +651,7 @@ class Config:
     def _check_reload(self) -> None:
         if self.reload and not isinstance(self.app, str):
             raise ConfigError(
-                "reload needs the application as module:attribute, to import it anew each time"
+                "reload needs the application as module:attribute, to import it again each time"
             )
         given = [item.name for item in OPTIONS if getattr(self, item.name) != item.default]
         for name in given:
@@ -659,7 +662,7 @@ class Config:
         for name in ("uds", "fd"):
             if self.reuse_port and getattr(self, name) is not None:
                 raise ConfigError(
-                    f"reuse_port and {name} exclude each other: only TCP ports have it"
+                    f"reuse_port and {name} exclude each other: it works only with TCP ports"
                 )
         if self.workers:
             if self.reload:
@@ -668,11 +671,11 @@ class Config:
                 )
             if not isinstance(self.app, str):
                 raise ConfigError(
-                    "workers need the application as module:attribute: each imports it for itself"
+                    "workers need the application as module:attribute: each worker imports it"
                 )
         elif self.max_worker_age or self.max_worker_rss is not None:
             name = "max_worker_age" if self.max_worker_age else "max_worker_rss"
-            raise ConfigError(f"{name} needs workers: a process alone has no replacement")
+            raise ConfigError(f"{name} needs workers: a single process cannot be replaced")
         if self.limit_max_requests_jitter and self.limit_max_requests is None:
             raise ConfigError("limit_max_requests_jitter needs limit_max_requests")
         if self.drain_window is not None and self.drain_window > self.timeout_graceful_shutdown:

@@ -19,9 +19,9 @@ from asgiws.asgi.errors import ApplicationError
 from asgiws.asgi.types import Message
 
 
-async def open_whole(loop: asyncio.AbstractEventLoop, path: str) -> tuple[BinaryIO, int]:
+async def open_whole(path: str) -> tuple[BinaryIO, int]:
     """A regular file and its size in bytes. Raises ApplicationError when it cannot be sent."""
-    opening = loop.run_in_executor(None, _open_file, path)
+    opening = asyncio.get_running_loop().run_in_executor(None, _open_file, path)
     try:
         return await asyncio.shield(opening)
     except asyncio.CancelledError:

@@ -3,7 +3,7 @@ cimport cython
 from asgiws.bridge.wakeup cimport Waiter
 from asgiws.websocket cimport octets
 
-cdef Py_ssize_t COMPACT
+cdef Py_ssize_t _COMPACT
 
 
 @cython.final

@@ -20,6 +20,9 @@ from asgiws.websocket import octets
 #: How many taken events may stand in front of the list before they are cut off.
 COMPACT = 256
 
+# As the compiled module compares with it.
+_COMPACT = COMPACT
+
 Event = str | bytes | dict[str, Any]
 
 
@@ -90,7 +93,7 @@ class Inbox:
             head = 0
         else:
             events[head - 1] = None
-            if head == COMPACT:
+            if head == _COMPACT:
                 del events[:head]
                 head = 0
         self._head = head

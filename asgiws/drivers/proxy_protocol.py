@@ -12,7 +12,7 @@ Rules of this file:
 from __future__ import annotations
 
 from asgiws.bridge.outlet import Driver, Outlet
-from asgiws.drivers.http import LAST_REQUEST
+from asgiws.drivers.shared import LAST_REQUEST
 from asgiws.proxies.preface import PrefaceError, read
 from asgiws.services.runtime import Runtime, peer_name
 from asgiws.websocket import octets

@@ -23,12 +23,12 @@ cdef class Kept:
 cdef class Reading:
     cdef Inbox _inbox
     cdef object _journal
-    cdef Kept _kept
     cdef Outlet _outlet
     cdef Turn _turn
     cdef bytes _unanswered
     cdef WebSocketConnection _ws
     cdef readonly KeepAlive keepalive
+    cdef readonly Kept kept
     cdef readonly bint overran
     cdef public object terminal
 
@@ -40,7 +40,6 @@ cdef class Reading:
     cpdef object proceed(self)
     cpdef object take_last(self)
     cpdef object drop(self)
-    cpdef bint is_keeping(self) except -1
     @cython.locals(inbox=Inbox)
     cpdef bint is_full(self) except -1
     @cython.locals(held=Py_ssize_t)

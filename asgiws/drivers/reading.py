@@ -59,20 +59,20 @@ class Kept:
 class Reading:
     """What comes in on one connection.
 
-    `keepalive` is None until the handshake was accepted. `terminal` is the client's end of the connection,
-    which has not taken effect. `overran` is set when more has come behind the end of the client's side than
-    is kept.
+    `kept` is None while nothing is kept. `keepalive` is None until the handshake was accepted. `terminal`
+    is the client's end of the connection, which has not taken effect. `overran` is set when more has come
+    behind the end of the client's side than is kept.
     """
 
     __slots__ = (
         "_inbox",
         "_journal",
-        "_kept",
         "_outlet",
         "_turn",
         "_unanswered",
         "_ws",
         "keepalive",
+        "kept",
         "overran",
         "terminal",
     )
@@ -83,7 +83,7 @@ class Reading:
         self._turn = turn
         self._journal = journal
         self._outlet: Outlet = _NO_OUTLET
-        self._kept: Kept | None = None
+        self.kept: Kept | None = None
         #: The latest ping that could not be answered yet: the peer does not read (5.5.3 lets us answer the
         #: most recent one only).
         self._unanswered: bytes | None = None
@@ -98,7 +98,7 @@ class Reading:
     def accepted(self, keepalive: KeepAlive) -> None:
         """The handshake was accepted: take what has come behind it."""
         self.keepalive = keepalive
-        kept = self._kept
+        kept = self.kept
         if kept is None:
             return
         self._ws.feed(kept.data, 0, len(kept.data))
@@ -114,7 +114,7 @@ class Reading:
             self._hold_back(data, start, end)
             return
         keepalive.heard = True
-        if self._kept is not None:
+        if self.kept is not None:
             self._keep(data, start, end)
             return
         self._ws.feed(data, start, end)
@@ -138,12 +138,8 @@ class Reading:
 
     def drop(self) -> None:
         """Keep nothing any more."""
-        self._kept = None
+        self.kept = None
         self._ws.feed(_NOTHING, 0, 0)  # so that it refers to the kept octets no more
-
-    def is_keeping(self) -> bool:
-        """True when there is something that was not taken."""
-        return self._kept is not None
 
     def is_full(self) -> bool:
         """True when the application is to take messages first. After our close frame none are kept."""
@@ -153,8 +149,8 @@ class Reading:
     def held(self) -> int:
         """How many octets are held for the application."""
         held = self._inbox.octets + self._ws.held()
-        if self._kept is not None:
-            held += len(self._kept.data)
+        if self.kept is not None:
+            held += len(self.kept.data)
         return held
 
     def writable(self) -> None:
@@ -194,8 +190,8 @@ class Reading:
                     inbox.put(event)  # type: ignore[arg-type]
                     keepalive.active = True
             elif kind is Ping or kind is Pong:
-                if self._kept is not None and self._kept.seen:
-                    self._kept.seen -= 1
+                if self.kept is not None and self.kept.seen:
+                    self.kept.seen -= 1
                 # `kind` is the event's type, which mypy does not follow.
                 elif kind is Ping:
                     self._answer_ping(event.payload)  # type: ignore[union-attr]
@@ -206,9 +202,9 @@ class Reading:
 
     def _hold_back(self, data: bytearray, start: int, end: int) -> None:
         """Keep what has come before the application has accepted."""
-        kept = self._kept
+        kept = self.kept
         if kept is None:
-            kept = self._kept = Kept()
+            kept = self.kept = Kept()
         kept.data += data[start:end]
         if len(kept.data) >= HELD_BACK:
             self._pause()
@@ -216,9 +212,9 @@ class Reading:
     def _keep(self, data: bytearray, start: int, end: int) -> None:
         """Keep octets that are not taken now."""
         ws = self._ws
-        kept = self._kept
+        kept = self.kept
         if kept is None:
-            kept = self._kept = Kept()
+            kept = self.kept = Kept()
         else:
             del kept.data[: len(kept.data) - ws.unread()]
         kept.data += data[start:end]
@@ -237,7 +233,7 @@ class Reading:
 
     def _search(self, more: int) -> None:
         """Act on the control frames in what is kept, of which `more` octets have just come."""
-        kept = self._kept
+        kept = self.kept
         assert kept is not None
         if kept.ahead is None:
             kept.ahead = Lookahead()

@@ -23,8 +23,17 @@ class Taking:
     def look(self, outlet: Outlet) -> bool:
         """True when the peer took some of what was written since the last look, and had some to take at that or
         has some now: what is behind all of it has been there for less than that time, or is not yet."""
+        owed = self._owes
+        return self._has_moved(outlet) and (owed or self._owes)
+
+    def is_there(self, outlet: Outlet) -> bool:
+        """True when the peer took some since the last look, or has some to take: only who did neither can have
+        gone unnoticed, since what is on its way to it would fail."""
+        return self._has_moved(outlet) or self._owes
+
+    def _has_moved(self, outlet: Outlet) -> bool:
         taken, outstanding = outlet.taken()
-        owed, self._owes = self._owes, outstanding > 0
+        self._owes = outstanding > 0
         has_moved = taken != self._taken
         self._taken = taken
-        return has_moved and (owed or outstanding > 0)
+        return has_moved

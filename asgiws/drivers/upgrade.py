@@ -7,7 +7,7 @@ handshake is answered in HTTP and the session never exists.
 from __future__ import annotations
 
 from asgiws.bridge.outlet import Driver, Outlet
-from asgiws.drivers.http import HTTPDriver
+from asgiws.drivers.http_carrier import HTTPCarrier
 from asgiws.drivers.scope import websocket_scope
 from asgiws.drivers.websocket import WebSocketSession
 from asgiws.http.errors import Forbidden, HTTPError
@@ -17,21 +17,21 @@ from asgiws.websocket.errors import HandshakeError
 from asgiws.websocket.handshake import check
 
 
-def upgrade(head: RequestHead, outlet: Outlet, driver: HTTPDriver) -> Driver | None:
+def upgrade(head: RequestHead, outlet: Outlet, carrier: HTTPCarrier) -> Driver | None:
     """The session that takes over the connection, or None when the handshake was refused (RFC 6455, 4.2)."""
+    runtime = carrier.pipeline.runtime
     try:
         handshake = check(head)
-        refusal = _refusal(head, outlet, driver.runtime)
+        refusal = _refusal(head, outlet, runtime)
         if refusal is not None:
-            driver.reject(refusal)
+            carrier.reject(refusal)
             return None
     except HandshakeError as error:
         headers = [(b"content-type", b"text/plain; charset=utf-8"), *error.headers]
-        driver.respond(error.status, headers, f"{error.reason}\n".encode())
+        carrier.respond(error.status, headers, f"{error.reason}\n".encode())
         return None
-    driver.http.closing = True  # whatever is answered, the connection serves no further request
-    scope = websocket_scope(driver.runtime, head, outlet, handshake.subprotocols)
-    return WebSocketSession(driver.runtime, scope, handshake, driver.http)
+    scope = websocket_scope(runtime, head, outlet, handshake.subprotocols)
+    return WebSocketSession(runtime, scope, handshake, carrier.pipeline.http)
 
 
 def _refusal(head: RequestHead, outlet: Outlet, runtime: Runtime) -> HTTPError | None:

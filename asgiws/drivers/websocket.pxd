@@ -62,3 +62,8 @@ cdef class _Serve(Exchange):
     cdef Inbox _inbox
     cdef object _scope
     cdef WebSocketSession _session
+
+    cdef object next_message(self)
+    cdef Waiter wait(self)
+    cdef object give_up(self, Waiter waiter)
+    cdef object send_now(self, object message)

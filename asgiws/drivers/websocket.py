@@ -84,8 +84,7 @@ class WebSocketSession(Driver):
         self._task: asyncio.Task[None] | None = None
         #: The application got a message and has not come back to wait for the next.
         self._owes_turn = False
-        #: When the wait for that turn ends, if the client has ended the connection; or, once we have sent a
-        #: close frame, the one for the client's.
+        #: When the wait for that turn ends, or the one for the client's close frame once ours was sent.
         self._end_by = 0.0
         self._closed_by_app = False
         #: The option whose limit made the connection fail; None where the log has told of it already.
@@ -124,9 +123,9 @@ class WebSocketSession(Driver):
 
     def proceed(self) -> None:
         reading = self._reading
-        if reading.keepalive is not None and reading.is_keeping():
+        if reading.keepalive is not None and reading.kept is not None:
             reading.proceed()
-            if not reading.is_keeping():
+            if reading.kept is None:
                 self._go_on()
             self._deliver(True)
 
@@ -134,16 +133,16 @@ class WebSocketSession(Driver):
         # A WebSocket has no half-closed state: without a close frame this is an abnormal closure (7.1.5).
         # With one, the client may still read our answer.
         reading = self._reading
-        if reading.keepalive is not None and reading.is_keeping():
+        if reading.keepalive is not None and reading.kept is not None:
             reading.take_last()
             self._deliver(True)
-        if not reading.is_keeping() and reading.terminal is None:
+        if reading.kept is None and reading.terminal is None:
             self._end_lost()
 
     def connection_lost(self) -> None:
         reading = self._reading
         self._runtime.admission.websockets -= 1
-        if reading.keepalive is not None and reading.is_keeping():
+        if reading.keepalive is not None and reading.kept is not None:
             reading.take_last()
         if reading.terminal is not None:
             self._end()
@@ -208,13 +207,13 @@ class WebSocketSession(Driver):
                     self._outlet.check_at(self._end_by)
             else:
                 self._end()
-        elif reading.is_keeping() and not reading.is_full():
+        elif reading.kept is not None and not reading.is_full():
             self._outlet.proceed_soon(self)
         self._recount()
 
     def _go_on(self) -> None:
         """Go on with what was kept, then with reading."""
-        if self._reading.is_keeping():
+        if self._reading.kept is not None:
             self._outlet.proceed_soon(self)
         elif not self._outlet.reading:
             self._outlet.resume_reading()
@@ -448,7 +447,7 @@ class WebSocketSession(Driver):
         has_room = self._inbox.received(event)
         if self._counted:
             self._recount()
-        if has_room and (self._reading.is_keeping() or not self._outlet.reading):
+        if has_room and (self._reading.kept is not None or not self._outlet.reading):
             self._go_on()
         self._inbox.wake_if_any(False)
 
@@ -554,12 +553,12 @@ class WebSocketSession(Driver):
         if when:
             self._outlet.check_at(when)
         reading = self._reading
-        was_keeping = reading.is_keeping()
+        was_keeping = reading.kept is not None
         reading.accepted(keepalive)
         if was_keeping:
             if self._outlet.eof and reading.terminal is None:
                 self._end_lost()
-            elif not reading.is_keeping():
+            elif reading.kept is None:
                 self._go_on()
             self._deliver(False)
 

@@ -1,11 +1,11 @@
-"""Reading a request's body off the buffer, by its framing (RFC 9112 6 and 7).
+"""Reading a request's body from the buffer, according to its framing (RFC 9112 6 and 7).
 
 Rules of this file:
-- One implementation for both parsers; they never see a body.
-- `read` gives what is there, at most one piece per call, and b"" when more must arrive first or the
-  body is complete; `complete` tells which.
-- Each step is bounded: the chunk-size line by `Limits.chunk_line`, trailers as header fields are. A
-  fault is told as soon as its line has ended or its limit is passed.
+- There is one implementation for both parsers; they never see a body.
+- `read` returns what is there, at most one piece per call, and b"" if more must arrive first or the
+  body is complete; `complete` says which.
+- Each step is bounded: the chunk-size line by `Limits.chunk_line`, trailers like header fields. An
+  error is raised as soon as its line has ended or its limit is exceeded.
 """
 
 from __future__ import annotations
@@ -16,9 +16,8 @@ from asgiws.http.errors import BadRequest, ContentTooLarge, HeaderFieldsTooLarge
 from asgiws.http.head import Headers
 from asgiws.http.limits import Limits
 
-#: RFC 9110 6.5.1: fields for framing, routing, authentication and the like, that must not come in a
-#: trailer.
-#: They are dropped: a recipient "MAY discard" them, and none may reach an application that trusts
+#: RFC 9110 6.5.1: fields for framing, routing, authentication and the like, which must not be sent in a
+#: trailer. They are dropped: a recipient "MAY discard" them, and none may reach an application that trusts
 #: them.
 FORBIDDEN_TRAILERS = frozenset(
     (
@@ -50,7 +49,7 @@ FORBIDDEN_TRAILERS = frozenset(
 
 
 def check_size(size: int, limits: Limits) -> None:
-    """Raise ContentTooLarge for a body of `size` bytes that is over the limit."""
+    """Raise ContentTooLarge if a body of `size` bytes exceeds the limit."""
     if 0 <= limits.request_body < size:
         raise ContentTooLarge(
             f"the request body is over {limits.request_body} bytes", "limit_request_body"
@@ -58,7 +57,7 @@ def check_size(size: int, limits: Limits) -> None:
 
 
 class BodyReader:
-    """A body on its way in."""
+    """A body that is being received."""
 
     __slots__ = ("complete", "trailers")
 
@@ -67,12 +66,12 @@ class BodyReader:
         self.trailers: Headers = []
 
     def read(self, buffer: ReceiveBuffer) -> bytes:
-        """The next bytes of the body, b"" for none now. Raises HTTPError."""
+        """The next bytes of the body, or b"" if there are none now. Raises HTTPError."""
         raise NotImplementedError
 
 
 class LengthBody(BodyReader):
-    """A body of `length` bytes, more than none (RFC 9112 6.2)."""
+    """A body of `length` bytes, at least one (RFC 9112 6.2)."""
 
     __slots__ = ("remaining",)
 
@@ -88,7 +87,7 @@ class LengthBody(BodyReader):
         return data
 
 
-#: Chunks that one `read` takes at most: a read of the socket can hold 40,000 tiny ones.
+#: The most chunks that one `read` takes: a read of the socket can hold 40,000 tiny ones.
 CHUNKS = 16
 
 # What a ChunkedBody expects next.
@@ -112,16 +111,16 @@ class ChunkedBody(BodyReader):
         super().__init__()
         self._limits = limits
         self._expected = _SIZE
-        #: What is wrong behind the data that was given out last.
+        #: The error that follows the data returned last.
         self._fault: HTTPError | None = None
         self._remaining = 0
-        #: Of all chunks so far.
+        #: The size of all chunks so far.
         self._size = 0
         self._trailer_bytes = 0
         self._trailer_lines = 0
 
     def read(self, buffer: ReceiveBuffer) -> bytes:
-        """The data of the chunks that are there, CHUNKS at most, in one piece."""
+        """The data of the available chunks, at most CHUNKS, in one piece."""
         if self._fault is not None:
             raise self._fault
         pieces: list[bytes] = []
@@ -140,14 +139,14 @@ class ChunkedBody(BodyReader):
         except HTTPError as error:
             if not pieces:
                 raise
-            # The good data before it comes first, as it does when it arrives by itself.
+            # The valid data before it is returned first, as if it had arrived separately.
             self._fault = error
         if len(pieces) == 1:
             return pieces[0]
         return b"".join(pieces)
 
     def _read_frame(self, buffer: ReceiveBuffer) -> bool:
-        """Read one of the things around the data; false when more must arrive or none follows."""
+        """Read one of the elements around the data; false if more must arrive or none follows."""
         if self._expected == _SIZE:
             return self._read_size(buffer)
         if self._expected == _DATA_END:
@@ -173,7 +172,7 @@ class ChunkedBody(BodyReader):
         return True
 
     def _read_data_end(self, buffer: ReceiveBuffer) -> bool:
-        """The CRLF behind a chunk's data."""
+        """The CRLF after a chunk's data."""
         data, pos = buffer.data, buffer.pos
         if not data.startswith(b"\r\n", pos):
             if pos == len(data) or (pos + 1 == len(data) and data[pos] == 13):
@@ -184,7 +183,7 @@ class ChunkedBody(BodyReader):
         return True
 
     def _read_trailer(self, buffer: ReceiveBuffer) -> bool:
-        """One line of the trailer section (7.1.2); False for the empty one, the end of the body."""
+        """One line of the trailer section (7.1.2); False for the empty line, the end of the body."""
         limit = self._limits.header_bytes - self._trailer_bytes
         line = self._read_line(buffer, limit)
         if line is None:
@@ -212,7 +211,7 @@ class ChunkedBody(BodyReader):
 
     @staticmethod
     def _read_line(buffer: ReceiveBuffer, limit: int) -> bytes | None:
-        """The next line with its LF, if it ends within `limit` bytes."""
+        """The next line including its LF, if it ends within `limit` bytes."""
         pos = buffer.pos
         end = buffer.data.find(b"\n", pos, pos + limit) + 1
         if end == 0:

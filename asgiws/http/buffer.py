@@ -1,7 +1,7 @@
-"""The bytes that have arrived and are not yet used.
+"""The bytes that have arrived and are not used yet.
 
 Rules of this file: the data is immutable `bytes` with a position, so that slicing out a whole read
-copies nothing; readers move `pos` and never look behind it.
+copies nothing; readers advance `pos` and never look at what is before it.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ class ReceiveBuffer:
         if self.pos == len(self.data):
             self.data = data
         else:
-            # The rest is short here: a head or a chunk-size line within its limit, or one read's
-            # worth of pipelined requests (reading is paused then).
+            # The rest is short here: a head or a chunk-size line within its limit, or pipelined
+            # requests from one read (after which reading is paused).
             self.data = self.data[self.pos :] + data
         self.pos = 0
 
@@ -27,7 +27,7 @@ class ReceiveBuffer:
         return self.pos == len(self.data)
 
     def take(self, count: int) -> bytes:
-        """Up to `count` bytes, b"" when there are none."""
+        """Up to `count` bytes, or b"" if there are none."""
         start = self.pos
         end = start + count
         if end >= len(self.data):

@@ -1,13 +1,13 @@
 """One HTTP/1.1 connection, as seen by a server: bytes in, events out; calls in, bytes out.
 
 Rules of this file:
-- No I/O, no clock, no callbacks. `receive_data` stores; `next_event` gives one event at a time, and
-  what was not asked for stays unparsed: a pipelined request waits until the response before it is
+- No I/O, no clock, no callbacks. `receive_data` stores; `next_event` returns one event at a time, and
+  what was not requested stays unparsed: a pipelined request waits until the response before it is
   complete, and a body that nobody pulls stays in the buffer.
-- Both sides' states change through the tables in `states.py` alone.
-- HTTPError (the peer's fault) comes out of `next_event` only, and after it the request side is
-  CLOSED; InvalidResponse (the application's) out of the sending methods only, and then nothing was
-  sent and no state has changed.
+- The states of both sides change only through the tables in `states.py`.
+- HTTPError (the peer's error) is raised only by `next_event`, and after it the request side is
+  CLOSED. InvalidResponse (the application's error) is raised only by the sending methods, and then
+  nothing was sent and no state has changed.
 - Whether the connection persists is decided in `_finish_side` and nowhere else.
 """
 
@@ -59,13 +59,13 @@ from asgiws.http.states import CLOSED as READ_CLOSED
 from asgiws.http.states import REQUEST as REQUEST_TABLE
 from asgiws.http.states import RESPONSE as RESPONSE_TABLE
 
-#: The tables of `states.py`, quick to look up.
+#: The tables of `states.py`, in a form that is fast to look up.
 REQUEST = flat(REQUEST_TABLE)
 RESPONSE = flat(RESPONSE_TABLE)
 
 
 class EndOfRequest:
-    """A request was read to its end; `trailers` came behind its chunked body."""
+    """A request was read to its end; `trailers` followed its chunked body."""
 
     __slots__ = ("trailers",)
 
@@ -89,18 +89,18 @@ class Signal:
 
 
 def advance(table: bytes, state: int, event: int) -> int:
-    """The state that follows. Raises KeyError for a pair that is not in the table."""
+    """The next state. Raises KeyError for a pair that is not in the table."""
     following = table[state * ROW + event]
     if following == IMPOSSIBLE:
         raise KeyError((state, event))
     return following
 
 
-#: Nothing to give until more bytes arrive.
+#: No event until more bytes arrive.
 NEED_DATA = Signal("NEED_DATA")
-#: Nothing to give until the response is complete.
+#: No event until the response is complete.
 PAUSED = Signal("PAUSED")
-#: Nothing will come any more; the connection is to be closed once the response, if any, was sent.
+#: Nothing more will come; close the connection after the response, if any, was sent.
 CLOSED = Signal("CLOSED")
 #: The usual end of a request.
 END_OF_REQUEST = EndOfRequest([])
@@ -111,7 +111,7 @@ Event = RequestHead | bytes | EndOfRequest | Signal
 class HTTPConnection:
     """The state machine of one connection.
 
-    `parser` and `defaults` are shared by all connections of a worker.
+    All connections of a worker share `parser` and `defaults`.
     """
 
     __slots__ = (
@@ -145,7 +145,7 @@ class HTTPConnection:
         self._body: BodyReader | None = None
         self._drained = 0
         self._eof = False
-        #: Set it to end the connection with the response in progress, or before the next request.
+        #: Set this to end the connection with the response in progress, or before the next request.
         self.closing = False
         #: True while the client waits for `send_continue` before it sends the body.
         self.expects_continue = False
@@ -153,19 +153,19 @@ class HTTPConnection:
     # What is read
 
     def receive_data(self, data: bytes) -> None:
-        """Take in what arrived, of any length but 0; `next_event` says what it means."""
+        """Store incoming data, of any length but 0; `next_event` says what it means."""
         if self._request != READ_CLOSED:
             self._buffer.feed(data)
 
     def receive_eof(self) -> None:
-        """The peer sends no more. Requests that are complete are served; RFC 9112 8 on the rest."""
+        """The peer sends no more. Complete requests are served; for the rest, see RFC 9112 8."""
         self._eof = True
 
     def next_event(self) -> Event:
         """The next event, in order: a RequestHead, body bytes (never empty), an EndOfRequest; or a
         Signal.
 
-        Raises HTTPError once; then the answer is `error_response(error)`, if the response has not
+        Raises HTTPError once; then the response is `error_response(error)`, if no response has
         started.
         """
         state = self._request
@@ -221,7 +221,7 @@ class HTTPConnection:
                     self.expects_continue = False
                     if self._response != SENT:
                         return data
-                    # The application has answered and is not interested: RFC 9112 9.3 leaves
+                    # The application has answered without reading the body: RFC 9112 9.3 allows
                     # reading on, or closing.
                     self._drained += len(data)
                     if self._drained > self._limits.drain:
@@ -245,18 +245,18 @@ class HTTPConnection:
         return END_OF_REQUEST
 
     def has_partial_head(self) -> bool:
-        """True when bytes of a request have arrived, but not its whole head."""
+        """True if bytes of a request have arrived, but not its whole head."""
         return self._request == HEAD and not self._buffer.is_empty()
 
     def buffered(self) -> int:
-        """Bytes that have arrived and wait to be taken by `next_event`."""
+        """The number of bytes that have arrived and were not taken by `next_event` yet."""
         return len(self._buffer.data) - self._buffer.pos
 
     def take_tail(self) -> bytes:
-        """Leave HTTP behind the request head that was given last: what arrived after it.
+        """Leave HTTP after the last request head: returns the data that arrived after it.
 
-        For a request without a body, before its EndOfRequest was taken. The response side works on,
-        for a refusal or for `switch_protocols`.
+        For a request without a body, before its EndOfRequest was taken. The response side keeps
+        working, for a rejection or for `switch_protocols`.
         """
         assert self._body is None
         self._request = advance(REQUEST, self._request, SWITCH)
@@ -273,7 +273,7 @@ class HTTPConnection:
         return NONE < self._response < SENT
 
     def send_continue(self) -> bytes:
-        """`100 Continue`, when the client waits for it, else b"" (RFC 9110 10.1.1)."""
+        """`100 Continue` if the client waits for it, else b"" (RFC 9110 10.1.1)."""
         if not self.expects_continue or self._response > STARTED:
             return b""
         self.expects_continue = False
@@ -282,8 +282,8 @@ class HTTPConnection:
     def informational(self, status: int, headers: HeaderPairs) -> bytes:
         """An interim response such as 103, before the final one.
 
-        b"" to a 1.0 client, which knows none (RFC 9110 15.2), and once the head of the final one was sent: then
-        there is no place for it any more.
+        b"" for a 1.0 client, which does not know them (RFC 9110 15.2), and once the head of the final response
+        was sent: then it is too late.
         """
         if not NONE < self._response <= SENDING:
             raise InvalidResponse("an interim response comes before the final one")
@@ -309,11 +309,11 @@ class HTTPConnection:
         return data
 
     def start_response(self, status: int, headers: HeaderPairs, trailers: bool = False) -> None:
-        """The head of the response to the last request; it leaves with the first of the body.
+        """The head of the response to the last request; it is sent with the first part of the body.
 
         `headers` are pairs of bytes; `trailers` says that `send_trailers` will follow the body.
-        Raises InvalidResponse for what cannot be sent. While nothing was sent, another response may
-        take its place.
+        Raises InvalidResponse for anything that cannot be sent. Until something was sent, another
+        response may replace it.
         """
         head = self._head
         if head is None or (self._response != OWED and self._response != STARTED):
@@ -323,8 +323,8 @@ class HTTPConnection:
             headers,
             head.method,
             head.http_version == "1.0",
-            # A client that still waits for 100 will not send the body that it announced, or will
-            # it: the end of the connection settles that (RFC 9110 10.1.1).
+            # A client that still waits for 100 may or may not send the announced body: ending the
+            # connection settles that (RFC 9110 10.1.1).
             not head.keep_alive or self.closing or self.expects_continue,
             trailers,
         )
@@ -333,7 +333,7 @@ class HTTPConnection:
     def send_body(self, data: bytes, more: bool) -> list[bytes]:
         """The next bytes of the body, the last ones unless `more`: the pieces to write, in order.
 
-        Raises InvalidResponse when it is more, or in the end less, than the Content-Length.
+        Raises InvalidResponse if they exceed the Content-Length, or in the end fall short of it.
         """
         self._check_sending()
         pieces = self._writer.body(data, more, self._response == STARTED)
@@ -342,9 +342,9 @@ class HTTPConnection:
 
     def start_file(self, size: int, more: bool = False) -> bytes:
         """What to write before `size` bytes of a file, which are the rest of the body unless there is `more`.
-        Then `end_file`.
+        Then call `end_file`.
 
-        The file itself is not to be sent when `sends_body()` is false.
+        Do not send the file itself if `sends_body()` is false.
         """
         self._check_sending()
         data = self._writer.file_start(size, more, self._response == STARTED)
@@ -352,17 +352,17 @@ class HTTPConnection:
         return data
 
     def end_file(self, size: int, more: bool = False) -> bytes:
-        """What to write behind it."""
+        """What to write after it."""
         data = self._writer.file_end(size, more)
         self._body_sent(more)
         return data
 
     def expects_trailers(self) -> bool:
-        """True when the body is complete and `send_trailers` is to follow."""
+        """True if the body is complete and `send_trailers` must follow."""
         return self._response == TRAILERS
 
     def ends_with_connection(self) -> bool:
-        """True for a response whose end is the connection's (to a 1.0 client, without a length)."""
+        """True for a response that ends with the connection (to a 1.0 client, without a length)."""
         return self.response_started() and self._writer.is_close_delimited()
 
     def sends_body(self) -> bool:
@@ -370,15 +370,15 @@ class HTTPConnection:
         return not self._writer.bodiless
 
     def end_bodiless(self) -> None:
-        """A response without a body, of which the head was sent, is complete: nothing of what the application
-        has still to say of it is for the wire."""
+        """A response without a body is complete once its head was sent: nothing more that the application sends
+        for it goes on the wire."""
         self._response = advance(RESPONSE, self._response, SEND_END)
         self._finish_side()
 
     def send_trailers(self, headers: HeaderPairs) -> bytes:
         """The end of a response that was started with `trailers`.
 
-        They are left out unless the client said that it takes them (`TE: trailers`, RFC 9110
+        They are left out unless the client said that it accepts them (`TE: trailers`, RFC 9110
         6.5.1).
         """
         if self._response != TRAILERS:
@@ -391,9 +391,9 @@ class HTTPConnection:
         return data
 
     def error_response(self, error: HTTPError) -> bytes:
-        """The whole answer to a request that is refused, b"" when a response has started.
+        """The whole response to a request that is rejected, or b"" if a response has started.
 
-        The connection is CLOSED then, on both sides.
+        The connection is then CLOSED on both sides.
         """
         if self.response_started():
             data = b""
@@ -435,10 +435,10 @@ class HTTPConnection:
             self._close_both()
         elif self._request == READ:
             self._finish_exchange()
-        # else the rest of the body is read first, or given up on, in `_read_body`
+        # else the rest of the body is read first, or abandoned, in `_read_body`
 
     def _finish_exchange(self) -> None:
-        """Request and response are complete: begin anew."""
+        """Request and response are complete: start the next exchange."""
         self._request = advance(REQUEST, self._request, NEXT)
         self._response = advance(RESPONSE, self._response, RESET)
         self._head = None

@@ -1,6 +1,6 @@
-"""The Date header field, made once a second.
+"""The Date header field, generated once a second.
 
-Rules of this file: the clock is a parameter, so that tests hold it.
+Rules of this file: the clock is a parameter, so that tests can control it.
 """
 
 from __future__ import annotations

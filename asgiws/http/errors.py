@@ -1,9 +1,9 @@
-"""What can be wrong with a request, and with a response that the application makes.
+"""Errors in a request, and in a response from the application.
 
 Rules of this file:
-- HTTPError is the peer's doing (or a limit's); it carries the status to answer with and a message
-  that is safe to send back: it never repeats bytes of the request.
-- InvalidResponse is the application's own mistake; nothing of the message it stands for was sent.
+- HTTPError is caused by the peer (or a limit); it has the status of the response and a message that is
+  safe to send back: it never repeats bytes of the request.
+- InvalidResponse is the application's own mistake; nothing of the message that caused it was sent.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from collections.abc import Sequence
 
 
 class HTTPError(Exception):
-    """A request that is refused: `status` is the answer's, `message` its text, `headers` what it has
-    beside the usual. `limit` names the option that was exceeded, for the log."""
+    """A request that is rejected: `status` is the status of the response, `message` its text, `headers`
+    are additional headers. `limit` names the option that was exceeded, for the log."""
 
     status = 400
 
@@ -27,7 +27,7 @@ class HTTPError(Exception):
 
 
 class BadRequest(HTTPError):
-    """Malformed, ambiguous, or framed in a way that two servers could read differently."""
+    """Malformed, ambiguous, or framed in a way that two servers could interpret differently."""
 
 
 class Forbidden(HTTPError):
@@ -71,4 +71,4 @@ class VersionNotSupported(HTTPError):
 
 
 class InvalidResponse(ValueError):
-    """A response, or a piece of one, that cannot be sent as it is."""
+    """A response, or a part of one, that cannot be sent as it is."""

@@ -1,12 +1,12 @@
 """The grammar of a request head and of a chunked body, as regular expressions.
 
 Rules of this file:
-- Each pattern is named after the RFC's rule that it stands for. They are strict: what a recipient
-  MAY tolerate (a bare LF, whitespace around the colon, obs-fold) is not tolerated, for each such
-  liberty is a way to make two servers read one request differently (RFC 9112 11.2).
-- REQUEST_HEAD accepts exactly the heads of which every line passes `check_request_line` or
-  `check_field_line`; a test holds the two against each other. The pattern is the fast way to a yes,
-  the functions say what is wrong and where.
+- Each pattern is named after the RFC rule that it implements. The patterns are strict: what a
+  recipient MAY tolerate (a bare LF, whitespace around the colon, obs-fold) is not tolerated, because
+  each tolerance lets two servers interpret one request differently (RFC 9112 11.2).
+- REQUEST_HEAD accepts exactly the heads in which every line passes `check_request_line` or
+  `check_field_line`; a test compares the two. The pattern is the fast path for valid heads, the
+  functions say what is wrong and where.
 - Messages name the place by line number and a byte by its code; bytes of the request are never
   repeated.
 """
@@ -18,7 +18,7 @@ import re
 from asgiws.fields import FIELD_VALUE, TCHAR, TOKEN
 from asgiws.http.errors import BadRequest
 
-# RFC 9112 3.2 is stricter about the target; its forms are told apart in semantics.py.
+# RFC 9112 3.2 is stricter about the target; semantics.py distinguishes its forms.
 REQUEST_TARGET = rb"[\x21-\x7e]+"
 CRLF = rb"\r\n"
 
@@ -35,7 +35,7 @@ token_list = re.compile(rb"[ \t]*" + TOKEN + rb"[ \t]*(?:,[ \t]*" + TOKEN + rb"[
 
 # RFC 9110 5.6.4
 QUOTED_STRING = rb'"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t \x21-\x7e\x80-\xff])*"'
-# RFC 9112 7.1.1; more than 16 hexadecimal digits cannot be a size that anyone means.
+# RFC 9112 7.1.1; more than 16 hexadecimal digits cannot be a meaningful size.
 CHUNK_EXT = (
     rb"[ \t]*;[ \t]*" + TOKEN + rb"(?:[ \t]*=[ \t]*(?:" + TOKEN + rb"|" + QUOTED_STRING + rb"))?"
 )
@@ -60,7 +60,7 @@ _method_start = re.compile(rb"[" + TCHAR + rb"]")
 
 
 def check_first_byte(data: bytes, pos: int) -> None:
-    """Refuse what is no HTTP at all (TLS on a plain port, say) before a line has ended."""
+    """Reject data that is not HTTP at all (such as TLS on a plain port) before a line has ended."""
     if _method_start.match(data, pos) is None:
         raise BadRequest(
             f"the request does not start with a method (first byte 0x{data[pos]:02x}); is this TLS?"
@@ -68,7 +68,7 @@ def check_first_byte(data: bytes, pos: int) -> None:
 
 
 def _check_line_end(line: bytes, where: str) -> None:
-    """Refuse a line, given with its LF, that does not end in CRLF or has a CR or NUL in it."""
+    """Reject a line, given with its LF, that does not end in CRLF or contains a CR or NUL."""
     if not line.endswith(b"\r\n"):
         raise BadRequest(f"bare LF at the end of {where}")
     if b"\r" in line[:-2]:

@@ -1,11 +1,10 @@
-"""Request heads parsed by h11, where no C extension can be had.
+"""Request heads parsed by h11, for environments without C extensions.
 
 Rules of this file:
-- The same as for `httptools_adapter.py`: one complete, checked head in, its parts out, nothing
-  kept.
+- As in `httptools_adapter.py`: one complete, checked head in, its parts out, nothing kept.
 - h11 repairs framing fields (it drops a repeated Content-Length and unfolds "5, 5"). A head that it
-  does not give back as it was sent is refused, so that both parsers refuse the same; so is the one
-  thing that llhttp alone objects to.
+  does not return as it was sent is rejected, so that both parsers reject the same heads; so is the
+  one thing that only llhttp objects to.
 """
 
 from __future__ import annotations
@@ -24,12 +23,12 @@ _tab_behind_coding = re.compile(rb"\r\ntransfer-encoding:[^\r]*\t *\r", re.IGNOR
 
 
 def _folded(fields: Iterable[tuple[bytes, bytes]]) -> Headers:
-    """Without the case of the values: h11 writes `Transfer-Encoding` in lower case."""
+    """The fields with their values in lower case: h11 writes `Transfer-Encoding` in lower case."""
     return [(name, value.lower()) for name, value in fields]
 
 
 class H11Parser(HeadParser):
-    """h11's server side behind the interface of HeadParser; a fresh connection for each head."""
+    """h11's server side behind the interface of HeadParser; a new connection for each head."""
 
     __slots__ = ()
 
@@ -44,7 +43,7 @@ class H11Parser(HeadParser):
             raise ParserRefused(str(error)) from None
         assert isinstance(request, h11.Request)
         if _tab_behind_coding.search(head) is not None:
-            raise ParserRefused("a tab behind the Transfer-Encoding")
+            raise ParserRefused("a tab after the Transfer-Encoding")
         headers = grammar.split_fields(head)
         if _folded(request.headers) != _folded(headers):
             raise ParserRefused("h11 repaired the header fields")

@@ -1,8 +1,8 @@
-"""The head of a request, parsed, checked and understood.
+"""The head of a request, parsed, checked and interpreted.
 
-Rules of this file: values only. A RequestHead is made in `semantics.py` alone, so that whoever
-holds one knows that it passed every check. Afterwards nobody changes it, but for `drivers/forwarding.py`,
-which puts a trusted proxy's word in place before anybody else reads it.
+Rules of this file: values only. A RequestHead is created only in `semantics.py`, so every RequestHead is known
+to have passed every check. Afterwards nobody changes it except `drivers/forwarding.py`, which inserts what a
+trusted proxy says before anything else reads it.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ class RequestHead:
     """One request's head.
 
     `headers` are (lower-cased name, value without surrounding whitespace) in the order of arrival.
-    `raw_path` is the target's path as sent, b"*" for the asterisk-form; `query` what follows the
-    "?". `content_length` is -1 where the field is absent. `keep_alive` says whether the client
-    wants the connection to persist. `expect_continue` is true when it waits for `100 Continue`
-    before it sends a body. `upgrade` are the protocols that it asks to change to, lower-cased:
-    empty unless the Connection field has the upgrade option too, and in HTTP/1.0 (RFC 9110 7.8).
-    `has_forwarded` says that Forwarded or one of X-Forwarded-* stands there; `origin` is for what is
-    believed of them by whoever knows the proxies, and None until then.
+    `raw_path` is the target's path as sent, b"*" for the asterisk-form; `query` is what follows the
+    "?". `content_length` is -1 if the field is absent. `keep_alive` says whether the client wants
+    the connection to persist. `expect_continue` is true if it waits for `100 Continue` before it
+    sends a body. `upgrade` are the protocols that it asks to upgrade to, lower-cased: empty unless
+    the Connection field has the upgrade option too, and in HTTP/1.0 (RFC 9110 7.8). `has_forwarded`
+    says that Forwarded or one of X-Forwarded-* is present; `origin` is for the trusted part of
+    them, set by the code that knows the proxies, and None until then.
     """
 
     __slots__ = (
@@ -65,22 +65,22 @@ class RequestHead:
         self.origin: Any = None
 
     def has_body(self) -> bool:
-        """RFC 9112 6: a body is there when its framing says so."""
+        """RFC 9112 6: there is a body if the framing says so."""
         return self.chunked or self.content_length > 0
 
     def get(self, name: bytes, default: bytes | None = None) -> bytes | None:
-        """The value of the first field of that (lower-cased) name."""
+        """The value of the first field with that (lower-cased) name."""
         for field, value in self.headers:
             if field == name:
                 return value
         return default
 
     def get_all(self, name: bytes) -> list[bytes]:
-        """The values of all fields of that (lower-cased) name, in order."""
+        """The values of all fields with that (lower-cased) name, in order."""
         return [value for field, value in self.headers if field == name]
 
     def tokens(self, name: bytes) -> list[bytes]:
-        """The members of a comma-separated list, over all fields of that name, lower-cased."""
+        """The members of a comma-separated list, over all fields with that name, lower-cased."""
         return list_members(self.get_all(name))
 
     def __repr__(self) -> str:

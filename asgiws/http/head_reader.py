@@ -1,14 +1,14 @@
-"""Finding the end of a request head in what has arrived, and checking it against grammar and
+"""Finding the end of a request head in the data that has arrived, and checking it against grammar and
 limits.
 
 Rules of this file:
-- No byte is searched twice for the blank line, and no line is checked twice on its way in, so a
-  head that drips in costs no more than its length. (A head that came in pieces is matched once more
-  when complete.)
-- What is wrong is told by the first fault in the order of the bytes, whatever the pieces in which
-  they came: a head fed whole and one fed byte by byte get the same answer. Faults of a line show
-  when the line has ended, faults of size as soon as the limit is passed.
-- All offsets are relative to the start of the head, as the buffer moves.
+- No byte is searched twice for the blank line, and no line is checked twice as it arrives, so a head
+  that trickles in costs no more than its length. (A head that arrived in pieces is matched once more
+  when it is complete.)
+- The first error in the order of the bytes is reported, however they were split: a head fed whole and
+  one fed byte by byte get the same answer. Errors in a line are found when the line has ended, errors
+  of size as soon as the limit is exceeded.
+- All offsets are relative to the start of the head, because the buffer moves.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from asgiws.http.semantics import METHODS, check_request_line
 
 
 class HeadReader:
-    """Takes request heads off a buffer, one at a time.
+    """Takes request heads from a buffer, one at a time.
 
-    `method` and `http_version` ("1.1" or "1.0") are those of the head that was read last.
+    `method` and `http_version` ("1.1" or "1.0") are those of the last head that was read.
     """
 
     __slots__ = (
@@ -51,16 +51,16 @@ class HeadReader:
         self._reset()
 
     def _reset(self) -> None:
-        #: Where the search for the blank line goes on.
+        #: Where the search for the blank line continues.
         self._searched = 0
-        #: The end of the last line that was checked, of the request line, and the number of header
+        #: The end of the last checked line, the end of the request line, and the number of header
         #: lines.
         self._checked = 0
         self._line_end = 0
         self._lines = 0
 
     def read(self, buffer: ReceiveBuffer) -> bytes | None:
-        """The next head with its blank line, or None while it is not complete. Raises HTTPError."""
+        """The next head with its blank line, or None while it is incomplete. Raises HTTPError."""
         data = buffer.data
         if self._searched == 0:
             self._skip_empty_lines(buffer)
@@ -98,7 +98,7 @@ class HeadReader:
         if version == b"1.0":
             self.http_version = "1.0"
             return data[pos:end]
-        # RFC 9110 2.5: a higher minor version is processed as the highest one that is known.
+        # RFC 9110 2.5: a higher minor version is processed as the highest known one.
         return data[pos:start] + b"1.1" + data[start + 3 : end]
 
     def _skip_empty_lines(self, buffer: ReceiveBuffer) -> None:
@@ -110,7 +110,7 @@ class HeadReader:
             buffer.pos += 2
 
     def _check_lines(self, data: bytes, pos: int, end: int) -> None:
-        """Check the lines of an incomplete or refused head that were not checked before."""
+        """Check the lines of an incomplete or rejected head that were not checked before."""
         if self._checked == 0:
             grammar.check_first_byte(data, pos)
         while True:
@@ -137,7 +137,7 @@ class HeadReader:
             self._checked = line_end - pos
 
     def _check_size(self, size: int) -> None:
-        """`size` is that of the head up to the end of a line, or of what there is of it."""
+        """`size` is the size of the head up to the end of a line, or of what has arrived of it."""
         if self._line_end == 0:
             if size > self.limits.request_line:
                 raise URITooLong(

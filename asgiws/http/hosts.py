@@ -1,7 +1,7 @@
-"""Which hosts requests are served for.
+"""The hosts for which requests are served.
 
-Rules of this file: hosts are compared as RFC 3986, 6.2.2 says, without regard to case; what is asked
-for is a Host field that was checked already (`semantics.py`), or none.
+Rules of this file: hosts are compared without regard to case (RFC 3986, 6.2.2); the requested host is a Host
+field that was already checked (`semantics.py`), or none.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from collections.abc import Iterable
 
 
 class HostFilter:
-    """Tells the hosts that are served.
+    """Decides which hosts are served.
 
-    Each of `patterns`, in lower case, is `host`, which is good for every port, `host:port`,
+    Each of `patterns`, in lower case, is `host`, which matches every port, `host:port`,
     `*.domain` for all names below that domain, or `*` for all.
     """
 
@@ -25,7 +25,7 @@ class HostFilter:
         self._below = tuple(text[1:] for text in texts if text.startswith(b"*."))
 
     def allows(self, host: bytes | None) -> bool:
-        """True for the value of a Host field that is served; None when there was no such field."""
+        """True if `host`, the value of a Host field, is served; None stands for a missing field."""
         if self._all:
             return True
         if not host:
@@ -39,6 +39,6 @@ class HostFilter:
 
 
 def without_port(host: bytes) -> bytes:
-    """`host` or `[address]` of `host:port`."""
+    """`host` or `[address]` from `host:port`."""
     name, colon, port = host.rpartition(b":")
     return name if colon and (port.isdigit() or not port) else host

@@ -1,10 +1,10 @@
 """Request heads parsed by httptools (llhttp).
 
 Rules of this file:
-- It gets one complete head, checked by `grammar`, and gives its parts back; nothing is kept between
+- It gets one complete head, checked by `grammar`, and returns its parts; nothing is kept between
   heads, so one adapter serves all connections of a worker.
-- llhttp's parser object is used again only where it stands at the start of a message for certain:
-  after a head without a body that asks neither for an upgrade nor for the end of the connection.
+- llhttp's parser object is reused only if it is certain to be at the start of a message: after a head
+  without a body that requests neither an upgrade nor the end of the connection.
 - All leniencies stay off.
 """
 
@@ -15,7 +15,7 @@ import httptools
 from asgiws.http.head import Headers
 from asgiws.http.parser import HeadParser, ParserRefused
 
-#: Field names that nearly every request has: connections that stay open share one object of each.
+#: Field names that nearly every request has: open connections share one object for each.
 _NAMES = {
     name: name
     for name in (
@@ -70,8 +70,8 @@ class HttptoolsParser(HeadParser):
         try:
             parser.feed_data(head)
         except httptools.HttpParserUpgrade:
-            # Any `Upgrade:` ends here, h2c too, with the whole head parsed. Who decides about it
-            # has the headers, and the body is not llhttp's to read.
+            # Any `Upgrade:` ends here, h2c too, with the whole head parsed. The code that decides
+            # about it has the headers, and llhttp is not to read the body.
             self._reusable = False
         except httptools.HttpParserError as error:
             self._parser = httptools.HttpRequestParser(self)

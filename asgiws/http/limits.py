@@ -1,6 +1,6 @@
-"""How much of a request head is taken before it is refused.
+"""The limits of a request.
 
-Rules of this file: every bound on what a peer may make the HTTP code keep has a name here; sizes in
+Rules of this file: every limit on what a peer may make the HTTP code keep has a name here; sizes are in
 bytes.
 """
 
@@ -17,25 +17,25 @@ MAX_HEADER_BYTES = 64 * 1024
 MAX_HEADER_COUNT = 100
 #: RFC 9112 2.2: "at least one empty line" before the request line should be ignored.
 MAX_LEADING_EMPTY_LINES = 4
-#: A chunk-size line with its extensions (RFC 9112 7.1.1 asks for a limit): Go 4096, hyper 16 KiB in
-#: all.
+#: A chunk-size line with its extensions (RFC 9112 7.1.1 requires a limit): Go 4096, hyper 16 KiB in
+#: total.
 MAX_CHUNK_LINE = 1024
-#: What is read and thrown away of a request body that the application left unread, before the
+#: How much of a request body that the application left unread is read and discarded before the
 #: connection is closed instead: Go 256 KiB, nginx unlimited within its lingering_timeout.
 MAX_DRAIN = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The bounds of one server; one object for all connections."""
+    """The limits of one server; one object for all connections."""
 
     #: The request line with its CRLF; beyond: 414.
     request_line: int = MAX_REQUEST_LINE
-    #: All header lines with their CRLFs; beyond: 431. Trailers have the same bound; beyond: 431.
+    #: All header lines with their CRLFs; beyond: 431. Trailers have the same limit; beyond: 431.
     header_bytes: int = MAX_HEADER_BYTES
     #: The number of header lines; beyond: 431. The same for trailers.
     header_count: int = MAX_HEADER_COUNT
-    #: The body, after its transfer coding was undone; beyond: 413. -1 for any size.
+    #: The body, after its transfer coding was decoded; beyond: 413. -1 for any size.
     request_body: int = -1
     leading_empty_lines: int = MAX_LEADING_EMPTY_LINES
     chunk_line: int = MAX_CHUNK_LINE

@@ -6,7 +6,7 @@ from asgiws.http.head import Headers
 
 
 class ParserRefused(Exception):
-    """A parser does not take a head that the grammar passed; its text is the parser's own."""
+    """A parser rejects a head that passed the grammar; the text is the parser's own."""
 
 
 class HeadParser:
@@ -17,8 +17,8 @@ class HeadParser:
     name = ""
 
     def parse(self, head: bytes) -> tuple[bytes, Headers]:
-        """The target and the headers of `head`, a complete one that the grammar passed.
+        """The target and the headers of `head`, a complete one that passed the grammar.
 
-        Header names come lower-cased, values without whitespace around them. Raises ParserRefused.
+        Header names are lower-cased, values have no whitespace around them. Raises ParserRefused.
         """
         raise NotImplementedError

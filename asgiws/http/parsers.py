@@ -1,6 +1,6 @@
-"""The choice of a head parser by its name.
+"""The choice of a head parser by name.
 
-Rules of this file: a parser is imported only when it is chosen, so that one can serve without the other.
+Rules of this file: a parser is imported only if it is chosen, so that either can serve without the other.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from asgiws.http.parser import HeadParser
 
 
 def make_parser(name: str) -> HeadParser:
-    """The parser of that name: "httptools", "h11", or "auto" for the first of them that can be
+    """The parser with that name: "httptools", "h11", or "auto" for the first of them that can be
     imported.
 
-    One serves all connections of a worker. Raises ImportError when it is not installed.
+    One parser serves all connections of a worker. Raises ImportError if it is not installed.
     """
     if name == "auto":
         try:

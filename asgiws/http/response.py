@@ -1,14 +1,14 @@
-"""Writing a response: its head, and its body in the framing that fits.
+"""Writing a response: its head, and its body with the appropriate framing.
 
 Rules of this file:
-- Nothing that an application sends reaches the wire unchecked: names are tokens, values have no
-  control characters, so neither a CR nor an LF of the application can end a line.
-- The framing is ours. An application's Content-Length is kept and held against what it sends; its
+- Nothing that an application sends goes on the wire unchecked: names are tokens, values have no
+  control characters, so neither a CR nor an LF from the application can end a line.
+- The framing is ours. An application's Content-Length is kept and compared with what it sends; its
   `Transfer-Encoding: chunked` is dropped, since the coding is applied here; `Connection` options
   other than `close` and `keep-alive` are passed on.
-- The head leaves together with the first piece of the body: only then is it known whether the body
-  is one piece, which then gets a Content-Length.
-- Pieces of COALESCE bytes and more are not copied to be joined with what frames them.
+- The head is sent together with the first piece of the body: only then is it known whether the body
+  is a single piece, which then gets a Content-Length.
+- Pieces of COALESCE bytes and more are not copied to be joined with their framing.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from asgiws.http.date import DateCache
 from asgiws.http.errors import InvalidResponse
 from asgiws.http.head import Headers, list_members
 
-#: From this size on, a body is handed on beside its head instead of being copied behind it.
+#: From this size on, a body is passed on separately from its head instead of being copied after it.
 COALESCE = 16 * 1024
-_COALESCE = COALESCE  # as the compiled module compares with it
+_COALESCE = COALESCE  # as a C integer for the compiled module
 
 HeaderPairs = Iterable[Iterable[bytes]]
 
@@ -34,7 +34,7 @@ STATUS_LINES: dict[int, bytes] = {
     for status in range(100, 1000)
 }
 
-# What a header field of the application means to the framing.
+# What a header field of the application means for the framing.
 _CONTENT_LENGTH, _TRANSFER_ENCODING, _CONNECTION, _DATE, _DEFAULT = range(1, 6)
 _MEANINGFUL = {
     b"content-length": _CONTENT_LENGTH,
@@ -47,7 +47,7 @@ _FRAMING = (b"content-length", b"transfer-encoding", b"connection")
 
 
 def encode_fields(pairs: Headers) -> bytes:
-    """The field lines of `pairs`. Raises InvalidResponse for what must not be sent."""
+    """The field lines of `pairs`. Raises InvalidResponse for anything that must not be sent."""
     block = scan.field_block(pairs)
     if block is None:
         block = scan.field_block(_checked(pairs))
@@ -56,7 +56,7 @@ def encode_fields(pairs: Headers) -> bytes:
 
 
 def _checked(pairs: Headers) -> Headers:
-    """`pairs` with other buffers than `bytes` as bytes. Raises InvalidResponse, saying what is wrong."""
+    """`pairs` with buffers other than `bytes` converted to bytes. Raises InvalidResponse with the reason."""
     checked = []
     for pair in pairs:
         try:
@@ -78,7 +78,7 @@ def _checked(pairs: Headers) -> Headers:
 class ResponseDefaults:
     """The header fields that every response of a server gets, unless the application sends its own.
 
-    `headers` are what the configuration adds; `server` is the value of the Server field, b"" for
+    `headers` are those that the configuration adds; `server` is the value of the Server field, b"" for
     none. Raises InvalidResponse for a header that cannot be sent.
     """
 
@@ -98,17 +98,17 @@ class ResponseDefaults:
         self.with_date = with_date and b"date" not in names
         self._date = date or DateCache()
         self._block = encode_fields(self._pairs)
-        #: The block with a date behind it, and which one.
+        #: The block followed by a date, and that date.
         self._dated_block = b""
         self._dated = b""
-        #: Which names a response has to look out for.
+        #: The names that need attention in a response.
         self.meanings = {**_MEANINGFUL, **{name: _DEFAULT for name, _ in self._pairs}}
         for name in _FRAMING:
             if name in names:
                 raise InvalidResponse(f"{name.decode()} cannot be set for every response")
 
     def block(self, date: bool) -> bytes:
-        """The field lines when a response overrides none; `date` is false when it has its own."""
+        """The field lines if a response overrides none; `date` is false if it has its own."""
         if date and self.with_date:
             value = self._date.value()
             if value is not self._dated:
@@ -118,7 +118,7 @@ class ResponseDefaults:
         return self._block
 
     def block_without(self, names: set[bytes], date: bool) -> bytes:
-        """The same without the fields of those names."""
+        """The same without the fields with those names."""
         block = encode_fields([pair for pair in self._pairs if pair[0] not in names])
         if date and self.with_date:
             block += b"date: %b\r\n" % self._date.value()
@@ -128,8 +128,8 @@ class ResponseDefaults:
 class ResponseWriter:
     """Makes the bytes of one response after another, on one connection.
 
-    It knows no request and no state of the connection: `connection.py` says what it has to know and
-    calls in the right order.
+    It knows nothing of the request and the state of the connection: `connection.py` tells it what it
+    needs and calls it in the right order.
     """
 
     __slots__ = (
@@ -150,15 +150,15 @@ class ResponseWriter:
         self._fields = b""
         self._extra: list[bytes] = []
         self.status = 0
-        #: True when no body is sent, whatever the application gives (HEAD, 204, 304).
+        #: True if no body is sent, whatever the application sends (HEAD, 204, 304).
         self.bodiless = False
-        #: True when the body goes out in the chunked coding; decided when the head is made.
+        #: True if the body is sent in the chunked coding; decided when the head is made.
         self.chunked = False
-        #: True when the connection ends with this response.
+        #: True if the connection ends with this response.
         self.close = False
         self.http10 = False
         self.trailers = False
-        #: What is left of the Content-Length that the application gave, -1 without one.
+        #: What is left of the Content-Length that the application set, -1 without one.
         self._remaining = -1
 
     def start(
@@ -170,11 +170,11 @@ class ResponseWriter:
         close: bool,
         trailers: bool,
     ) -> None:
-        """Take in the head of a final response to a request of that method.
+        """Take the head of a final response to a request with that method.
 
         `close` says that the connection ends after it in any case, `trailers` that trailers follow
-        the body (which HTTP/1.0 cannot have). Raises InvalidResponse, and has then no effect that
-        lasts.
+        the body (which HTTP/1.0 cannot have). Raises InvalidResponse, and then has no lasting
+        effect.
         """
         code = status if type(status) is int else as_status(status)
         if not 200 <= code <= 999:
@@ -192,7 +192,7 @@ class ResponseWriter:
         self._fields = self._take_headers(headers)
 
     def _take_headers(self, headers: HeaderPairs) -> bytes:
-        """All field lines of the head but those of the framing."""
+        """All field lines of the head except those of the framing."""
         meanings = self._defaults.meanings
         pairs: Headers = []
         date = True
@@ -223,14 +223,14 @@ class ResponseWriter:
         return block + self._defaults.block_without(overridden, date)
 
     def _take_framing(self, meaning: int, value: bytes) -> bool:
-        """Take note of a field that frames the message; true when it is sent as it is."""
+        """Record a field that frames the message; true if it is sent as it is."""
         if meaning == _CONTENT_LENGTH:
             if self._remaining >= 0:
                 raise InvalidResponse("more than one Content-Length")
             self._remaining = scan.number(value)
             if self._remaining < 0:
                 raise InvalidResponse("the Content-Length is not a number")
-            # RFC 9110 8.6: none in a 204. Trailers need the chunked coding, which excludes it.
+            # RFC 9110 8.6: not in a 204. Trailers need the chunked coding, which excludes it.
             return self.status != 204 and (not self.trailers or self.http10)
         if meaning == _TRANSFER_ENCODING:
             if value.strip(b" \t").lower() != b"chunked":
@@ -248,13 +248,13 @@ class ResponseWriter:
         return False
 
     def _head(self, size: int) -> bytes:
-        """The head, for a body of `size` bytes in all, -1 when that is not known yet."""
+        """The head, for a body of `size` bytes in total, or -1 if that is not known yet."""
         framing = b""
         if self.bodiless:
             if self._remaining < 0 and size > 0 and self.status != 204 and self.status != 304:
                 framing = (
                     b"content-length: %d\r\n" % size
-                )  # what a GET would have got (RFC 9110 8.6)
+                )  # what a GET would have had (RFC 9110 8.6)
         elif self.trailers and not self.http10:
             self.chunked = True
             framing = b"transfer-encoding: chunked\r\n"
@@ -280,11 +280,11 @@ class ResponseWriter:
         return encode_fields([(b"connection", b", ".join(options))])
 
     def is_close_delimited(self) -> bool:
-        """True when the end of the body in progress is the end of the connection."""
+        """True if the body in progress ends with the connection."""
         return not self.bodiless and not self.chunked and self._remaining < 0
 
     def check_length(self, count: int, more: bool) -> None:
-        """Hold `count` more bytes of body against the Content-Length. Raises InvalidResponse."""
+        """Compare `count` more bytes of body with the Content-Length. Raises InvalidResponse."""
         if self._remaining < 0 or self.bodiless:
             return
         if count > self._remaining:
@@ -293,9 +293,9 @@ class ResponseWriter:
             raise InvalidResponse("the body is shorter than its Content-Length")
 
     def body(self, data: bytes, more: bool, first: bool) -> list[bytes]:
-        """The pieces to send for `data`, with the head when it is the `first`.
+        """The pieces to send for `data`, with the head if it is the `first`.
 
-        Raises InvalidResponse when the Content-Length does not allow it; nothing is sent then.
+        Raises InvalidResponse if the Content-Length does not allow it; then nothing is sent.
         """
         size = len(data)
         if self._remaining >= 0:
@@ -315,7 +315,7 @@ class ResponseWriter:
         return _join(b"%b%x\r\n" % (head, size), data, b"\r\n" + end)
 
     def file_start(self, size: int, more: bool, first: bool) -> bytes:
-        """What goes before `size` bytes of a file, which end the body unless there is `more`."""
+        """The data before `size` bytes of a file, which end the body unless there is `more`."""
         self.check_length(size, more)
         head = self._head(-1 if more else size) if first else b""
         if self.bodiless:
@@ -327,7 +327,7 @@ class ResponseWriter:
         return b"%b%x\r\n" % (head, size)
 
     def file_end(self, size: int, more: bool) -> bytes:
-        """What goes behind them."""
+        """The data after them."""
         if self.bodiless or not self.chunked:
             return b""
         return (b"\r\n" if size else b"") + (b"" if more or self.trailers else b"0\r\n\r\n")
@@ -358,12 +358,12 @@ class ResponseWriter:
 
 
 def as_status(status: object) -> int:
-    """`status` as a plain int, such as that of an `HTTPStatus`; -1 for what is none."""
+    """`status` as a plain int, for example an `HTTPStatus`; -1 for anything else."""
     return int(status) if isinstance(status, int) and not isinstance(status, bool) else -1
 
 
 def as_pairs(headers: HeaderPairs) -> Headers:
-    """`headers` as lower-cased (name, value) pairs. Raises InvalidResponse when they are none."""
+    """`headers` as lower-cased (name, value) pairs. Raises InvalidResponse if they are not pairs."""
     try:
         return [(name.lower(), value) for name, value in headers]
     except (TypeError, ValueError, AttributeError):
@@ -386,7 +386,7 @@ def check_trailers(pairs: Headers) -> None:
 
 
 def _join(before: bytes, data: bytes, after: bytes) -> list[bytes]:
-    """The pieces of a write: one when `data` is small, else `data` uncopied between its frame."""
+    """The pieces of a write: one if `data` is small, else `data` uncopied between its framing."""
     if len(data) < _COALESCE:
         joined = before + data + after
         return [joined] if joined else []

@@ -1,9 +1,9 @@
-"""What a request head means, and which heads are refused although their grammar is right.
+"""What a request head means, and which heads are rejected although their grammar is correct.
 
 Rules of this file:
-- Each check stands here once, for both parsers, with the clause that asks for it.
-- Where a clause lets a server choose between repairing and refusing, it is refused: an ambiguous
-  request is how requests are smuggled past a proxy (RFC 9112 11.2).
+- Each check exists once, here, for both parsers, with the clause that requires it.
+- Where a clause lets a server choose between repairing and rejecting, the request is rejected:
+  ambiguous requests are how requests are smuggled past a proxy (RFC 9112 11.2).
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from asgiws.http.errors import (
 )
 from asgiws.http.head import Headers, RequestHead, list_members
 
-#: The methods that are passed on to the application: those of the IANA registry, and a few more,
-#: that llhttp knows. RFC 9110 9.1 asks for 501 for any other one.
+#: The methods that are passed on to the application: those of the IANA registry, and a few more that
+#: llhttp knows. RFC 9110 9.1 requires 501 for any other.
 METHODS: dict[bytes, str] = {
     name.encode(): name
     for name in """
@@ -50,7 +50,7 @@ _NONE: list[bytes] = []
 
 
 def check_request_line(method: bytes, target: bytes, version: bytes) -> None:
-    """Refuse versions, methods and targets that are well-formed but not served."""
+    """Reject versions, methods and targets that are well-formed but not served."""
     if version[0] != 49:  # "1"; the bytes are `digit "." digit`
         raise VersionNotSupported("this server speaks HTTP/1.1 and HTTP/1.0")
     if method not in METHODS:
@@ -78,8 +78,8 @@ def _check_other_target(method: bytes, target: bytes) -> None:
 
 
 def make_head(method: str, target: bytes, http_version: str, headers: Headers) -> RequestHead:
-    """The RequestHead of what a parser found in a head that `grammar` and `check_request_line`
-    passed.
+    """The RequestHead from what a parser found in a head that passed `grammar` and
+    `check_request_line`.
 
     Raises HTTPError for a head that must not, or cannot, be served.
     """
@@ -130,7 +130,7 @@ def make_head(method: str, target: bytes, http_version: str, headers: Headers) -
 
 
 def _check_host(head: RequestHead, hosts: list[bytes]) -> None:
-    """RFC 9112 3.2: 400 for a 1.1 request without Host, for more than one and an invalid one."""
+    """RFC 9112 3.2: 400 for a 1.1 request without Host, with several, or with an invalid one."""
     if len(hosts) == 1:
         if not _is_host(hosts[0]):
             raise BadRequest("the Host header is not a host and port")
@@ -142,7 +142,7 @@ def _check_host(head: RequestHead, hosts: list[bytes]) -> None:
 
 @lru_cache(maxsize=64)
 def _is_host(value: bytes) -> bool:
-    # A server is asked for by few names, again and again.
+    # Clients request a server under few names, again and again.
     return grammar.host.fullmatch(value) is not None
 
 
@@ -199,10 +199,10 @@ def _set_expectation(head: RequestHead, expects: list[bytes]) -> None:
 
 
 def explain_refusal(head: bytes) -> HTTPError:
-    """Why a parser refused a head that `grammar` and `check_request_line` passed.
+    """Why a parser rejected a head that passed `grammar` and `check_request_line`.
 
-    Both parsers look at framing fields themselves, each in its own words; the checks above are
-    stricter and say the same for both. What they have no objection to is refused all the same.
+    Both parsers check framing fields themselves, each with its own messages; the checks above are
+    stricter and give the same message for both. A head to which they do not object is rejected anyway.
     """
     match = grammar.request_line.match(head)
     assert match is not None

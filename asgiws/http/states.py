@@ -1,25 +1,24 @@
 """The states of an HTTP/1.1 connection and every transition between them.
 
 Rules of this file:
-- All transitions stand here, as data; `connection.py` looks up the next state and has no other way
-  to change one. A pair that is not in the table is a mistake of this package, and fails as
-  KeyError.
-- A connection has two sides that move on their own, what is read and what is written. They meet
+- All transitions are here, as data; `connection.py` looks up the next state and has no other way to
+  change one. A pair that is not in the table is a mistake in this package, and raises KeyError.
+- A connection has two sides that move independently: what is read and what is written. They meet
   when both are done: then a new exchange begins, or the connection ends.
 
 One exchange, in the usual order:
 
     request:   HEAD -> BODY -> READ ------------------.
-    response:  NONE -> OWED -> STARTED -> SENDING -> SENT -> both anew, or both CLOSED
+    response:  NONE -> OWED -> STARTED -> SENDING -> SENT -> a new exchange, or both CLOSED
 """
 
 from __future__ import annotations
 
 # The request side.
-#: A request head is expected; BODY: its body (if only an empty one) is; READ: it was read to its
+#: A request head is expected; BODY: its body (perhaps an empty one) is; READ: it was read to its
 #: end.
 HEAD, BODY, READ = 0, 1, 2
-#: Bytes are another protocol's; CLOSED: nothing is read any more.
+#: The bytes belong to another protocol; CLOSED: nothing more is read.
 SWITCHED, CLOSED = 3, 4
 
 # The response side.
@@ -27,7 +26,7 @@ SWITCHED, CLOSED = 3, 4
 NONE, OWED, STARTED = 0, 1, 2
 #: The head was sent; TRAILERS: the body was, and trailers follow; SENT: the response is complete.
 SENDING, TRAILERS, SENT = 3, 4, 5
-#: Nothing is written any more.
+#: Nothing more is written.
 ENDED = 6
 
 # What happens to the request side.
@@ -54,13 +53,14 @@ RESPONSE: dict[int, dict[int, int]] = {
     ENDED: {END: ENDED},
 }
 
-#: How many events a row of `flat` has room for.
+#: The number of events for which a row of `flat` has room.
 ROW = 8
 IMPOSSIBLE = 255
 
 
 def flat(table: dict[int, dict[int, int]]) -> bytes:
-    """`table` as one octet for each state and event, at `state * ROW + event`; IMPOSSIBLE where it has none."""
+    """`table` as one octet for each state and event, at `state * ROW + event`; IMPOSSIBLE if there is no
+    entry."""
     return bytes(
         table[state].get(event, IMPOSSIBLE) for state in range(len(table)) for event in range(ROW)
     )

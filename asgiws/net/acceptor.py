@@ -125,22 +125,22 @@ class Acceptor:
 
     def _connect(self, poller: Poller, fd: int, address: Address | None) -> None:
         """Make a connection with a transport of ours."""
-        stream: Connection | None = None
+        connection: Connection | None = None
         try:
-            stream = self._make()
+            connection = self._make()
             handshaking = self._handshaking
             if handshaking is None:
-                transport = SocketTransport(self._loop, poller, fd, stream)
-            elif stream.expected(address):
-                transport = TLSTransport(self._loop, poller, fd, stream, handshaking)
+                transport = SocketTransport(self._loop, poller, fd, connection)
+            elif connection.expected(address):
+                transport = TLSTransport(self._loop, poller, fd, connection, handshaking)
             else:
                 os.close(fd)
                 return
             transport.start(address, self._address, self._sock.family)
         except Exception as error:
             os.close(fd)
-            if stream is not None:
-                stream.unmade()
+            if connection is not None:
+                connection.unmade()
             self._tell(peer_name(address), error)
 
     def _hand_to_loop(self, fd: int, address: Address | None) -> None:

@@ -1,13 +1,17 @@
 """How much of what was written has reached the peer, and how much of what it sent lies unread.
 
-Rules of this file: the kernel takes megabytes on behalf of a peer that takes nothing, and a socket counts as
-writable only when a good part of that is free again. So what still lies in the kernel is asked for, where that
-can be done; elsewhere it counts as taken.
+Rules of this file:
+- The kernel takes megabytes on behalf of a peer that takes nothing, and a socket counts as writable only when a
+  good part of that is free again. So what still lies in the kernel is asked for, where that can be done;
+  elsewhere it counts as taken.
+- A peer is watched only while somebody waits for it to take something: there is no `Watch` otherwise.
 """
 
 from __future__ import annotations
 
 import struct
+
+from asgiws.net.ending import LEAST_TAKEN
 
 try:
     from fcntl import ioctl
@@ -37,3 +41,25 @@ def _asked(fd: int, what: int) -> int:
     except OSError:
         return 0
     return size
+
+
+class Watch:
+    """Whether a peer takes what was written to it: `taken` octets so far, and LEAST_TAKEN more in each
+    `timeout` seconds from `now` on."""
+
+    __slots__ = ("_taken", "_timeout", "has_stalled", "when")
+
+    def __init__(self, timeout: float, now: float, taken: int) -> None:
+        self._timeout = timeout
+        self._taken = taken
+        #: When to ask `look` next.
+        self.when = now + timeout
+        #: Whether it had taken less at the last look.
+        self.has_stalled = False
+
+    def look(self, now: float, taken: int) -> bool:
+        """`when` has come; true when the peer has taken less than it has to."""
+        self.has_stalled = taken - self._taken < LEAST_TAKEN
+        self._taken = taken
+        self.when = now + self._timeout
+        return self.has_stalled

@@ -1,8 +1,8 @@
 """Reading from and writing to a socket that does not block, and what is done once for each connection.
 
 Rules of this file:
-- It is the one place of `asgiws/server` where the pure and the compiled build differ: this source serves the
-  pure build, and `syscalls.pxd` gives the compiled modules the same ones, inlined, in C, without the detour
+- It is a twin, one of the files where the pure and the compiled build differ: this source serves the pure
+  build, and `syscalls.pxd` gives the compiled modules the same functions, inlined, in C, without the detour
   through `os`. The file itself is never compiled. A change of one is a change of both.
 - The descriptor is non-blocking and a stream socket's.
 """

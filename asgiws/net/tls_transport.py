@@ -66,10 +66,10 @@ class TLSTransport(SocketTransport):
         loop: asyncio.AbstractEventLoop,
         poller: Poller,
         fd: int,
-        stream: Connection,
+        connection: Connection,
         handshaking: Handshaking,
     ) -> None:
-        SocketTransport.__init__(self, loop, poller, fd, stream)
+        SocketTransport.__init__(self, loop, poller, fd, connection)
         self.bucket = 0
         self._handshaking = handshaking
         #: None until the client has sent something.
@@ -132,7 +132,7 @@ class TLSTransport(SocketTransport):
             return False
         self._is_made = True
         self._handshaking.end(self)
-        self._stream.attach(self, self._fd, self._client, self._server, True)
+        self._connection.attach(self, self._fd, self._client, self._server, True)
         return not self._finished
 
     def _fail(self, error: OSError) -> None:
@@ -152,14 +152,14 @@ class TLSTransport(SocketTransport):
             self.abort()
         elif count == 0:
             if self._is_made:
-                if not self._eof:
+                if not self._connection.eof:
                     self._end_in()
             else:
                 self._handshaking.tell(self._client, None)
                 self.abort()
         elif count > 0:
             if self._said_close or self._closing:
-                self._stream.arrived(count)  # which throws it away
+                self._connection.arrived(count)  # which throws it away
             else:
                 records = self._records
                 if records is None:
@@ -175,8 +175,8 @@ class TLSTransport(SocketTransport):
             return
         records = self._records
         assert records is not None
-        room = self._stream.get_buffer(-1)
-        while self._reading and not (self._finished or self._said_close):
+        room = self._connection.get_buffer(-1)
+        while self._reads() and not self._said_close:
             try:
                 count = records.read(room)
             except ssl.SSLError as error:
@@ -187,7 +187,7 @@ class TLSTransport(SocketTransport):
             if records.made():
                 self._send_made()
             if count:
-                self._stream.arrived(count)
+                self._connection.arrived(count)
             elif records.ended:
                 self._end_in()
                 return
@@ -204,7 +204,7 @@ class TLSTransport(SocketTransport):
 
     def resume_reading(self) -> None:
         SocketTransport.resume_reading(self)
-        if self._reading and self._records is not None and self._records.holds_some():
+        if self._reads() and self._records is not None and self._records.holds_some():
             self._poller.call_soon(self._go_on)
 
     # Out.
@@ -329,4 +329,4 @@ class TLSTransport(SocketTransport):
             SocketTransport._say_lost(self)
         else:
             self._handshaking.end(self)
-            self._stream.unmade()
+            self._connection.unmade()

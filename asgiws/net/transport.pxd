@@ -13,20 +13,18 @@ cdef int _NOT
 
 cdef class SocketTransport(Watched):
     cdef bint _closing
-    cdef bint _eof
+    cdef Connection _connection
     cdef bint _eof_written
     cdef int _fd
     cdef bint _finished
+    cdef bint _has_told
     cdef Py_ssize_t _high
-    cdef bint _hung_up
     cdef object _loop
     cdef Py_ssize_t _low
     cdef bint _paused
     cdef object _pending
     cdef object _poller
-    cdef bint _reading
     cdef Py_ssize_t _size
-    cdef Connection _stream
     cdef int _watched
 
     cdef object _begin(self)
@@ -34,12 +32,14 @@ cdef class SocketTransport(Watched):
     cdef object _read(self)
     @cython.locals(buffer=bytearray, count=Py_ssize_t)
     cdef bint _take(self) except -1
+    @cython.locals(connection=Connection)
+    cdef bint _reads(self) except -1
     cdef Py_ssize_t _room(self) except -1
     cdef object _end_in(self)
     @cython.locals(held="long long")
     cpdef object read_now(self)
     cdef object _end_of_peer(self)
-    @cython.locals(events=int, watched=int)
+    @cython.locals(events=int, reads=bint, watched=int)
     cdef object _watch(self)
     cdef object _write_out(self)
     cdef object _refill(self)

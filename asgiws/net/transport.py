@@ -11,6 +11,7 @@ Rules of this file:
   `_refill`, `_end_our_side`, `_leave`) and nothing of how the socket is watched.
 - A socket is watched for what is of use just now: for reading while nobody has paused it, for the end of the
   peer's side while somebody has, for writing while something waits to be written. An error is told in any case.
+- Whether reading is paused, and whether the peer's end was read, the Connection knows: `reading`, `eof`.
 """
 
 from __future__ import annotations
@@ -55,35 +56,32 @@ class SocketTransport(Watched):
 
     __slots__ = (
         "_closing",
-        "_eof",
+        "_connection",
         "_eof_written",
         "_fd",
         "_finished",
+        "_has_told",
         "_high",
-        "_hung_up",
         "_loop",
         "_low",
         "_paused",
         "_pending",
         "_poller",
-        "_reading",
         "_size",
-        "_stream",
         "_watched",
     )
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, poller: Poller, fd: int, stream: Connection
+        self, loop: asyncio.AbstractEventLoop, poller: Poller, fd: int, connection: Connection
     ) -> None:
         self._loop = loop
         self._poller = poller
         self._fd = fd
-        self._stream = stream
+        self._connection = connection
         self._watched = _NOT
-        self._reading = True
-        #: The peer sends no more, and that was read; or it is known to be so while reading is paused.
-        self._eof = False
-        self._hung_up = False
+        #: In this pause of reading the Connection was told that the peer hung up. Its own `hung_up` stays true
+        #: when reading goes on; in the next pause it is told again.
+        self._has_told = False
         #: What waits to be written, and how many octets that is; None while it is nothing.
         self._pending: deque[bytes | memoryview] | None = None
         self._size = 0
@@ -105,7 +103,7 @@ class SocketTransport(Watched):
             server = syscalls.own_address(self._fd, family)
         self._begin()
         try:
-            self._stream.attach(self, self._fd, client, server, False)
+            self._connection.attach(self, self._fd, client, server, False)
         except Exception as error:
             self._crash(error)
 
@@ -123,7 +121,7 @@ class SocketTransport(Watched):
                 self._write_out()
             if self._finished:
                 return
-            if self._reading:
+            if self._reads():
                 if events & ~_OUT:
                     self._read()
             elif events & ~(_IN | _OUT):  # what can be read is not asked for any more
@@ -141,15 +139,15 @@ class SocketTransport(Watched):
     def _read(self) -> None:
         for _ in range(READS + 1):
             # All of it, as a rule; what else has come meanwhile is told of again.
-            if not self._take() or not self._reading:
+            if not self._take() or not self._reads():
                 return
 
     def _take(self) -> bool:
         """Read once, and hand on what came; true when there may be more."""
-        buffer = self._stream.buffer()
+        buffer = self._connection.buffer()
         count = syscalls.receive(self._fd, buffer)
         if count > 0:
-            self._stream.arrived(count)
+            self._connection.arrived(count)
             return count == len(buffer)
         if count == 0:
             self._end_in()
@@ -157,26 +155,29 @@ class SocketTransport(Watched):
             self.abort()
         return False
 
+    def _reads(self) -> bool:
+        """True while what comes is read: `close` ends that, as the peer's end does."""
+        connection = self._connection  # None behind the last call, when it is closing
+        return not self._closing and connection.reading and not connection.eof
+
     def _room(self) -> int:
         """How many octets one `_take` may read."""
-        return len(self._stream.buffer())
+        return len(self._connection.buffer())
 
     def _end_in(self) -> None:
         """The peer sends no more, and all that it sent was read."""
-        self._eof = True
-        self._reading = False
-        if self._stream.eof_received():
+        if self._connection.eof_received():
             self._watch()
         else:
             self.close()
 
     def read_now(self) -> None:
         """Read all that the socket holds at this moment, unless reading is paused or over."""
-        if not self._reading or self._finished:
+        if not self._reads():
             return
         held = to_be_read(self._fd)
         try:
-            while held > 0 and self._reading and not self._finished:
+            while held > 0 and self._reads():
                 held -= self._room()
                 if not self._take():
                     break
@@ -185,25 +186,26 @@ class SocketTransport(Watched):
 
     def _end_of_peer(self) -> None:
         """While nothing is read: the peer sends no more, or the connection is broken."""
-        if self._closing or self._eof or self._hung_up:
+        if self._closing or self._connection.eof or self._has_told:
             self.abort()  # a mere end is not watched for here
         else:
-            self._hung_up = True
+            self._has_told = True
             self._watch()
-            self._stream.peer_hung_up()
+            self._connection.peer_hung_up()
 
     def _watch(self) -> None:
         """Be told of what is of use now."""
         if self._finished:
             return
+        reads = self._reads()
         events = 0
-        if self._reading:
+        if reads:
             events = _IN
-        elif not (self._hung_up or self._eof or self._closing):
+        elif not (self._has_told or self._connection.eof or self._closing):
             events = _RDHUP
         if self._pending is not None:
             events |= _OUT
-        if self._hung_up and not self._reading and not events:
+        if self._has_told and not reads and not events:
             events = _NOT  # it would be told of again and again
         watched = self._watched
         if events != watched:
@@ -252,7 +254,7 @@ class SocketTransport(Watched):
                 self._written_out()
         if self._paused and self._size <= self._low and not self._finished:
             self._paused = False
-            self._stream.resume_writing()
+            self._connection.resume_writing()
 
     def _refill(self) -> None:
         """All that waited was written: have more of it wait, where some was kept back."""
@@ -283,7 +285,7 @@ class SocketTransport(Watched):
     def _pause_if_full(self) -> None:
         if self._size > self._high and not self._paused:
             self._paused = True
-            self._stream.pause_writing()
+            self._connection.pause_writing()
 
     def get_write_buffer_size(self) -> int:
         return self._size
@@ -310,13 +312,13 @@ class SocketTransport(Watched):
     # Reading.
 
     def pause_reading(self) -> None:
-        self._reading = False
+        """`Connection.reading` has become false."""
         self._watch()
 
     def resume_reading(self) -> None:
-        if not (self._closing or self._eof):
-            self._reading = True
-            self._hung_up = False
+        """`Connection.reading` has become true."""
+        if self._reads():
+            self._has_told = False
             self._watch()
 
     # The end.
@@ -328,7 +330,6 @@ class SocketTransport(Watched):
         """Close behind what was written."""
         if not self._closing:
             self._closing = True
-            self._reading = False
             if self._pending is None:
                 self._leave()
             else:
@@ -338,7 +339,6 @@ class SocketTransport(Watched):
         """Close; what was not written is lost."""
         if not self._finished:
             self._closing = True
-            self._reading = False
             self._pending = None
             self._size = 0
             self._finish()
@@ -348,7 +348,7 @@ class SocketTransport(Watched):
         if self._watched != _NOT:
             self._watched = _NOT
             self._poller.remove(self._fd)
-        self._stream.detach()
+        self._connection.detach()
         self._poller.call_soon(self._lose)
 
     def _lose(self) -> None:
@@ -356,9 +356,9 @@ class SocketTransport(Watched):
         try:
             self._say_lost()
         finally:
-            self._stream = None  # type: ignore[assignment]  # nothing is called on it any more
+            self._connection = None  # type: ignore[assignment]  # nothing is called on it any more
             os.close(fd)
 
     def _say_lost(self) -> None:
         """Tell of the end."""
-        self._stream.connection_lost(None)
+        self._connection.connection_lost(None)

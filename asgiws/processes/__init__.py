@@ -1,1 +1,1 @@
-"""Supervisor and workers, and the watch of `--reload`."""
+"""Supervisor and workers, and the watching process of `--reload`."""

@@ -1,7 +1,7 @@
 """Messages between a supervisor and a worker, over a pair of sockets.
 
-Rules of this file: a message is one JSON value on a line. Nobody waits to send: messages are few and short. The
-end of the other side, however it came about, is told once.
+Rules of this file: a message is one JSON value on a line. Sending never waits: messages are few and short. The
+end of the other side, whatever its cause, is reported once.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ READ_SIZE = 65536
 class Channel:
     """One end, `sock`, which it closes.
 
-    `received` is called with each message, `ended` when the other side has ended; both from callbacks of
-    the loop.
+    `received` is called with each message, `ended` when the other side has ended; both from callbacks of the
+    event loop.
     """
 
     def __init__(
@@ -40,13 +40,13 @@ class Channel:
         loop.add_reader(sock.fileno(), self._read)
 
     def send(self, message: Any) -> None:
-        """Send `message`; it is lost when the other side has ended, or has not read for very long."""
+        """Send `message`; it is lost if the other side has ended, or has not read for very long."""
         if self._closed:
             return
         try:
             self._sock.send(json.dumps(message).encode() + b"\n")
         except OSError:
-            pass  # reading tells of the end
+            pass  # reading reports the end
 
     def close(self) -> None:
         """Idempotent."""
@@ -56,14 +56,14 @@ class Channel:
             self._sock.close()
 
     def finish(self) -> None:
-        """The other side has ended: take what it has sent, and close. Nothing is told of its end."""
+        """The other side has ended: take what it has sent, and close. Its end is not reported."""
         self._finishing = True
         while not self._closed and self._read():
             pass
         self.close()
 
     def _read(self) -> bool:
-        """Take what has come; false when there was nothing."""
+        """Take what has arrived; false if there was nothing."""
         try:
             data = self._sock.recv(READ_SIZE)
         except (BlockingIOError, InterruptedError):

@@ -1,9 +1,9 @@
 """One worker as its supervisor sees it: a process, its state, and the end of the channel to it.
 
 Rules of this file:
-- A worker is a fresh interpreter, not a fork: it imports the application's code anew.
-- It has a session of its own, so that a terminal's Ctrl-C reaches the supervisor alone, which passes it on.
-- What it inherits is named here: the listening sockets, the channel, the board, and its Start.
+- A worker is a fresh interpreter, not a fork: it imports the application's current code.
+- It has its own session, so that a terminal's Ctrl-C reaches only the supervisor, which passes it on.
+- What it inherits is listed here: the listening sockets, the channel, the board, and its Start.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import Any
 from asgiws.config import Config
 from asgiws.processes.channel import Channel
 
-#: What the new interpreter runs. The path comes first: what is unpickled then is found by it.
+#: The code of the new interpreter. The path comes first: it is needed to find what is unpickled next.
 CODE = (
     "import pickle, sys; file = open(int(sys.argv[1]), 'rb'); sys.path[:] = pickle.load(file); "
     "from asgiws.processes import worker; worker.main(file)"
@@ -32,10 +32,10 @@ CODE = (
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """What a worker begins with."""
+    """What a worker starts with."""
 
     config: Config
-    #: Its place among the workers, and its row on the board.
+    #: Its number among the workers, and its row on the board.
     number: int
     row: int
     #: Whether others accept on the listening sockets as well.
@@ -54,11 +54,11 @@ STOPPING = "stopping"
 
 
 class WorkerProcess:
-    """A worker that is started at once. Raises OSError when it cannot be.
+    """A worker, which is started at once. Raises OSError if it cannot be.
 
-    `number` is its place among the workers, `row` that on the board, whose memory is behind `board`. `shares`
-    says whether other workers accept on `listeners` too. `told` is called with the worker and
-    each message from it, `silent` when its end of the channel has gone.
+    `number` is its number among the workers, `row` its row on the board, whose memory is behind `board`.
+    `shares` says whether other workers accept on `listeners` too. `told` is called with the worker and each
+    message from it, `silent` when its end of the channel has gone.
     """
 
     def __init__(
@@ -77,12 +77,12 @@ class WorkerProcess:
         self.row = row
         self.shares = shares
         self.state = STARTING
-        #: Why another is to take its place, while it is to.
+        #: Why it must be replaced, if it must.
         self.outdated: str | None = None
-        #: Moments of `time.monotonic()`: since when it is ready, and when it is killed.
+        #: Times of `time.monotonic()`: since when it has been ready, and when it is killed.
         self.ready_at: float | None = None
         self.kill_at: float | None = None
-        #: It was found hanging, and aborted.
+        #: Whether it was found hanging, and aborted.
         self.was_aborted = False
         ours, theirs = socket.socketpair()
         try:
@@ -120,13 +120,13 @@ class WorkerProcess:
         return f"Worker {self.number} ({self.pid})"
 
     def stop(self, in_hurry: bool, patience: float) -> None:
-        """Ask it to stop; it is killed when it has not ended after `patience` seconds."""
+        """Tell it to stop; it is killed if it has not ended after `patience` seconds."""
         self.state = STOPPING
         self.kill_at = time.monotonic() + patience
         self._channel.send({"what": "stop", "in_hurry": in_hurry})
 
     def force(self, patience: float) -> None:
-        """Ask it to end at once; it is killed after `patience` seconds."""
+        """Tell it to end at once; it is killed after `patience` seconds."""
         self.state = STOPPING
         self.kill_at = time.monotonic() + patience
         self._channel.send({"what": "force"})
@@ -135,7 +135,8 @@ class WorkerProcess:
         self.process.send_signal(number)
 
     def has_ended(self) -> bool:
-        """Whether the process has ended; what it has told before is told now, and nothing after that."""
+        """Whether the process has ended; messages that it sent before are delivered now, and nothing after
+        that."""
         if self.process.poll() is None:
             return False
         self._channel.finish()

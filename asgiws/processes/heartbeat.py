@@ -1,6 +1,6 @@
-"""The regular sign of life of a worker.
+"""The heartbeat of a worker.
 
-Rules of this file: it comes from a timer of the worker's loop, so it stops when the loop is blocked.
+Rules of this file: it comes from a timer of the worker's event loop, so it stops if the loop is blocked.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-#: Seconds between two beats at most, and into how many of them the time is cut that a worker may be silent.
+#: The most seconds between two beats, and the number of beats in the time for which a worker may be silent.
 INTERVAL = 1.0
 PARTS = 5
 

@@ -1,16 +1,17 @@
-"""`--reload`: a process that watches files, and a child that serves and is started anew when they change.
+"""`--reload`: a process that watches files, and a child that serves and is restarted when they change.
 
 Rules of this file:
 - The watching process binds the sockets, imports nothing of the application and serves nobody. While no
-  child serves, whoever connects waits in the kernel's queue.
+  child serves, clients that connect wait in the kernel's queue.
 - A child is a fresh interpreter. It stops when the pipe that it has from the watching process is closed,
-  be it on purpose or because that process has gone; SIGINT and SIGHUP, which a terminal sends to both, are
-  not its own.
+  either on purpose or because that process has gone. It ignores SIGINT and SIGHUP, which a terminal sends
+  to both.
 - A child has STOP seconds for its graceful stop and is killed after PATIENCE: no open WebSocket, no
-  stream and no loop that is blocked holds up a reload.
-- A reload waits until the files that count have been left alone, and not for ever: SETTLING bounds it. Files
-  that do not count, as a log or a database that is written all the time, have no say in it.
-- A child that ends by itself, as for a syntax error, has said why. The next change starts another.
+  stream and no blocked event loop delays a reload.
+- A reload waits until the watched files have not changed for a while, but not forever: SETTLING limits it.
+  Files that are not watched, such as a log or a database that is written continuously, have no influence.
+- A child that ends by itself, for example because of a syntax error, has said why. The next change starts
+  another.
 """
 
 from __future__ import annotations
@@ -41,23 +42,23 @@ from asgiws.server.signals import SIGNALS
 
 logger = logging.getLogger("asgiws.error")
 
-#: Seconds that a child has to stop in order, and those after which it is killed.
+#: Seconds that a child has to stop in order, and seconds after which it is killed.
 STOP = 1.0
 PATIENCE = 2.0
 
-#: Seconds that files which go on changing can put a reload off, where `--reload-delay` is not longer.
+#: Seconds for which files that keep changing can delay a reload, if `--reload-delay` is not longer.
 SETTLING = 3.0
 
-#: What is watched, and what of it is not, in addition to what the options say.
+#: Patterns of files to watch and to ignore, in addition to those in the options.
 INCLUDES = ("*.py",)
 EXCLUDES = (".*", "*~", "~*", "__pycache__")
 
-#: Milliseconds between two looks at what has changed; it is also how long a signal may wait. While something
-#: changes all the time, it is told of after so many.
+#: Milliseconds between two checks for changes; also the longest time that a signal may wait. While something
+#: changes continuously, it is reported after this time.
 STEP = 50
 GROUP = 200
 
-#: What a child's interpreter runs. The path comes first: what is unpickled then is found by it.
+#: The code of a child's interpreter. The path comes first: it is needed to find what is unpickled next.
 CODE = (
     "import pickle, sys; file = open(int(sys.argv[1]), 'rb'); sys.path[:] = pickle.load(file); "
     "from asgiws.processes import reload; reload.serve_child(file)"
@@ -65,13 +66,13 @@ CODE = (
 
 
 class ReloadImpossible(StartError):
-    """What `--reload` needs is not there."""
+    """Something that `--reload` needs is missing."""
 
 
 class Files:
-    """Which files count: below one of `directories`, like one of `includes` and none of `excludes`.
+    """Which files are watched: below one of `directories`, matching one of `includes` and none of `excludes`.
 
-    A pattern is that of `PurePath.match`. One that excludes a directory excludes all below it.
+    A pattern is that of `PurePath.match`. A pattern that excludes a directory excludes everything below it.
     """
 
     def __init__(
@@ -82,13 +83,13 @@ class Files:
         self._excludes = [str(PurePath(pattern)) for pattern in (*EXCLUDES, *excludes)]
 
     def count(self, name: str) -> bool:
-        """True when a change of the file at that absolute path counts."""
+        """True if the file at that absolute path is watched."""
         path = Path(name)
         if not any(path.match(pattern) for pattern in self._includes):
             return False
         for directory in self.directories:
             if path.is_relative_to(directory):
-                # What lies above the directory is the user's choice.
+                # What is above the directory is the user's choice.
                 below = path.relative_to(directory)
                 within = [part for part in (below, *below.parents) if part.name]
                 absolute = [directory / part for part in within]
@@ -103,7 +104,7 @@ class Files:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Start:
-    """What a child begins with: file descriptors to listen on, and the one whose end stops it."""
+    """What a child starts with: file descriptors to listen on, and the one whose end stops it."""
 
     config: Config
     listeners: tuple[int, ...]
@@ -112,7 +113,7 @@ class Start:
 
 
 class Child:
-    """A process that serves, from now on."""
+    """A process that serves, from its creation on."""
 
     def __init__(self, config: Config, listeners: Sequence[socket.socket]) -> None:
         fds = tuple(sock.fileno() for sock in listeners)
@@ -123,7 +124,7 @@ class Child:
                 pickle.dump(Start(config, fds, theirs, tuple(sys.argv)), file)
                 file.seek(0)
                 flags: list[str] = getattr(subprocess, "_args_from_interpreter_flags", list)()
-                # It inherits that SIGINT is blocked, until it has a handler for it.
+                # It inherits a blocked SIGINT, until it has a handler for it.
                 blocked = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
                 try:
                     self.process = subprocess.Popen(
@@ -139,20 +140,20 @@ class Child:
         return self.process.poll() is None
 
     def stop(self) -> None:
-        """Have it stop, and wait until it has gone, for PATIENCE seconds at most."""
+        """Stop it, and wait until it has gone, for at most PATIENCE seconds."""
         if self._ours >= 0:
             os.close(self._ours)
             self._ours = -1
         try:
             self.process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
-            logger.warning("The application did not stop within %g s and is killed", PATIENCE)
+            logger.warning("The application did not stop within %g s: killing it", PATIENCE)
             self.process.kill()
             self.process.wait()
 
 
 class Settling:
-    """Whether the files that have changed have been left alone for `delay` seconds, or for long enough."""
+    """Whether the changed files have been left alone for `delay` seconds, or it has taken long enough."""
 
     def __init__(self, delay: float) -> None:
         self._delay = delay
@@ -164,13 +165,13 @@ class Settling:
         return self._first is not None
 
     def changed(self, now: float) -> None:
-        """Some have changed."""
+        """Files have changed."""
         if self._first is None:
             self._first = now
         self._last = now
 
     def is_over(self, now: float) -> bool:
-        """True when it is time for a reload."""
+        """True if it is time for a reload."""
         first = self._first
         return first is not None and (now - self._last >= self._delay or now - first >= self._most)
 
@@ -189,7 +190,7 @@ class Reloader:
         self._stop = threading.Event()
 
     def run(self) -> int:
-        """Serve until SIGINT or SIGTERM; the exit code. Raises StartError."""
+        """Serve until SIGINT or SIGTERM. Returns the exit code. Raises StartError."""
         import watchfiles
 
         listeners = sockets.bind(self._config)
@@ -201,11 +202,11 @@ class Reloader:
             delay = self._config.reload_delay
             settling = Settling(delay)
             has_ended = False
-            # It tells of every change, and one that it tells of in a file below would lead to the next.
+            # It reports every change; logging a change in a watched directory would cause the next one.
             logging.getLogger("watchfiles.main").disabled = True
             for changes in watchfiles.watch(
                 *self._files.directories,
-                # Not filtered there: a file that does not count and changes all the time would keep it silent.
+                # Not filtered there: an unwatched file that changes continuously would keep it silent.
                 watch_filter=None,
                 step=STEP,
                 debounce=GROUP,
@@ -228,7 +229,7 @@ class Reloader:
                     has_ended = False
                 elif not (has_ended or settling.has_begun() or self._child.is_alive()):
                     has_ended = True
-                    logger.error("The application has ended; the next change starts it again")
+                    logger.error("The application has exited; the next change starts it again")
         finally:
             if self._child is not None:
                 self._child.stop()
@@ -245,9 +246,9 @@ class Reloader:
 
 
 def run_reloading(config: Config) -> int:
-    """Serve the application anew after each change of its files, until SIGINT or SIGTERM.
+    """Restart the application after each change of its files, until SIGINT or SIGTERM.
 
-    Gives the exit code. Raises StartError, whose text is one line.
+    Returns the exit code. Raises StartError, whose text is one line.
     """
     if importlib.util.find_spec("watchfiles") is None:
         raise ReloadImpossible(
@@ -263,7 +264,7 @@ def serve_child(file: BinaryIO) -> NoReturn:
     """Serve as the child whose Start is pickled in `file`, and end the process."""
     with file:
         start: Start = pickle.load(file)
-    # A handler and not SIG_IGN, which programs that the application starts would inherit.
+    # A handler and not SIG_IGN, which programs started by the application would inherit.
     for number in (signal.SIGINT, signal.SIGHUP):
         signals.take(number, bool)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
@@ -279,7 +280,7 @@ def serve_child(file: BinaryIO) -> NoReturn:
 
 
 def _watch_pipe(server: Server, pipe: int) -> None:
-    """Stop the server when the pipe is closed. Who would kill it if it hangs may have gone."""
+    """Stop the server when the pipe is closed. The process that would kill it if it hangs may have gone."""
     os.read(pipe, 1)
     server.should_exit = True
     time.sleep(PATIENCE * 2)
@@ -287,7 +288,7 @@ def _watch_pipe(server: Server, pipe: int) -> None:
 
 
 def _of_child(config: Config) -> Config:
-    """The options of a child: those of one process, which stops soon."""
+    """The options of a child: a single process, which stops quickly."""
     return dataclasses.replace(
         config,
         reload=False,
@@ -301,6 +302,6 @@ def _of_child(config: Config) -> Config:
 
 
 def _named(paths: Iterable[str]) -> str:
-    """`app.py has changed`, or how many others have, too."""
+    """`app.py has changed`, and how many others have changed too."""
     first, *others = sorted({os.path.relpath(path) for path in paths})
     return f"{first} has changed" + (f", and {len(others)} more" if others else "")

@@ -1,5 +1,5 @@
-"""What a configuration asks for: one process that serves, a supervisor and its workers, or one process that
-serves while another watches its files. This is the one place that decides it.
+"""What a configuration requests: one serving process, a supervisor and its workers, or one process that serves
+while another watches its files. This is the only place that decides it.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from asgiws.server.server import Server, run_server
 
 
 def serve(config: Config, made: Callable[[Server], object] | None = None) -> int:
-    """Serve as `config` says until the end; the exit code for the process.
+    """Serve as `config` says until the end. Returns the exit code for the process.
 
-    `made` is told of the server, where it is in this process. Raises what keeps it from starting, or puts it on
-    stderr in one line.
+    `made` is called with the server, if it is in this process. An error that keeps it from starting is raised,
+    or written to stderr in one line.
     """
     if config.reload:
         return run_reloading(config)
@@ -34,9 +34,9 @@ def serve(config: Config, made: Callable[[Server], object] | None = None) -> int
 def run(app: str | Callable[..., Any], **options: Any) -> None:
     """Serve `app`, an application or its `module:attribute`, until SIGINT or SIGTERM.
 
-    `options` are the fields of `Config`; what they leave open comes from the environment, as on the
+    `options` are the fields of `Config`; options that are not given come from the environment, as on the
     command line. Returns after a graceful stop. Raises ConfigError for a bad option, and SystemExit
-    with the exit code when the server cannot start, after a line on stderr, or was ended at once.
+    with the exit code if the server cannot start, after a line on stderr, or was ended at once.
     """
     descriptors.fill_standard()
     code = serve(load({"app": app, **options}))

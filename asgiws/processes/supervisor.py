@@ -1,14 +1,14 @@
 """The parent of the workers: it starts them, watches them, replaces them, and stops them.
 
 Rules of this file:
-- `_adjust` is the one place where workers are started and told to go: it compares what is there with what
-  should be. Whatever happens changes one of the two and has it called.
+- `_adjust` is the only place where workers are started and told to stop: it compares what is running with what
+  should be. Every event changes one of the two and then calls it.
 - While workers are replaced, those that accept are never fewer than they should be: a new one is started, and
-  only when it is ready an old one stops, one after the other.
-- The first worker starts alone: what keeps it from starting is told once, and not by each.
-- Nothing but a start that fails while nobody serves stops the supervisor, and it stops with the exit code that
-  the process would have had without workers. Where others serve, they go on.
-- The listening sockets stay open here, so whoever connects while a worker is missing waits in the kernel's
+  only when it is ready does an old one stop, one after the other.
+- The first worker starts alone: an error that keeps it from starting is reported once, and not by each.
+- Only a start that fails while no worker serves stops the supervisor, with the exit code that the process would
+  have had without workers. If other workers serve, they continue.
+- The listening sockets stay open here, so clients that connect while a worker is missing wait in the kernel's
   queue.
 - It does not load the application and serves nobody, so nothing that the application does can block it.
 """
@@ -38,34 +38,34 @@ from asgiws.services.scoreboard import Board, make_memory
 
 logger = logging.getLogger("asgiws.error")
 
-#: Seconds between two looks at all workers.
+#: Seconds between two checks of all workers.
 TICK = 0.5
 
-#: Why a worker is outdated of which all are replaced.
-RELOAD = "all are replaced"
+#: Why a worker is outdated if all are replaced.
+RELOAD = "all workers are being replaced"
 
-#: Workers beyond the number wanted while they are replaced.
+#: Workers beyond the requested number while they are replaced.
 SURGE = 1
 
-#: A worker that has served for so many seconds was sound: the next one is started without delay.
+#: A worker that has served for this many seconds was sound: the next one is started without delay.
 SOUND = 10.0
-#: Otherwise it waits for so many seconds, twice as many each time, up to the most.
+#: Otherwise it waits for this many seconds, twice as many each time, up to the maximum.
 BACK_OFF = 0.5
 MOST_BACK_OFF = 30.0
 
-#: Seconds that a worker gets: beyond its graceful timeout, when it is to end at once, and to end of SIGABRT.
+#: Seconds that a worker gets: beyond its graceful timeout, when told to end at once, and to end after SIGABRT.
 MARGIN = 5.0
 MOMENT = 1.0
 ABORT_MOMENT = 3.0
 
-#: The most workers there may be.
+#: The most workers that are allowed.
 MOST = 512
 
 
 class Supervisor:
     """Keeps `config.workers` workers serving on `listeners` until it is told to stop.
 
-    `notifier` tells the service manager of it.
+    `notifier` reports to the service manager.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Supervisor:
         self.code = 0
         self._size = config.workers
         self._workers: list[WorkerProcess] = []
-        #: With a socket for each worker, those of worker 1, of worker 2, ...
+        #: With a socket for each worker: those of worker 1, of worker 2, ...
         self._listeners = [listeners]
         self._memory = make_memory()
         self._board = Board(self._memory)
@@ -86,7 +86,7 @@ class Supervisor:
         self._stopping = False
         self._forced = False
         self._signals = 0
-        #: How many have died in a row, and before when no other is started.
+        #: How many have died in a row, and the time before which no other is started.
         self._deaths = 0
         self._not_before = 0.0
         self._last_tick = 0.0
@@ -118,7 +118,7 @@ class Supervisor:
             logger.info("Stopped")
 
     def _end(self) -> None:
-        """Leave nobody and nothing behind."""
+        """Leave nothing running and nothing behind."""
         for worker in self._workers:
             worker.signal(signal.SIGKILL)
             worker.process.wait()
@@ -133,7 +133,7 @@ class Supervisor:
                 listener.close()
         self._listeners = []
 
-    # What is asked for.
+    # Requests.
 
     def _handlers(self) -> dict[str, Callable[[int], object]]:
         return {
@@ -154,7 +154,7 @@ class Supervisor:
             self.force()
 
     def stop(self, in_hurry: bool = False) -> None:
-        """Have all workers end gracefully; `in_hurry` without spreading the ends of their connections."""
+        """End all workers gracefully; `in_hurry` without spreading the ends of their connections."""
         if not self._stopping:
             self._stopping = True
             self._notifier.stopping()
@@ -165,7 +165,7 @@ class Supervisor:
             self._change.set()
 
     def force(self) -> None:
-        """Have all workers end at once."""
+        """End all workers at once."""
         self.stop(in_hurry=True)
         if not self._forced:
             self._forced = True
@@ -186,28 +186,30 @@ class Supervisor:
         self._adjust()
 
     def resize(self, change: int) -> None:
-        """Have so many workers more, or fewer, but one at least."""
+        """Run so many more workers, or fewer, but at least one."""
         size = min(max(self._size + change, 1), MOST)
         if self._stopping or size == self._size:
             return
-        logger.info("%s from now on, after %d", _count(size), self._size)
+        logger.info("Changing from %d to %s", self._size, _count(size))
         self._size = size
         if size > 1:
             for worker in self._workers:
                 if not (worker.shares or self.config.reuse_port or worker.state == STOPPING):
-                    worker.outdated = "it takes all connections, as the only one"
+                    worker.outdated = "it accepts all connections, since it was the only worker"
         self._adjust()
 
-    # What should be.
+    # What should be running.
 
     def _adjust(self) -> None:
-        """Start the workers that are missing, and have go those that are too many."""
+        """Start workers that are missing, and stop those that are too many."""
         if self._stopping:
             return
         live = [worker for worker in self._workers if worker.state != STOPPING]
         ready = [worker for worker in live if worker.state == READY]
         for worker in self._first_to_go(ready)[: max(len(ready) - self._size, 0)]:
-            logger.info("%s stops: %s", worker, worker.outdated or "it is one too many")
+            logger.info(
+                "Stopping %s: %s", worker, worker.outdated or "there is one worker too many"
+            )
             worker.stop(False, self._patience())
             live.remove(worker)
             ready.remove(worker)
@@ -218,18 +220,18 @@ class Supervisor:
         if missing > 0:
             wait = self._not_before - time.monotonic()
             if wait > 0:
-                return  # the tick comes back to it
+                return  # the tick retries
             try:
                 for _ in range(missing):
                     live.append(self._start(live))
             except OSError as error:
                 wait = self._back_off(at_least=BACK_OFF)
-                logger.error("Cannot start a worker: %s; another try after %g s", error, wait)
+                logger.error("Cannot start a worker: %s; trying again in %g s", error, wait)
         elif len(current) == len(live) == len(ready) == self._size:
             self._all_ready()
 
     def _first_to_go(self, ready: list[WorkerProcess]) -> list[WorkerProcess]:
-        """The outdated ones first, in the order of their successors; then those of the highest numbers."""
+        """The outdated ones first, in the order of their successors; then those with the highest numbers."""
         outdated = [worker for worker in ready if worker.outdated is not None]
         current = [worker for worker in ready if worker.outdated is None]
         outdated.sort(key=lambda worker: worker.number)
@@ -237,7 +239,7 @@ class Supervisor:
         return outdated + current
 
     def _start(self, live: list[WorkerProcess]) -> WorkerProcess:
-        # A successor has the number, and the socket, of the one that it replaces.
+        # A successor has the number, and the socket, of the worker that it replaces.
         taken = {worker.number for worker in live if worker.outdated is None}
         number = min(set(range(1, len(taken) + 2)) - taken)
         row = self._board.give_out()
@@ -274,7 +276,7 @@ class Supervisor:
 
     def _all_ready(self) -> None:
         if self.config.reuse_port:
-            # Those of workers that are no more; nobody looks after who waits there.
+            # The sockets of workers that no longer exist; nobody serves the clients that wait there.
             while len(self._listeners) > self._size:
                 for listener in self._listeners.pop():
                     listener.close()
@@ -296,10 +298,10 @@ class Supervisor:
         where = ", ".join(self._urls())
         self._notifier.ready(f"Running on {where} with {_count(self._size)}")
 
-    # What happens.
+    # Events.
 
     def _told(self, worker: WorkerProcess, message: dict[str, Any]) -> None:
-        """A worker tells something."""
+        """A worker has sent a message."""
         what = message["what"]
         if what == "ready":
             if worker.state == STARTING:
@@ -309,18 +311,18 @@ class Supervisor:
                 logger.info("%s is ready", worker)
         elif what == "stopping":
             if worker.state != STOPPING:
-                # Somebody else has told it to.
-                logger.info("%s stops; another takes its place", worker)
+                # Something else has told it to.
+                logger.info("%s is stopping; starting another", worker)
                 worker.state = STOPPING
                 worker.kill_at = time.monotonic() + self._patience()
         elif worker.outdated is None:
             worker.outdated = message["why"]
-            logger.info("%s is replaced: %s", worker, worker.outdated)
+            logger.info("Replacing %s: %s", worker, worker.outdated)
         self._adjust()
 
     def _tick(self) -> None:
         now = time.monotonic()
-        # Where this process was suspended, the others may have been too.
+        # If this process was suspended, the others may have been too.
         was_suspended = self._last_tick and now - self._last_tick > 4 * TICK
         self._last_tick = now
         limit = self.config.timeout_worker_healthcheck
@@ -328,16 +330,14 @@ class Supervisor:
             for worker in self._workers:
                 silence = self._board.silence(worker.row)
                 if silence > limit and not worker.was_aborted:
-                    logger.error(
-                        "%s has given no sign of life for %.3g s: aborted", worker, silence
-                    )
+                    logger.error("%s has sent no heartbeat for %.3g s: aborted", worker, silence)
                     worker.was_aborted = True
                     worker.kill_at = now + ABORT_MOMENT
                     worker.signal(signal.SIGABRT)
         self._look()
 
     def _look(self) -> None:
-        """See who has ended, and whose time is up."""
+        """Find workers that have ended, and those whose time is up."""
         now = time.monotonic()
         for worker in list(self._workers):
             if worker.has_ended():
@@ -347,7 +347,7 @@ class Supervisor:
             elif worker.kill_at is not None and now >= worker.kill_at:
                 worker.kill_at = None
                 if not self._forced and not worker.was_aborted:
-                    logger.error("%s has not ended in time: killed", worker)
+                    logger.error("%s did not exit in time: killed", worker)
                 worker.signal(signal.SIGKILL)
         self._adjust()
         self._change.set()
@@ -356,7 +356,7 @@ class Supervisor:
         how = worker.how_ended()
         if worker.state == STOPPING:
             if worker.process.returncode and not self._forced:
-                logger.error("%s, which was stopping, %s", worker, how)
+                logger.error("%s %s while it was stopping", worker, how)
             return
         if worker.state == STARTING:
             self._start_failed(worker, how)
@@ -366,8 +366,8 @@ class Supervisor:
         if now - worker.ready_at >= SOUND:
             self._deaths = 0
         wait = self._back_off()
-        after = f" after {wait:g} s" if wait else ""
-        logger.error("%s %s; another takes its place%s", worker, how, after)
+        after = f" in {wait:g} s" if wait else ""
+        logger.error("%s %s; starting another%s", worker, how, after)
 
     def _start_failed(self, worker: WorkerProcess, how: str) -> None:
         if self._stopping:
@@ -380,8 +380,8 @@ class Supervisor:
             return
         reloading = [other for other in self._workers if other.outdated == RELOAD]
         if reloading:
-            # The new code is no better the next time; the old one serves on.
-            logger.error("%s %s before it was ready: the old workers go on", worker, how)
+            # The new code would not do better the next time; the old workers keep serving.
+            logger.error("%s %s before it was ready: keeping the old workers", worker, how)
             for other in self._workers:
                 if other.outdated == RELOAD:
                     other.outdated = None
@@ -389,10 +389,10 @@ class Supervisor:
             self._tell_ready()
             return
         wait = self._back_off(at_least=BACK_OFF)
-        logger.error("%s %s before it was ready; another try after %g s", worker, how, wait)
+        logger.error("%s %s before it was ready; trying again in %g s", worker, how, wait)
 
     def _back_off(self, at_least: float = 0.0) -> float:
-        """Count a death; for how many seconds no worker is started now."""
+        """Count a death. Returns for how many seconds no worker is started now."""
         wait = 0.0 if self._deaths == 0 else BACK_OFF * 2 ** min(self._deaths - 1, 10)
         wait = min(max(wait, at_least), MOST_BACK_OFF)
         self._deaths += 1
@@ -401,10 +401,10 @@ class Supervisor:
 
 
 class _Signals:
-    """While it is entered, signals call their handlers, which have their names, in the loop.
+    """While it is entered, signals call their handlers, which are named after them, in the event loop.
 
-    Those that the system does not have are left out, SIGHUP where it is ignored (nohup), and all of them
-    outside the main thread.
+    Signals that the system does not have are left out, SIGHUP if it is ignored (nohup), and all of them outside
+    the main thread.
     """
 
     def __init__(
@@ -439,15 +439,15 @@ def _count(workers: int) -> str:
 
 
 def supervise(config: Config) -> int:
-    """Serve with workers until the supervisor is stopped; the exit code for the process.
+    """Serve with workers until the supervisor is stopped. Returns the exit code for the process.
 
-    What keeps it from starting goes to stderr, in one line.
+    An error that keeps it from starting goes to stderr, in one line.
     """
     logs.configure(config)
     try:
         if sys.platform == "win32":
             raise StartError(
-                "workers need a system on which processes inherit sockets: not Windows"
+                "workers need a system on which processes inherit sockets, so not Windows"
             )
         descriptors.raise_limit()
         with systemd.Notifier.take() as notifier:

@@ -1,11 +1,11 @@
 """The process of one worker: from its start by the supervisor to its end.
 
 Rules of this file:
-- It serves as a process without a supervisor does, on sockets that the supervisor has bound; here stands only
-  what it says to the supervisor and is told by it.
-- To be told to stop and to get SIGTERM are the same. The end of the supervisor, whatever its cause, stops
-  it as well.
-- SIGHUP, SIGTTIN and SIGTTOU are the supervisor's: a worker that is hit by one goes on.
+- It serves like a process without a supervisor, on sockets that the supervisor has bound; this file only
+  contains the messages to and from the supervisor.
+- A message to stop and a SIGTERM have the same effect. The end of the supervisor, whatever its cause, stops the
+  worker as well.
+- SIGHUP, SIGTTIN and SIGTTOU are for the supervisor: a worker that receives one continues.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Worker:
         self._is_worn_out = False
 
     def run(self) -> int:
-        """Serve until the end; the exit code."""
+        """Serve until the end. Returns the exit code."""
         return run_server(self.server, self._serve)
 
     async def _serve(self) -> None:
@@ -71,10 +71,10 @@ class Worker:
             self._board.rest(self._row)
             self._channel.close()
 
-    # From the server.
+    # Called by the server.
 
     def ready(self) -> None:
-        # Not before: the application's import and startup may block the loop for long.
+        # Not before: the application's import and startup may block the event loop for long.
         self._board.beat(self._row)
         self._board.set_connections(self._row, 0)
         self._say("ready")
@@ -90,7 +90,7 @@ class Worker:
             self._is_worn_out = True
             self._say("worn out", why=why)
 
-    # From the loop.
+    # Called by the event loop.
 
     def _beat(self) -> None:
         self._board.beat(self._row)
@@ -126,10 +126,10 @@ def main(file: BinaryIO) -> NoReturn:
     for fd in (*start.listeners, start.channel, start.board):
         os.set_inheritable(fd, False)
     if not faulthandler.is_enabled() and sys.stderr is not None:
-        # SIGABRT ends a worker that hangs: this shows where it did.
+        # SIGABRT ends a worker that hangs: this shows where it hung.
         faulthandler.enable()
     for name in NOT_OURS:
         if hasattr(signal, name):
-            # A handler and not SIG_IGN, which programs that the application starts would inherit.
+            # A handler and not SIG_IGN, which programs started by the application would inherit.
             signals.take(getattr(signal, name), bool)
     sys.exit(Worker(start).run())

@@ -1,1 +1,1 @@
-"""What proxies in front say of a client: X-Forwarded-*, Forwarded, and the PROXY protocol, without I/O."""
+"""What proxies in front say about a client: X-Forwarded-*, Forwarded, and the PROXY protocol, without I/O."""

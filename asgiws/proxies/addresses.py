@@ -1,8 +1,8 @@
 """Addresses as text, and which of them are trusted.
 
 Rules of this file:
-- An IPv4 address in IPv6 dress (`::ffff:192.0.2.1`) is the IPv4 address, and a zone (`%eth0`) is no part of
-  an address: a dual-stack socket and a proxy name the same peer differently.
+- An IPv4-mapped IPv6 address (`::ffff:192.0.2.1`) is the IPv4 address, and a zone (`%eth0`) is not part of an
+  address: a dual-stack socket and a proxy name the same peer differently.
 - None is a peer on a Unix socket, which has no address.
 """
 
@@ -16,16 +16,16 @@ Address = tuple[str, int]
 EVERYBODY = "*"
 UNIX = "unix"
 
-#: Addresses whose answer is remembered.
+#: The number of addresses whose result is cached.
 _REMEMBERED = 4096
 
 
 class TrustedAddresses:
-    """A set of addresses, made from `entries`: addresses, networks as 10.0.0.0/8, `unix` for peers on a Unix
-    socket, `*` for everybody.
+    """A set of addresses, made from `entries`: addresses, networks such as 10.0.0.0/8, `unix` for peers on a
+    Unix socket, `*` for all.
 
-    `host in trusted` takes the text of an address or None, and is false for what is neither. Raises ValueError
-    for an entry that is none of those.
+    `host in trusted` accepts an address as text, or None, and is false for anything else. Raises ValueError for
+    an invalid entry.
     """
 
     def __init__(self, entries: Iterable[str]) -> None:
@@ -42,7 +42,7 @@ class TrustedAddresses:
         self._answers: dict[str, bool] = {}
 
     def __bool__(self) -> bool:
-        """False when nobody is in it."""
+        """False if the set is empty."""
         return self._everybody or self._unix or bool(self._networks)
 
     def __contains__(self, host: str | None) -> bool:
@@ -67,7 +67,7 @@ class TrustedAddresses:
 
 
 def parse_host(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
-    """The address that `text` is. Raises ValueError."""
+    """The address in `text`. Raises ValueError."""
     address = ipaddress.ip_address(text.partition("%")[0])
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
         return address.ipv4_mapped
@@ -75,10 +75,10 @@ def parse_host(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
 
 
 def parse_node(text: str) -> Address:
-    """The address and port of a node as headers have it: `192.0.2.1`, `192.0.2.1:80`, `[2001:db8::1]`,
-    `[2001:db8::1]:80`, and, though RFC 7239 (6) asks for brackets, `2001:db8::1`.
+    """The address and port of a node as in headers: `192.0.2.1`, `192.0.2.1:80`, `[2001:db8::1]`,
+    `[2001:db8::1]:80`, and, although RFC 7239 (6) requires brackets, `2001:db8::1`.
 
-    The port is 0 where there is none. Raises ValueError.
+    The port is 0 if there is none. Raises ValueError.
     """
     host, port = text, ""
     if text.startswith("["):
@@ -98,5 +98,5 @@ def parse_node(text: str) -> Address:
 def parse_port(text: str) -> int:
     """A port from 0 to 65535. Raises ValueError."""
     if not (text.isascii() and text.isdigit() and len(text) <= 5) or int(text) > 65535:
-        raise ValueError("no port")
+        raise ValueError("not a port")
     return int(text)

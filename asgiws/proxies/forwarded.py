@@ -1,14 +1,14 @@
-"""X-Forwarded-* and Forwarded (RFC 7239): what the proxies in front say of a request.
+"""X-Forwarded-* and Forwarded (RFC 7239): what the proxies in front say about a request.
 
 Rules of this file:
-- Proxies append, so a header is read from the right. An entry counts as long as the one to its right names a
-  trusted proxy; the first address that is not trusted is the client's, and what stands to its left is what that
-  client has made up. When all are trusted, the leftmost is the client.
-- What is said of the scheme, the host and so on counts where it belongs to the hop of the client's address.
-- A value that is malformed, in the part that counts, is ignored as a whole, and so is an address that a proxy
-  keeps to itself (`unknown`, `_name`): nothing here raises, since a client could have written it.
-- Only one of the two kinds of header is read, and nothing of the other: a proxy that writes the one passes the
-  other on as the client has sent it.
+- Proxies append, so a header is read from the right. An entry counts as long as the entry to its right names a
+  trusted proxy; the first address that is not trusted is the client's, and anything to its left may have been
+  made up by that client. If all are trusted, the leftmost is the client.
+- The scheme, the host and so on count if they belong to the hop of the client's address.
+- A malformed value, in the part that counts, is ignored as a whole, and so is an address that a proxy does not
+  disclose (`unknown`, `_name`): nothing here raises, since a client could have written it.
+- Only one of the two kinds of header is read: a proxy that writes one passes the other on as the client sent
+  it.
 """
 
 from __future__ import annotations
@@ -22,21 +22,22 @@ from asgiws.http import grammar
 from asgiws.http.head import Headers
 from asgiws.proxies.addresses import Address, TrustedAddresses, parse_node, parse_port
 
-#: Which header is read: "x-forwarded" or this one.
+#: The header to read: "x-forwarded" or this one.
 FORWARDED = "forwarded"
 
-#: Proxies in a row that are looked at, and pairs in a line of Forwarded: a header may hold thousands.
+#: The most proxies in a row, and pairs in a line of Forwarded, that are read: a header may hold thousands.
 MOST_HOPS = 100
 MOST_PAIRS = 400
 
-#: How many sets of values are remembered, of no more octets than this.
+#: The number of sets of values that are cached, and the most octets of each.
 REMEMBERED = 2048
 SHORT = 512
 
 _SCHEMES = {b"http": "http", b"https": "https", b"ws": "http", b"wss": "https"}
 
 Fields = tuple[tuple[bytes, bytes], ...]
-# A path that is one to any browser: `//host` and `/\host`, which `%2F` could hide, lead to another server.
+# A path that every browser takes for one: `//host` and `/\host`, which `%2F` could hide, lead to another
+# server.
 _prefix = re.compile(
     rb"(?:/(?:[A-Za-z0-9\-._~!$&'()*+,;=:@]|%(?!2[Ff]|5[Cc]|[01]|7[Ff])[0-9A-Fa-f]{2})+)*/?"
 )
@@ -47,11 +48,11 @@ _escape = re.compile(rb"\\(.)", re.DOTALL)
 
 
 class Forwarded(NamedTuple):
-    """What is known of a request before the proxies; None where they say nothing of it.
+    """What is known about a request before it reached the proxies; None if they say nothing about it.
 
-    `client` has port 0 where only the address is known. `scheme` is "http" or "https", of a WebSocket too.
-    `host` is as the Host field has it. `prefix` is as it stands in a path, with its percent-encoding and no
-    slash at its end.
+    `client` has port 0 if only the address is known. `scheme` is "http" or "https", also for a WebSocket.
+    `host` is in the form of the Host field. `prefix` is in the form of a path, percent-encoded, without a
+    trailing slash.
     """
 
     client: Address | None = None
@@ -61,18 +62,18 @@ class Forwarded(NamedTuple):
     prefix: bytes | None = None
 
 
-#: The options' words for its parts.
+#: The words that the options use for its parts.
 FIELDS = {"for": "client", "proto": "scheme", "host": "host", "port": "port", "prefix": "prefix"}
 
-#: Where nothing is said, or nothing that is believed.
+#: Nothing is said, or nothing that is trusted.
 NOTHING = Forwarded()
 
 
 class ForwardedReader:
-    """Reads what `header` says ("x-forwarded" or "forwarded") with `trusted` as the proxies, and of it `fields`
-    alone, which are those of FIELDS that are believed.
+    """Reads the header kind `header` ("x-forwarded" or "forwarded") with `trusted` as the proxies, and only
+    those `fields` of FIELDS that are trusted.
 
-    A client's requests all have the same said of them, so what was said lately is known.
+    All requests of a client carry the same values, so recent results are cached.
     """
 
     def __init__(self, trusted: TrustedAddresses, header: str, fields: Collection[str]) -> None:
@@ -118,7 +119,7 @@ def split_host(host: bytes) -> tuple[bytes, int | None]:
 
 def _read_x_forwarded(fields: Fields, trusted: TrustedAddresses) -> Forwarded:
     nodes = _members(fields, b"x-forwarded-for")
-    # Where the client stands, counted from the right.
+    # The client's position, counted from the right.
     hop = 0
     client: Address | None = None
     try:
@@ -148,7 +149,7 @@ def _read_x_forwarded(fields: Fields, trusted: TrustedAddresses) -> Forwarded:
 
 
 def _members(fields: Fields, name: bytes) -> list[bytes]:
-    """The members of a list over all its lines; empty ones are malformed here, and stay."""
+    """The members of a list over all its lines; empty ones are kept, since they are malformed here."""
     lines = [value for field, value in fields if field == name]
     return [member.strip(b" \t") for line in lines for member in line.split(b",")]
 
@@ -201,7 +202,7 @@ def _read_forwarded(fields: Fields, trusted: TrustedAddresses) -> Forwarded:
 def _elements(fields: Fields) -> Iterator[dict[bytes, bytes]]:
     """The elements from the right, with the names of their pairs in lower case.
 
-    Raises ValueError when it comes to a line that is malformed.
+    Raises ValueError when it reaches a malformed line.
     """
     for _, line in reversed(fields):
         elements: list[dict[bytes, bytes]] = [{}]
@@ -212,7 +213,7 @@ def _elements(fields: Fields) -> Iterator[dict[bytes, bytes]]:
             if match[1] is not None:
                 name, value = match[1].lower(), match[2]
                 if name in elements[-1]:
-                    raise ValueError("a name that stands there twice")  # RFC 7239, 4
+                    raise ValueError("a repeated name")  # RFC 7239, 4
                 if value.startswith(b'"'):
                     value = _escape.sub(rb"\1", value[1:-1])
                 elements[-1][name] = value
@@ -226,12 +227,12 @@ def _elements(fields: Fields) -> Iterator[dict[bytes, bytes]]:
                 raise ValueError("neither a comma nor a semicolon")
         else:
             raise ValueError("too many")
-        # RFC 9110, 5.6.1: empty elements of a list are to be ignored.
+        # RFC 9110, 5.6.1: empty elements of a list must be ignored.
         yield from filter(None, reversed(elements))
 
 
 def _without_name(node: str) -> str:
-    """A node whose port is a name (`192.0.2.1:_x`, RFC 7239, 6.3) without it."""
+    """A node without its port if that is a name (`192.0.2.1:_x`, RFC 7239, 6.3)."""
     host, colon, port = node.rpartition(":")
     return host if colon and re.fullmatch(r"_[A-Za-z0-9._\-]+", port) else node
 

@@ -1,9 +1,9 @@
-"""The PROXY protocol, versions 1 and 2: what a proxy says of a connection before the connection's first octet.
+"""The PROXY protocol, versions 1 and 2: what a proxy says about a connection before its first octet.
 
 Rules of this file:
-- The clauses are those of "The PROXY protocol", versions 1 & 2, of haproxy.org.
-- A preface is there in full or not at all. Nothing is guessed: a connection without one is refused (2).
-- What is wrong is told by the first octet that cannot be; no more is waited for than a preface can hold.
+- The clauses are those of "The PROXY protocol", versions 1 & 2, at haproxy.org.
+- A preface is present in full or not at all. Nothing is guessed: a connection without one is refused (2).
+- An error is raised at the first impossible octet; no more data is awaited than a preface can have.
 """
 
 from __future__ import annotations
@@ -16,30 +16,30 @@ from asgiws.proxies.addresses import Address, parse_host, parse_port
 
 #: 2.1: the longest line of version 1, with its CRLF.
 LONGEST_LINE = 107
-#: 2.2: what version 2 begins with.
+#: 2.2: the start of version 2.
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
-#: What version 1 begins with.
+#: The start of version 1.
 _WORD = b"PROXY "
 #: The fixed part of version 2: the signature, version and command, family and protocol, the length of the rest.
 _FIXED = 16
 
 _LOCAL, _PROXY = 0x20, 0x21
 _TCP4, _TCP6 = 0x11, 0x21
-#: 2.2: families and protocols, and how long their addresses are.
+#: 2.2: families and protocols, and the lengths of their addresses.
 _LENGTHS = {0x00: 0, _TCP4: 12, 0x12: 12, _TCP6: 36, 0x22: 36, 0x31: 216, 0x32: 216}
 
 _line = re.compile(rb"PROXY TCP([46]) ([0-9A-Fa-f:.]+) ([0-9A-Fa-f:.]+) ([0-9]+) ([0-9]+)\r\n")
 
 
 class PrefaceError(ValueError):
-    """What came is no preface."""
+    """The data is not a preface."""
 
 
 class Preface(NamedTuple):
     """A preface of `size` octets: the client, and the address that it connected to.
 
-    Both are None where they are those of the connection itself: it is the proxy's own (LOCAL, a health check),
-    or the proxy knows no better (UNKNOWN), or they are addresses of no TCP connection.
+    Both are None if the connection's own addresses apply: the connection is the proxy's own (LOCAL, a health
+    check), or the proxy does not know them (UNKNOWN), or they are not addresses of a TCP connection.
     """
 
     size: int
@@ -48,7 +48,7 @@ class Preface(NamedTuple):
 
 
 def read(data: bytes) -> Preface | None:
-    """The preface at the start of `data`, None while it is not complete. Raises PrefaceError."""
+    """The preface at the start of `data`, or None while it is incomplete. Raises PrefaceError."""
     if data.startswith(SIGNATURE[:1]):
         return _read_binary(data)
     return _read_line(data)
@@ -74,7 +74,7 @@ def _read_line(data: bytes) -> Preface | None:
         hosts = [ipaddress.ip_address(word) for word in words[:2]]
         ports = [parse_port(word) for word in words[2:]]
     except ValueError:
-        raise PrefaceError("the line of the PROXY protocol has an address that is none") from None
+        raise PrefaceError("the line of the PROXY protocol has an invalid address") from None
     if any(host.version != int(version) for host in hosts):
         raise PrefaceError("the line of the PROXY protocol has an address of another family")
     client, server = (
@@ -84,7 +84,7 @@ def _read_line(data: bytes) -> Preface | None:
 
 
 def _read_binary(data: bytes) -> Preface | None:
-    """Version 2 (2.2). What follows the addresses, as ALPN and TLS of the client, is passed over."""
+    """Version 2 (2.2). Anything after the addresses, such as ALPN and TLS of the client, is ignored."""
     if data[: len(SIGNATURE)] != SIGNATURE[: len(data)]:
         raise PrefaceError("the connection does not begin with the PROXY protocol")
     if len(data) < _FIXED:

@@ -1,1 +1,1 @@
-"""One server: its start and its stop, its event loop, its signals."""
+"""One server: its start and stop, its event loop, its signals."""

@@ -1,13 +1,13 @@
-"""The end of the connections of a server that stops, spread over a window of time.
+"""Ending the connections of a stopping server, spread over a window of time.
 
 Rules of this file:
-- What has an end of its own, an HTTP request, comes to it; what waits for a next request ends at
-  once. What has none, a WebSocket, is shut down at a moment of the window that is its own. The
-  moments are spread evenly, with jitter, so that the clients do not come back all at once. Who
-  leaves before its moment is left to it.
-- One that was being accepted when the server stopped, or that becomes a WebSocket only then, gets
-  a moment in what is left of the window.
-- Connections are shut down in callbacks of the loop, one timer for all of them.
+- A connection that ends by itself, with an HTTP request, may do so; one that waits for its next request ends at
+  once. One that does not end by itself, a WebSocket, is shut down at its own moment within the window. The
+  moments are spread evenly, with jitter, so that the clients do not all reconnect at once. A client that leaves
+  before its moment is not disturbed.
+- A connection that was being accepted when the server stopped, or that becomes a WebSocket only then, gets a
+  moment in what is left of the window.
+- Connections are shut down in callbacks of the event loop, with one timer for all of them.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from asgiws.server.registry import Registry
 
 logger = logging.getLogger("asgiws.error")
 
-#: Seconds of the window where none is given, and the largest part that it is of the time for the stop.
+#: Seconds of the window if none is given, and the largest part of the time for the stop that it may take.
 WINDOW = 5.0
 SHARE = 0.5
 
-#: The part of what is left of the time for the stop that a window which was asked for may take: the
-#: last clients need some time to answer.
+#: The part of the remaining time for the stop that a requested window may take: the last clients need
+#: some time to answer.
 MOST = 0.9
 
 
 def window(config: Config, left: float) -> float:
-    """Over how many seconds the connections are closed when `left` are left until what is open is cut off."""
+    """The seconds over which connections are closed if `left` seconds remain until what is open is cut off."""
     if config.drain_window is None:
         return min(WINDOW, config.timeout_graceful_shutdown * SHARE, max(left, 0.0) * MOST)
     return min(config.drain_window, max(left, 0.0) * MOST)
@@ -47,7 +47,7 @@ def spread(count: int, window: float, random: Callable[[], float] = random.rando
 
 
 class Drain:
-    """Ends all connections of `connections`, those that last over `window` seconds."""
+    """Ends all connections in `connections`; those that do not end by themselves over `window` seconds."""
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, connections: Registry, window: float
@@ -62,7 +62,7 @@ class Drain:
         self._timer: asyncio.TimerHandle | None = None
 
     def begin(self) -> None:
-        """Begin; only from a callback of the loop."""
+        """Begin; only from a callback of the event loop."""
         now = self._loop.time()
         self._end = now + self._window
         self._connections.added = self._added
@@ -92,7 +92,7 @@ class Drain:
         self._own.run(self._loop.call_soon, self._take, connection)
 
     def _take(self, connection: Any) -> None:
-        """End one that came, or became another, since the begin."""
+        """End a connection that arrived, or became another kind, since the start."""
         if connection not in self._connections:
             return
         now = self._loop.time()
@@ -104,7 +104,7 @@ class Drain:
             _shut_down(connection)
 
     def _work(self) -> None:
-        """Shut down those whose moment has come, and wait for the next one's."""
+        """Shut down the connections whose moment has come, and wait for the next moment."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -129,5 +129,5 @@ def _lasts(connection: Any) -> bool:
 def _shut_down(connection: Any) -> None:
     try:
         connection.shutdown()
-    except Exception:  # the others are to be shut down all the same
+    except Exception:  # the others must be shut down anyway
         logger.exception("Exception while a connection was shut down: %r", connection)

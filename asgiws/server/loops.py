@@ -1,12 +1,12 @@
 """The event loop: which one, and a run of it that always ends.
 
 Rules of this file:
-- No event-loop policy is read or set: they are deprecated, and a policy of the application's does
-  not change what `--loop` says.
-- What was interrupted comes to its own end first, in the time that it says it needs; a SystemExit of the
+- No event loop policy is read or set: they are deprecated, and a policy of the application does not
+  change what `--loop` says.
+- What was interrupted may first run to its own end, in the time that it says it needs; a SystemExit of the
   application, or several at once, does not cut that short.
-- `run` bounds its own clean-up. `asyncio.run` waits without limit for a task that ignores its
-  cancellation and for a thread of the default executor that never returns; a server that was told
+- `run` limits the time of its own clean-up. `asyncio.run` waits without limit for a task that ignores
+  its cancellation and for a thread of the default executor that never returns; a server that was told
   to stop must not.
 """
 
@@ -25,18 +25,18 @@ from asgiws.server import forks
 
 logger = logging.getLogger("asgiws.error")
 
-#: Seconds for what is left to end after the server has ended.
+#: Seconds for everything that is left to end after the server has ended.
 LAST_MOMENT = 1.0
 
 T = TypeVar("T")
 
 
 class LoopMissing(StartError):
-    """The event loop that was asked for is not installed."""
+    """The requested event loop is not installed."""
 
 
 def uvloop_version() -> str | None:
-    """The version of uvloop, None where it is not installed."""
+    """The version of uvloop, or None if it is not installed."""
     try:
         import uvloop
     except ImportError:
@@ -54,7 +54,7 @@ def choose(name: str) -> str:
 
 
 def factory(name: str) -> Callable[[], asyncio.AbstractEventLoop]:
-    """What makes the loop of that name. Raises LoopMissing."""
+    """The function that creates the event loop with that name. Raises LoopMissing."""
     if choose(name) == "uvloop":
         import uvloop
 
@@ -65,10 +65,10 @@ def factory(name: str) -> Callable[[], asyncio.AbstractEventLoop]:
 
 
 def run(main: Callable[[], Coroutine[Any, Any, T]], name: str, patience: float = LAST_MOMENT) -> T:
-    """Run the coroutine that `main` makes in a new loop of that name, and give its result.
+    """Run the coroutine that `main` creates in a new event loop with that name, and return its result.
 
-    Tasks that are left are cancelled: first that of `main`, which gets `patience` seconds to end, then what is
-    left, for LAST_MOMENT seconds; threads of the default executor are not waited for here. Raises LoopMissing,
+    Remaining tasks are cancelled: first that of `main`, which gets `patience` seconds to end, then the others,
+    for LAST_MOMENT seconds; threads of the default executor are not waited for here. Raises LoopMissing,
     RuntimeError within a running loop, and what `main` raises.
     """
     try:
@@ -76,7 +76,9 @@ def run(main: Callable[[], Coroutine[Any, Any, T]], name: str, patience: float =
     except RuntimeError:
         pass
     else:
-        raise RuntimeError("a loop is running already: await asgiws.Server(config).serve() in it")
+        raise RuntimeError(
+            "an event loop is already running: await asgiws.Server(config).serve() in it"
+        )
     process = os.getpid()
     loop = factory(name)()
     loop.set_exception_handler(_report)
@@ -94,15 +96,15 @@ def run(main: Callable[[], Coroutine[Any, Any, T]], name: str, patience: float =
                 except ProcessEnds:  # noqa: PERF203
                     raise
                 except SystemExit:
-                    pass  # another one's: the process ends already
+                    pass  # from another task: the process is already ending
         finally:
             loop.close()
 
 
 def _report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """What the loop wants to have logged: all but the end of the process, which is no fault.
+    """Log what the event loop reports, except the end of the process, which is not an error.
 
-    In our log: asyncio's own may have been disabled by the application's set-up of the log.
+    It goes to our log: the application's logging configuration may have disabled asyncio's own.
     """
     error = context.get("exception")
     if isinstance(error, SystemExit):
@@ -118,7 +120,8 @@ def _report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
 
 async def _end_tasks(main: asyncio.Task[Any], patience: float) -> None:
     loop = asyncio.get_running_loop()
-    # What has raised through the loop left `main` as it was. It comes first: it ends what it has started.
+    # An exception that passed through the loop left `main` as it was. It comes first: it ends what it has
+    # started.
     if not main.done():
         await _cancel({main}, patience)
     await _cancel(asyncio.all_tasks() - {asyncio.current_task(), main}, LAST_MOMENT)
@@ -129,7 +132,7 @@ async def _end_tasks(main: asyncio.Task[Any], patience: float) -> None:
 
 
 async def _cancel(tasks: set[asyncio.Task[Any]], patience: float) -> None:
-    """Cancel tasks and give them `patience` seconds; what they raise is reported."""
+    """Cancel tasks and give them `patience` seconds; their exceptions are reported."""
     for task in tasks:
         task.cancel()
     if not tasks:

@@ -1,6 +1,6 @@
-"""A set that tells when it has become empty, for a server that waits for its connections to end.
+"""A set that reports when it has become empty, for a server that waits for its connections to end.
 
-Rules of this file: what is in a Registry is added and removed one by one, by `add`, `discard`,
+Rules of this file: members of a Registry are added and removed one by one, with `add`, `discard` and
 `remove`.
 """
 
@@ -13,8 +13,8 @@ from typing import Any
 class Registry(set[Any]):
     """The open connections, or the running tasks, of one worker.
 
-    `emptied` is called whenever the last one has gone. `added`, None at first, is called with each
-    one that is added, one that was there already included.
+    `emptied` is called whenever the last member has gone. `added`, None at first, is called with each
+    member that is added, even if it was already in the set.
     """
 
     def __init__(self, emptied: Callable[[], object]) -> None:

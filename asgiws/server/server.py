@@ -1,13 +1,13 @@
 """The life of one server: load, bind, start, accept, drain, stop.
 
 Rules of this file:
-- The order stands in `_run`, `_live`, `_drain` and `_finish`, and nowhere else.
+- The order is in `_run`, `_live`, `_drain` and `_finish`, and nowhere else.
 - However the serving ends, by a stop, a cancellation or an exception, `_finish` runs to its end: the
-  application is shut down in order. Only a forced end does without.
-- Nothing polls: `_until` waits for a change that somebody reports, or for a deadline.
-- A stop takes `timeout_graceful_shutdown` seconds at most, all in all. A tenth of them, at most
-  RESERVE, is kept back for cutting off what is left and for the application's own end.
-- Drivers may step application tasks at once, so they are called from callbacks of the loop, never
+  application is shut down in order. Only a forced end skips it.
+- Nothing polls: `_until` waits for a reported change, or for a deadline.
+- A stop takes at most `timeout_graceful_shutdown` seconds in total. A tenth of them, at most RESERVE, is
+  reserved for cutting off what is left and for the application's own shutdown.
+- Drivers may step application tasks at once, so they are called from callbacks of the event loop, never
   from the server's own task.
 """
 
@@ -35,7 +35,7 @@ from asgiws.net.handshakes import Handshaking
 from asgiws.net.poller import AVAILABLE, Poller
 from asgiws.net.sockets import Listener
 from asgiws.net.ticker import Ticker
-from asgiws.server import drain, forks, loops, signals
+from asgiws.server import drain, forks, garbage, loops, signals
 from asgiws.server.drain import Drain
 from asgiws.server.registry import Registry
 from asgiws.server.signals import HangupWatch, SignalWatch
@@ -48,13 +48,13 @@ from asgiws.tls.certificates import Certificates
 
 logger = logging.getLogger("asgiws.error")
 
-#: Seconds of the graceful timeout that are kept back at most.
+#: The most seconds of the graceful timeout that are reserved.
 RESERVE = 2.0
 
-#: Turns of the loop that applications have which wait for the drain's event, before a connection is closed.
+#: Turns of the event loop for applications that wait for the drain's event, before a connection is closed.
 TURNS = 3
 
-#: Seconds that cancelled tasks get at least, even where no time was given.
+#: The minimum number of seconds that cancelled tasks get, even if no time was given.
 LEAST_MOMENT = 0.1
 
 
@@ -65,36 +65,36 @@ DRAIN_SHARE = 0.25
 
 
 class Seat(Protocol):
-    """What a worker is for its server: the place among the others that its supervisor has given it."""
+    """What a worker provides to its server: its place among the others, assigned by its supervisor."""
 
-    #: What log lines call the worker.
+    #: The name of the worker in log lines.
     name: str
-    #: Says when to leave a connection to another worker; None to take whichever comes.
+    #: Says when to leave a connection to another worker; None to accept every connection.
     share: Share | None
 
     def ready(self) -> None:
         """Connections are accepted."""
 
     def stopping(self) -> None:
-        """They are accepted no more."""
+        """Connections are no longer accepted."""
 
     def worn_out(self, why: str) -> None:
-        """The server has served as many requests as it was to: it is to be replaced."""
+        """The server has served as many requests as it should: it must be replaced."""
 
 
 class ParserMissing(StartError):
-    """The HTTP parser that was asked for is not installed."""
+    """The requested HTTP parser is not installed."""
 
 
 class Server:
     """A server for one application in one event loop.
 
     `started` is true once connections are accepted, `ready` only while they are. Setting
-    `should_exit` stops the server as SIGTERM does, setting `force_exit` as well ends it at once;
-    both may be set from any thread.
+    `should_exit` stops the server as SIGTERM does; setting `force_exit` as well ends it at once.
+    Both may be set from any thread.
 
-    Raises ConfigError for reload and for workers: `asgiws.run` and the command have servers of their
-    own for them. A worker's has a `seat`.
+    Raises ConfigError for reload and for workers: `asgiws.run` and the command handle these
+    differently. A worker's server has a `seat`.
     """
 
     def __init__(self, config: Config, seat: Seat | None = None) -> None:
@@ -106,11 +106,11 @@ class Server:
         self.started = False
         #: Whether a stop closes the WebSockets at once, and not over the drain window.
         self.in_hurry = False
-        #: The addresses listened on: (host, port), or the path of a Unix socket. Empty before.
+        #: The addresses it listens on: (host, port), or the path of a Unix socket. Empty before.
         self.addresses: list[tuple[str, int] | str] = []
-        #: `time.monotonic()` by which the process is to have ended, once a stop has begun.
+        #: The time of `time.monotonic()` by which the process must have ended, once a stop has begun.
         self.end_by: float | None = None
-        #: The signal that stopped the server, and the one that ended it at once.
+        #: The signal that stopped the server, and the signal that ended it at once.
         self.stopped_by: int | None = None
         self.forced_by: int | None = None
         self._seat = seat
@@ -125,7 +125,7 @@ class Server:
         self._poller: Poller | None = None
         #: Whether the process ends with the server.
         self._is_process = False
-        #: The thread of the loop.
+        #: The thread of the event loop.
         self._thread = 0
         self._change = asyncio.Event()
         self._notifier = systemd.Notifier(None)
@@ -154,17 +154,17 @@ class Server:
 
     @property
     def open_connections(self) -> int:
-        """How many connections are open, those that are still being made included."""
+        """The number of open connections, including those that are still being established."""
         runtime = self._runtime
         return 0 if runtime is None else len(runtime.connections) + len(self._pending)
 
     def patience(self) -> float:
-        """Seconds within which it has ended, once it was cancelled."""
+        """The seconds within which it ends after it was cancelled."""
         return self.config.timeout_graceful_shutdown + RESERVE
 
     @property
     def sockets(self) -> list[socket.socket]:
-        """The sockets that are listened on; empty before and after."""
+        """The sockets it listens on; empty before and after."""
         return [listener.sock for listener in self._listeners]
 
     async def serve(
@@ -173,30 +173,30 @@ class Server:
         *,
         install_signal_handlers: bool = True,
     ) -> None:
-        """Serve in the running loop until `should_exit`, SIGINT or SIGTERM.
+        """Serve in the running event loop until `should_exit`, SIGINT or SIGTERM.
 
-        `sockets`, bound by the caller, are listened on instead of what the options say, and closed
-        at the end. In the main thread, and unless `install_signal_handlers` is false, the two
-        signals are taken meanwhile; once the server has stopped, one that was caught is passed on
-        to the handler that was there before. A cancellation cuts off what is open; the application's
-        shutdown runs to its end all the same, within the graceful timeout.
+        `sockets`, bound by the caller, are used instead of what the options say, and closed at the
+        end. In the main thread, and unless `install_signal_handlers` is false, the two signals are
+        handled meanwhile; after the server has stopped, a signal that was caught is passed on to the
+        handler that was there before. A cancellation cuts off what is open; the application's
+        shutdown still runs to its end, within the graceful timeout.
 
-        Raises StartError, whose text is one line, when the server cannot start.
+        Raises StartError, whose text is one line, if the server cannot start.
         """
         await self._run(sockets, install_signal_handlers)
         signals.pass_on()
 
     def reload_certificates(self) -> None:
-        """Load certificate, key and authorities anew, as SIGHUP does; from any thread.
+        """Reload certificate, key and authorities, as SIGHUP does; from any thread.
 
-        Who connects afterwards meets the new ones. Files that cannot be used are a line in the log, and what
-        is in use stays. Nothing happens without TLS, or while the server does not run.
+        New connections use the new ones. Files that cannot be used are a line in the log, and those in use
+        stay. Does nothing without TLS, or while the server is not running.
         """
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._reload)
 
     async def serve_process(self, sockets: Sequence[socket.socket] | None = None) -> None:
-        """As `serve`, for a process that ends with the server and needs its signals no more."""
+        """Like `serve`, for a process that ends with the server and does not need its signals any more."""
         self._is_process = True
         with systemd.Notifier.take() as self._notifier:
             await self._run(sockets, True)
@@ -206,7 +206,7 @@ class Server:
     async def _run(self, given: Sequence[socket.socket] | None, take_signals: bool) -> None:
         self._loop = loop = asyncio.get_running_loop()
         insists = self.config.ssl_certfile is not None
-        # Without certificates it is taken in a process of our own alone, which would end of it.
+        # Without certificates it is handled only in our own process, which it would otherwise end.
         takes_hangup = take_signals and (insists or self._is_process)
         hangup = HangupWatch(loop, self._hung_up, insists) if takes_hangup else nullcontext()
         self._thread = threading.get_ident()
@@ -226,7 +226,7 @@ class Server:
         logs.configure(config, "" if self._seat is None else self._seat.name)
         self._certificates = certificates.load(config)
         _check_parser(config.http)
-        compression(config)  # what it needs is there, or the start ends here
+        compression(config)  # if something that it needs is missing, the start ends here
         self._listeners = sockets.bind(config) if given is None else sockets.wrap(given)
         watch = SignalWatch(loop, self._signalled, self._signalled_again)
         try:
@@ -243,7 +243,7 @@ class Server:
                 if await self._start(lifespan):
                     await self._serve(app, lifespan, stack)
             except GeneratorExit:
-                is_abandoned = True  # its loop has gone: there is no waiting any more
+                is_abandoned = True  # its event loop has gone: waiting is no longer possible
                 raise
             finally:
                 self._close_listeners()
@@ -254,7 +254,7 @@ class Server:
                 logger.info("Stopped")
 
     async def _serve(self, app: ASGIApp, lifespan: Lifespan, stack: ExitStack) -> None:
-        """Accept, serve and drain. What it needs is closed with `stack`."""
+        """Accept, serve and drain. What this needs is closed with `stack`."""
         loop, config = self._loop, self.config
         assert loop is not None
         runtime = self._runtime = Runtime(app, config, loop, lifespan.state, lifespan.draining)
@@ -275,8 +275,8 @@ class Server:
         await self._drain(runtime, connections, lifespan)
 
     async def _to_the_end(self, make: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Await what `make` makes, to its end: a cancellation waits until then. Where somebody has cancelled
-        whatever task there was, it is made again."""
+        """Await the coroutine that `make` creates, to its end: a cancellation waits until then. If somebody has
+        cancelled every task there was, it is created again."""
         assert self._loop is not None
         was_cancelled = False
         while True:
@@ -293,7 +293,7 @@ class Server:
             raise asyncio.CancelledError
 
     async def _start(self, lifespan: Lifespan) -> bool:
-        """Run the application's startup; False when the server was stopped before it had ended."""
+        """Run the application's startup; False if the server was stopped before it had ended."""
         assert self._loop is not None
         startup = self._loop.create_task(lifespan.startup())
         startup.add_done_callback(lambda _: self._change.set())
@@ -328,7 +328,7 @@ class Server:
         handshaking = None
         if tls is not None and poller is not None:
             handshaking = Handshaking(runtime.loop, ticker, tls, self._pending, runtime.notices)
-        make()  # what is loaded for the first is loaded now: later there may be no descriptor for it
+        make()  # what is imported for the first one is imported now: later there may be no descriptor for it
         for listener in self._listeners:
             try:
                 acceptor = await accept(
@@ -349,9 +349,11 @@ class Server:
         if tls is not None:
             ticker.schedule(tls, runtime.loop.time() + certificates.LOOK)
         self.addresses = [listener.address for listener in self._listeners]
+        if self._is_process:
+            garbage.settle()
         self.started = True
         if self._seat is not None:
-            self._seat.ready()  # where it is, the supervisor tells
+            self._seat.ready()  # the supervisor reports the addresses
             return
         urls = [listener.url(tls is not None) for listener in self._listeners]
         for url in urls:
@@ -359,12 +361,12 @@ class Server:
         self._notifier.ready("Running on " + ", ".join(urls))
 
     def _is_idle(self) -> bool:
-        """True when there is no connection and no application's task."""
+        """True if there is no connection and no task of the application."""
         runtime = self._runtime
         return runtime is None or not (runtime.connections or runtime.tasks or self._pending)
 
     async def _drain(self, runtime: Runtime, connections: Registry, lifespan: Lifespan) -> None:
-        """The graceful part of the stop: what is open comes to its own end, in time."""
+        """The graceful part of the stop: what is open may end by itself, within the time."""
         loop, pending = runtime.loop, self._pending
         end = self._begin_stop()
         runtime.ready = False
@@ -379,7 +381,8 @@ class Server:
             logger.info("Closing %d WebSockets over %g s", lasting, window)
         draining = Drain(loop, connections, window)
         loop.call_soon(draining.begin)
-        # A TLS handshake may end, and its connection then properly; a client that only connects gets no more.
+        # A TLS handshake may complete, and its connection then end properly; a client that only connects gets
+        # no more.
         end_of_handshakes = loop.call_later(GRACE, _cancel, pending)
         try:
             await self._until(lambda: self._is_idle() or self._force_exit, end)
@@ -388,7 +391,7 @@ class Server:
             end_of_handshakes.cancel()
 
     async def _finish(self, lifespan: Lifespan) -> None:
-        """The end of whatever came before: what is left is cut off, and the application ends."""
+        """The end, whatever came before: what is left is cut off, and the application ends."""
         runtime = self._runtime
         if runtime is not None and not self._is_idle():
             runtime.ready = False
@@ -404,7 +407,7 @@ class Server:
             await self._stop_lifespan(lifespan)
 
     def _reserve(self) -> float:
-        """Seconds of the graceful timeout that are kept back."""
+        """Seconds of the graceful timeout that are reserved."""
         return max(min(RESERVE, self.config.timeout_graceful_shutdown / 10), LEAST_MOMENT)
 
     async def _tell_application(self, lifespan: Lifespan, window: float) -> None:
@@ -424,7 +427,7 @@ class Server:
             await asyncio.sleep(0)
 
     async def _stop_lifespan(self, lifespan: Lifespan) -> None:
-        """Run the application's shutdown in what is left of the time, unless the end is forced."""
+        """Run the application's shutdown in the remaining time, unless the end is forced."""
         assert self._loop is not None
         if self._force_exit:
             return
@@ -437,7 +440,7 @@ class Server:
             shutdown.cancel()
 
     def _begin_stop(self) -> float:
-        """The moment of the loop's clock by which a stop, begun now or before, must end."""
+        """The time of the event loop's clock by which a stop, begun now or before, must end."""
         assert self._loop is not None
         if self.end_by is None:
             self.end_by = time.monotonic() + self.config.timeout_graceful_shutdown
@@ -446,7 +449,7 @@ class Server:
 
     def _close_listeners(self) -> None:
         """Stop accepting."""
-        # Without `wait_closed()`: since Python 3.12 that waits for all connections, without limit.
+        # Without `wait_closed()`: since Python 3.12 it waits for all connections, without limit.
         for acceptor in self._acceptors:
             acceptor.close()
         self._acceptors.clear()
@@ -457,7 +460,7 @@ class Server:
     # Waiting.
 
     async def _until(self, is_true: Callable[[], bool], deadline: float | None = None) -> None:
-        """Wait until `is_true()`, asked after each reported change, or until `deadline`."""
+        """Wait until `is_true()`, which is called after each reported change, or until `deadline`."""
         assert self._loop is not None
         is_late = False
 
@@ -476,7 +479,7 @@ class Server:
                 timer.cancel()
 
     def _idle(self, *_: object) -> None:
-        """Something that `_until` waits for has changed; from the loop's thread."""
+        """Something that `_until` waits for has changed; from the event loop's thread."""
         self._change.set()
 
     def _report(self) -> None:
@@ -487,7 +490,7 @@ class Server:
     def _hung_up(self) -> None:
         """SIGHUP."""
         if self._certificates is None:
-            logger.info("SIGHUP: nothing is loaded anew, for there are no certificates")
+            logger.info("SIGHUP: there are no certificates to reload")
         self._reload()
 
     def _forked(self) -> None:
@@ -508,7 +511,7 @@ class Server:
             self._certificates.reload()
 
     def _worn_out(self) -> None:
-        """As many requests were served as one process is to serve."""
+        """One process has served as many requests as it should."""
         why = f"it has served {self._runtime.served if self._runtime else 0} requests"
         if self._seat is not None:
             self._seat.worn_out(why)
@@ -527,10 +530,10 @@ class Server:
 
 
 def run_server(server: Server, serve: Callable[[], Coroutine[Any, Any, None]] | None = None) -> int:
-    """Serve in a loop of its own until the server is stopped; the exit code for the process.
+    """Serve in a new event loop until the server is stopped. Returns the exit code for the process.
 
-    `serve` has the server serve; its `serve_process` by default. What keeps it from starting goes to
-    stderr, in one line.
+    `serve` is the function that serves; by default the server's `serve_process`. An error that keeps it from
+    starting goes to stderr, in one line.
     """
     descriptors.raise_limit()
     try:
@@ -554,7 +557,7 @@ def _check_parser(name: str) -> None:
 
 
 def _cut_off(runtime: Runtime, pending: Registry) -> None:
-    """Abort what is still connected, or about to be, and cancel what still runs."""
+    """Abort all connections, including those being established, and cancel all running tasks."""
     runtime.cutting_off = True
     _cancel(pending)
     for connection in list(runtime.connections):
@@ -570,5 +573,5 @@ def _cancel(tasks: set[asyncio.Task[None]]) -> None:
 def _abort(connection: ServedConnection | CountedConnection) -> None:
     try:
         connection.abort()
-    except Exception:  # the others are to be cut off all the same
+    except Exception:  # the others must be cut off anyway
         logger.exception("Exception while a connection was cut off: %r", connection)

@@ -1,11 +1,11 @@
-"""Signals: those that end a server, and the one that has it load its certificates anew.
+"""Signals: those that end a server, and the one that makes it reload its certificates.
 
 Rules of this file:
-- They are taken in the main thread only, and given back as they were found, when the last one who takes them
-  gives them back: several servers may live in one process, and each is told.
-- The handler is Python's own (`signal.signal`), not the loop's: it also runs while the application
+- They are handled in the main thread only. The last taker that gives a signal back restores the earlier
+  handler: several servers may live in one process, and each is told.
+- The handler is Python's own (`signal.signal`), not the event loop's: it also runs while the application
   blocks the loop, so that a second signal ends even such a process.
-- A process that the application forks has the handlers that were there before, and tells nobody of ours.
+- A process that the application forks has the handlers that were there before, and tells none of our takers.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ SIGNALS = tuple(
 
 Taker = Callable[[int], object]
 
-#: Who is told of a signal, and the handler that was there before.
+#: The functions that are told of a signal, and the handler that was there before.
 _takers: dict[int, list[Taker]] = {}
 _previous: dict[int, Any] = {}
-#: Signals that ended servers, which are not passed on yet.
+#: Signals that ended servers and were not passed on yet.
 _caught: list[int] = []
 _forget: Callable[[], object] = bool
 
 
 class Forced(ProcessEnds):
-    """A second signal has ended the process. The code is 128 and the signal's number."""
+    """A second signal has ended the process. The code is 128 plus the signal's number."""
 
     def __init__(self, number: int) -> None:
         super().__init__(128 + number)
@@ -43,8 +43,8 @@ class Forced(ProcessEnds):
 
 
 def take(number: int, taker: Taker) -> bool:
-    """Have `taker` called with each signal of that number, in the handler; false where that cannot be:
-    outside the main thread, and where a handler was not set from Python and could not be put back."""
+    """Call `taker` for each signal with that number, in the handler; false if that is not possible:
+    outside the main thread, and if the current handler was not set from Python and could not be restored."""
     global _forget
     if threading.current_thread() is not threading.main_thread():
         return False
@@ -63,10 +63,10 @@ def take(number: int, taker: Taker) -> bool:
 
 
 def give_back(number: int, taker: Taker) -> None:
-    """Tell `taker` no more. The last one gives the signal back."""
+    """Do not call `taker` any more. The last one restores the earlier handler."""
     takers = _takers.get(number, [])
     if taker not in takers:
-        return  # this is a fork, which has given back all of them
+        return  # this is a fork, which has given all of them back
     takers.remove(taker)
     if not takers:
         del _takers[number]
@@ -81,7 +81,7 @@ def is_taken(number: int) -> bool:
 
 
 def pass_on() -> None:
-    """Pass the signals that have ended servers on to the handlers that were there before, once the last of
+    """Pass the signals that have ended servers on to the handlers that were there before, after the last of
     those servers has ended."""
     for number in [number for number in _caught if number not in _takers]:
         _caught.remove(number)
@@ -111,10 +111,11 @@ def _give_all_back() -> None:
 
 
 class HangupWatch:
-    """While it is entered, SIGHUP calls `caught` in a callback of the loop, instead of ending the process.
+    """While it is entered, SIGHUP calls `caught` in a callback of the event loop, instead of ending the
+    process.
 
-    It stays ignored where it was (nohup), and with the program's own handler, if there is one, unless
-    `insists`.
+    The signal stays ignored if it was ignored (nohup), and stays with the program's own handler, if there is
+    one, unless `insists`.
     """
 
     def __init__(
@@ -145,10 +146,10 @@ class HangupWatch:
 class SignalWatch:
     """While it is entered, SIGINT and SIGTERM are counted instead of ending the process.
 
-    The first calls `first(number)`, each later one `again(number)`, in a callback of the loop. When
-    the first has not been answered by then, because the loop is blocked, the later one raises
-    Forced in whatever runs, too. That may not be enough: what runs may be an application within a
-    read, and a loop takes whatever comes out of a read for that connection's end.
+    The first calls `first(number)`, each later one `again(number)`, in a callback of the event loop. If
+    the first has not been handled by then, because the loop is blocked, the later one also raises
+    Forced in whatever is running. That may not be enough: an application may be running within a
+    read, and a loop treats any exception from a read as the end of that connection.
     """
 
     def __init__(
@@ -174,7 +175,7 @@ class SignalWatch:
 
     def _handle(self, number: int) -> None:
         if self._loop.is_closed():
-            return  # nobody has come to the end of it
+            return  # nobody has reached its end
         self._count += 1
         if self._count == 1:
             if number not in _caught:

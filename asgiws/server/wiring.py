@@ -1,7 +1,7 @@
-"""What is made for each accepted connection.
+"""What is created for each accepted connection.
 
-Rules of this file: it ties the parts together and does nothing itself. Every connection begins with HTTP, or
-with the PROXY protocol and then HTTP.
+Rules of this file: it connects the parts and does nothing itself. Every connection begins with HTTP, or with
+the PROXY protocol and then HTTP.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from asgiws.services.runtime import Runtime, peer_name
 
 
 class ServedConnection(Connection, asyncio.BufferedProtocol):
-    """A stream that the event loop knows as a protocol with buffers of its own."""
+    """A stream that the event loop treats as a protocol with its own buffers."""
 
     __slots__ = ()
 
@@ -30,8 +30,8 @@ class ServedConnection(Connection, asyncio.BufferedProtocol):
 
 
 class CountedConnection(Connection, asyncio.BufferedProtocol):
-    """One that is counted, and turned away when it is one too many: where the PROXY protocol is spoken, once it
-    has named the client."""
+    """A connection that is counted, and rejected if there are too many: with the PROXY protocol, once it has
+    named the client."""
 
     __slots__ = (
         "_admission",
@@ -45,15 +45,15 @@ class CountedConnection(Connection, asyncio.BufferedProtocol):
 
     def __init__(self, runtime: Runtime, ticker: Ticker) -> None:
         http = HTTPDriver(runtime, upgrade)
-        #: What is to refuse it, until that is decided.
+        #: The driver that must reject it, until that is decided.
         self._http: HTTPDriver | None = http
         self._admission = runtime.admission
         self._notices = runtime.notices
         self._is_named_later = runtime.config.proxy_protocol
-        #: The address that it is counted for, and what the driver is to refuse it with.
+        #: The address that it is counted for, and the error that the driver must reject it with.
         self._counted: Address | None = None
         self._refusal: Any = None
-        #: Whether it was refused; None until it is counted.
+        #: Whether it was rejected; None until it is counted.
         self._is_refused: bool | None = None
         super().__init__(runtime, ticker, first_driver(runtime, http))
 
@@ -101,7 +101,7 @@ class CountedConnection(Connection, asyncio.BufferedProtocol):
             self._admission.leave(self._counted)
 
     def _refuse(self) -> None:
-        # Nothing else needs it, and it refers to this.
+        # Nothing else needs it, and it refers to this object.
         http, self._http = self._http, None
         refusal, self._refusal = self._refusal, None
         if refusal is not None:
@@ -109,7 +109,8 @@ class CountedConnection(Connection, asyncio.BufferedProtocol):
             http.refuse_connection(refusal)
 
     def _turn_away(self, client: Address | None) -> None:
-        """Refuse a client without a word: so many are being told already that it would cost too much."""
+        """Reject a client without a response: so many are being answered already that it would cost too
+        much."""
         refusal, self._refusal = self._refusal, None
         assert refusal is not None
         what = f"connection closed: {refusal.message}"
@@ -118,5 +119,5 @@ class CountedConnection(Connection, asyncio.BufferedProtocol):
 
 
 def first_driver(runtime: Runtime, http: HTTPDriver) -> Driver:
-    """What speaks on a connection at its start."""
+    """The driver of a connection at its start."""
     return ProxyProtocolDriver(runtime, http) if runtime.config.proxy_protocol else http

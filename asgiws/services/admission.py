@@ -1,10 +1,10 @@
-"""Who is let in: how many connections, requests and WebSockets there may be, in all and of one address.
+"""Admission: how many connections, requests and WebSockets are allowed, in total and per address.
 
 Rules of this file:
-- It counts and decides, and answers nobody: a refusal is an HTTPError that says so, for the driver to send.
-- An address is an IPv4 address, or the first 64 bits of an IPv6 one, which is what one subscriber has.
-  A client on a Unix socket has none and is not counted by address.
-- What is kept for an address is gone with its last connection, and a second after its last handshake.
+- It counts and decides, and sends no responses: a rejection is an HTTPError, which the driver sends.
+- An address is an IPv4 address, or the first 64 bits of an IPv6 address, which is what one subscriber has. A
+  client on a Unix socket has no address and is not counted by address.
+- The data kept for an address is removed with its last connection, and a second after its last handshake.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from asgiws.asgi.types import Address
 from asgiws.config import Config
 from asgiws.http.errors import HTTPError, ServiceUnavailable, TooManyRequests
 
-#: A second is what the rate of handshakes is counted in, and a fair time to try again after.
+#: Seconds: the unit of the rate of handshakes, and a fair time to try again after.
 RETRY_AFTER = [(b"retry-after", b"1")]
 
-#: So many refused clients are let have their TLS handshake at a time, to be told why; the others are closed
-#: without a word, as each takes a descriptor meanwhile.
+#: How many rejected clients at a time may complete their TLS handshake to be told why. Further ones are closed
+#: without a response, because each takes a descriptor meanwhile.
 REFUSED = 64
 
-#: So many addresses' handshakes are kept before those of the past seconds are looked for.
+#: How many addresses' handshakes are kept before those of past seconds are removed.
 SWEEP = 4096
 
 
 class Admission:
-    """The counts of one worker. `clock` gives seconds."""
+    """The counts of one worker. `clock` returns seconds."""
 
     def __init__(self, config: Config, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -37,20 +37,21 @@ class Admission:
         self._limit_websockets = config.limit_websockets
         self._limit_per_ip = config.limit_per_ip
         self._rate = config.limit_handshakes_per_ip
-        #: True when connections are to be told of by `enter` and `leave`.
+        #: True if connections must be reported with `enter` and `leave`.
         self.counts_connections = bool(self._limit_connections or self._limit_per_ip)
-        #: WebSockets from their handshake on, until their connection is lost.
+        #: WebSockets, from their handshake until their connection is lost.
         self.websockets = 0
         self._connections = 0
-        #: Connections that were refused, and linger.
+        #: Connections that were rejected, and linger.
         self._refused = 0
         self._of_address: dict[str, int] = {}
-        #: For each address how many handshakes it may still make, and when that was so.
+        #: For each address, how many handshakes it may still make, and the time of that count.
         self._allowances: dict[str, tuple[float, float]] = {}
         self._sweep_at = SWEEP
 
     def enter(self, client: Address | None) -> HTTPError | None:
-        """Count a new connection, or say what to refuse it with: who is refused takes nobody's place."""
+        """Count a new connection, or return the error to reject it with: rejected clients take nobody's
+        place."""
         if self._limit_connections is not None and self._connections >= self._limit_connections:
             self._refused += 1
             return _overloaded("too many connections", "limit_connections")
@@ -67,15 +68,15 @@ class Admission:
         return None
 
     def is_crowded(self) -> bool:
-        """True while more refused clients are connected than are told why."""
+        """True while more rejected clients are connected than are told why."""
         return self._refused > REFUSED
 
     def leave_refused(self) -> None:
-        """A connection has gone that was refused."""
+        """A rejected connection has gone."""
         self._refused -= 1
 
     def leave(self, client: Address | None) -> None:
-        """A connection has gone that was counted."""
+        """A counted connection has gone."""
         self._connections -= 1
         if self._limit_per_ip is not None and client is not None:
             key = _key(client)
@@ -86,8 +87,8 @@ class Admission:
                 del self._of_address[key]
 
     def request(self, connections: int, tasks: int) -> HTTPError | None:
-        """What to refuse an HTTP request with, if there are too many: `connections` are open, this one among
-        them, and `tasks` of the application run, both with those of WebSockets."""
+        """The error to reject an HTTP request with, if there are too many. `connections` are open, including
+        this one, and `tasks` of the application are running; both include those of WebSockets."""
         limit = self._limit_concurrency
         if limit is not None and (
             connections - self._refused - self.websockets > limit
@@ -97,7 +98,7 @@ class Admission:
         return None
 
     def handshake(self, client: Address | None) -> HTTPError | None:
-        """What to refuse a WebSocket's opening handshake with, if there are too many."""
+        """The error to reject a WebSocket's opening handshake with, if there are too many."""
         if self._limit_websockets is not None and self.websockets >= self._limit_websockets:
             return _overloaded("too many WebSockets", "limit_websockets")
         if self._rate is not None and client is not None and not self._may_shake(_key(client)):
@@ -109,7 +110,7 @@ class Admission:
         return None
 
     def _may_shake(self, key: str) -> bool:
-        """Take one handshake from what the address is allowed: as many as the rate, made good evenly."""
+        """Take one handshake from the address's allowance, which is the rate, and is refilled evenly."""
         rate = self._rate
         assert rate is not None
         now = self._clock()
@@ -118,7 +119,7 @@ class Admission:
         if left < 1.0:
             return False
         if len(self._allowances) >= self._sweep_at and key not in self._allowances:
-            # Within a second every allowance is whole again, as that of an unknown address.
+            # After a second, every allowance is full again, like that of an unknown address.
             self._allowances = {
                 key: value for key, value in self._allowances.items() if now - value[1] < 1.0
             }

@@ -1,13 +1,13 @@
-"""The memory of a worker for what is on its way to the application, under one limit.
+"""One limit for a worker's memory for data on its way to the application.
 
 Rules of this file:
-- What counts, in octets: a message that is not complete, with what it has inflated to; what was read and not
-  taken yet; and messages and bodies that wait for `receive()`. Each connection tells of its own.
-- A connection that holds no more than SHARE is not counted and never closed for it: small messages pass,
-  whatever others hold. So a worker holds at most the limit, and SHARE for each connection.
-- Above the limit the connection that holds most is told to let go of it, then the next, until the limit is
-  kept. It need not be the one that has just grown.
-- What was counted is taken off again as it was counted: a holder tells of each change, its end as well.
+- These count, in octets: incomplete messages, including what they have inflated to; data that was read but not
+  processed yet; and messages and bodies that wait for `receive()`. Each connection reports its own.
+- A connection that holds no more than SHARE is not counted and never closed for this: small messages pass
+  whatever others hold. So a worker holds at most the limit, plus SHARE for each connection.
+- Above the limit, the connection that holds most is told to release it, then the next, until the limit is met.
+  It need not be the one that has just grown.
+- What was counted is subtracted again as it was counted: a holder reports each change, including its end.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ SHARE = 16384
 
 
 class Holder(Protocol):
-    """Who holds memory."""
+    """An object that holds memory."""
 
     def let_go(self) -> None:
-        """End the connection, and hold nothing any more."""
+        """End the connection, and release everything."""
 
 
 class Budget:
-    """What all connections of a worker hold; `limit` is in octets, 0 is none."""
+    """What all connections of a worker hold; `limit` is in octets, 0 means no limit."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
@@ -34,7 +34,7 @@ class Budget:
         self._holders: dict[Holder, int] = {}
 
     def set(self, holder: Holder, size: int) -> None:
-        """`holder` holds `size` octets from now on, of which there are more than SHARE, or 0."""
+        """From now on, `holder` holds `size` octets: more than SHARE, or 0."""
         before = self._holders.pop(holder, 0)
         if size:
             self._holders[holder] = size
@@ -44,10 +44,10 @@ class Budget:
                 self._free()
 
     def _free(self) -> None:
-        """Have the one that holds most let go of it."""
+        """Make the holder that holds most release it."""
         holder = max(self._holders, key=self._holders.__getitem__)
         try:
             holder.let_go()
         finally:
-            # It has told of it, and what it could not let go of must not have others closed in its place.
+            # It has reported what it released; what it could not release must not close others instead.
             self.held -= self._holders.pop(holder, 0)

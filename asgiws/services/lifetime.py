@@ -1,6 +1,6 @@
-"""When a worker has served for long enough: after so many requests, at an age, above a size.
+"""When a worker has served for long enough: after a number of requests, at an age, above a size.
 
-Rules of this file: a worker asks this of itself; being replaced is its supervisor's business.
+Rules of this file: a worker checks this itself; replacing it is its supervisor's job.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ if sys.platform != "win32":
     import os
     import resource
 
-#: The part of its age that a worker may be replaced earlier or later, so that not all are at once.
+#: The fraction of its age by which a worker may be replaced earlier or later, so that not all are at once.
 JITTER = 0.1
 
 
 def request_limit(config: Config) -> int:
-    """After how many requests a process is to end; 0 for never."""
+    """The number of requests after which a process must end; 0 for never."""
     if config.limit_max_requests is None:
         return 0
     return config.limit_max_requests + random.randint(0, config.limit_max_requests_jitter)
 
 
 def resident() -> int:
-    """How many octets of memory this process holds (resident set size).
+    """The octets of memory that this process holds (resident set size).
 
-    Where the system does not tell, the most that it ever held; where it tells nothing, 0.
+    If the system does not report it, the most that the process ever held; if it reports nothing, 0.
     """
     if sys.platform == "win32":
         return 0
@@ -58,7 +58,7 @@ class Lifetime:
         self._max_size = config.max_worker_rss
 
     def why_over(self) -> str | None:
-        """Why the worker is to be replaced, in words; None when it is not."""
+        """Why the worker must be replaced, in words; None if it need not be."""
         age = self._clock() - self._born
         if self._max_age and age >= self._max_age:
             return f"it is {age:.3g} s old"

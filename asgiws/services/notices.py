@@ -1,7 +1,7 @@
 """Log lines that a flood cannot multiply.
 
-Rules of this file: the first time that something happens it is logged at once, or the first few times. What
-happens again within QUIET seconds is counted, and the count logged when they are over.
+Rules of this file: the first occurrence of an event, or the first few, are logged at once. Occurrences within
+the next QUIET seconds are counted, and the count is logged when they are over.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from asgiws.bridge.contexts import OwnContext
 
 logger = logging.getLogger("asgiws.error")
 
-#: Seconds without a further line.
+#: Seconds without another line.
 QUIET = 10.0
 
 
@@ -23,14 +23,15 @@ class Notices:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._own = OwnContext()
-        #: How often each kind has happened since its first line.
+        #: How often each kind has occurred since its first line.
         self._counts: dict[str, int] = {}
 
     def tell(
         self, kind: str, who: str, what: str, level: int = logging.WARNING, lines: int = 1
     ) -> None:
-        """Log what happened to the client `who`. `kind` is what counts as the same: the option whose limit
-        was met, or what was wrong. The first `lines` of a kind are told each, the others counted."""
+        """Log what happened to the client `who`. `kind` says what counts as the same event: the option whose
+        limit was exceeded, or what was wrong. The first `lines` of a kind are logged, further ones are
+        counted."""
         count = self._counts.get(kind, 0)
         self._counts[kind] = count + 1
         if count < lines:

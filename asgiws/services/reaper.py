@@ -1,10 +1,10 @@
-"""Applications that go on although their client has gone.
+"""Applications that continue although their client has gone.
 
 Rules of this file:
-- One Reaper for each kind of connection, and one timer for all of its tasks, since all have the same time: who
-  came first goes first.
-- A task is cancelled once, however often it is handed over: what it does to end takes its time.
-- An application that could not end because the event loop stood still has its moment (`timer.py`).
+- There is one Reaper for each kind of connection, and one timer for all of its tasks, since all have the same
+  delay: first come, first served.
+- A task is cancelled once, however often it is added: what it does to end may take its time.
+- An application that could not end because the event loop stood still gets a moment to do so (`timer.py`).
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ logger = logging.getLogger("asgiws.error")
 
 
 class Reaper:
-    """Cancels tasks `delay` seconds after they were handed over, unless they have ended by then. `option` names
-    what asks for it, for the log."""
+    """Cancels tasks `delay` seconds after they were added, unless they have ended by then. `option` names the
+    option that requests this, for the log."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, delay: float, option: str) -> None:
         self._loop = loop
         self._delay = delay
         self._option = option
-        #: For each task when it is to end and whom it serves, in the order of the moments.
+        #: For each task, when it must end and which client it serves, in the order of the times.
         self._waiting: dict[asyncio.Task[None], tuple[float, str]] = {}
-        #: Those that were cancelled and have not ended yet.
+        #: Tasks that were cancelled and have not ended yet.
         self._cancelled: set[asyncio.Task[None]] = set()
         self._timer = Timer(loop, self._reap, False)
 
     def add(self, task: asyncio.Task[None], who: str) -> None:
-        """`task` serves `who`, who has gone. Handed over again, it keeps the moment that it has."""
+        """`task` serves the client `who`, which has gone. A task that is added again keeps its time."""
         if task in self._waiting or task in self._cancelled:
             return
         self._waiting[task] = (self._loop.time() + self._delay, who)
@@ -40,8 +40,8 @@ class Reaper:
             self._arm()
 
     def discard(self, task: asyncio.Task[None]) -> bool:
-        """`task` ends by itself, or its client is there after all; nothing happens when it was not handed over.
-        True when it was cancelled from here."""
+        """`task` ends by itself, or its client is there after all; does nothing if it was not added. True if
+        this Reaper has cancelled it."""
         if self._waiting.pop(task, None) is not None and not self._waiting:
             self._timer.cancel()
         if task in self._cancelled:

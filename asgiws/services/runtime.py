@@ -1,7 +1,7 @@
 """What all connections of one worker share.
 
-Rules of this file: a Runtime is made once, after the application was loaded, and handed to every driver;
-it holds facts and registries, no protocol.
+Rules of this file: a Runtime is created once, after the application was loaded, and passed to every driver;
+it holds facts and registries, and no protocol logic.
 """
 
 from __future__ import annotations
@@ -33,28 +33,28 @@ from asgiws.websocket.turn import Turn
 logger = logging.getLogger("asgiws.error")
 access_logger = logging.getLogger("asgiws.access")
 
-#: Octets that one read takes at most.
+#: The most octets that one read takes.
 READ_SIZE = 262144
 
 
 def peer_name(client: Address | None) -> str:
-    """A client's address as it stands in the log; "-" on a Unix socket, where it has none."""
+    """A client's address as it appears in the log; "-" on a Unix socket, where it has none."""
     return f"{client[0]}:{client[1]}" if client else "-"
 
 
 class CompressionMissing(StartError):
-    """The library to compress with that was asked for is not installed."""
+    """The requested compression library is not installed."""
 
 
 class Runtime:
     """The application and the facts about the worker that serves it.
 
     `state` is the lifespan state: each scope gets a shallow copy of it (ASGI lifespan 2.0, "Lifespan
-    State"). `tasks` holds every running application task, so that none is collected early and that a
-    shutdown can wait for, and in the end cancel, them. `cutting_off` is set before it does. `ready` is true
-    while the worker takes new work: from when it accepts until its drain begins. `compression` is what the
-    WebSockets share of permessage-deflate, None where it is not wanted. `drain` is the extension of that
-    name, with the event `draining` in it.
+    State"). `tasks` holds every running application task, so that none is garbage collected early and a
+    shutdown can wait for them, and finally cancel them. `cutting_off` is set before it does so. `ready` is
+    true while the worker accepts new work: from when it accepts connections until its drain begins.
+    `compression` is what the WebSockets share for permessage-deflate, or None if it is off. `drain` is the
+    extension of that name, which contains the event `draining`.
 
     Raises CompressionMissing.
     """
@@ -76,9 +76,9 @@ class Runtime:
         self.connections: set[Any] = set()
         self.cutting_off = False
         self.ready = False
-        #: Called with what comes out of an application's call in a process that it has forked: the end of it.
+        #: Called with the exception of an application's call in a process that it has forked; ends the process.
         self.leave: Callable[[BaseException], object] | None = None
-        #: What the HTTP drivers have in common; theirs to fill.
+        #: What the HTTP drivers share; they set it.
         self.http: Any = None
         self.compression = compression(config)
         self.notices = Notices(loop)
@@ -86,12 +86,12 @@ class Runtime:
         self.origins = (
             OriginFilter(config.ws_allowed_origins) if config.ws_allowed_origins else None
         )
-        #: End the applications of requests and of WebSockets whose client has gone; None where they may go on.
+        #: End the applications of requests and of WebSockets whose client has gone; None if they may continue.
         self.http_reaper = _reaper(loop, config.http_cancel_after, "http_cancel_after")
         self.ws_reaper = _reaper(loop, config.ws_cancel_after, "ws_cancel_after")
-        #: The proxies that are believed.
+        #: The trusted proxies.
         self.trusted = TrustedAddresses(config.forwarded_allow_ips)
-        #: What the WebSockets share of the message that was sent last.
+        #: What the WebSockets share about the last message that was sent.
         self.fanout = FanOut()
         #: The clocks of an open WebSocket.
         self.ws_times = Times(
@@ -101,51 +101,52 @@ class Runtime:
             config.ws_max_age or 0.0,
             config.ws_max_age_jitter or 0.0,
         )
-        #: What all connections hold on its way to the application. The largest message must fit in.
+        #: What all connections hold on its way to the application. The largest message must fit.
         self.budget = Budget(
             config.limit_incoming and max(config.limit_incoming, config.ws_max_size)
         )
-        #: The work of a turn of the loop, which they share.
+        #: The work of one turn of the event loop, which all connections share.
         self.turn = Turn(self._turn_begins)
-        #: How many requests and WebSockets were handed to the application, and at which number `_reached` is
-        #: called; 0 for never.
+        #: The number of requests and WebSockets passed to the application, and the number at which `_reached`
+        #: is called; 0 for never.
         self.served = 0
         self._limit = 0
         self._reached: Callable[[], object] = bool
-        #: The server's context: what begins, or is to be called later, does not take that of the request whose
+        #: The server's context: what begins, or is called later, must not run in that of the request whose
         #: application is being stepped.
         self.own = OwnContext()
-        # No application runs in it, so it may serve all ends of tasks.
+        # No application runs in it, so it can serve the ends of all tasks.
         self._context = self.own.copy()
         self._on_end = self._ended
         self._spare = Spare(loop, self._context)
-        #: Every connection of the loop reads into this buffer, one at a time.
+        #: All connections of the event loop read into this buffer, one at a time.
         self.read_buffer = bytearray(READ_SIZE)
         self.read_view = memoryview(self.read_buffer)
-        #: What the connection whose read is in progress is about to send; the connections' to fill.
+        #: What the connection whose read is in progress is about to send; the connections set it.
         self.gathering: Any = None
 
     def is_passing(self, error: BaseException) -> bool:
-        """True for what comes out of an application's call although the application did not raise it: the
-        cancellation of its task, the end of the process. All else, a SystemExit of its own included, ends its
-        request or its WebSocket alone."""
+        """True for an exception from an application's call that the application did not raise: the cancellation
+        of its task, the end of the process. Any other, including its own SystemExit, ends only its request or
+        its WebSocket."""
         if self.leave is not None:
             self.leave(error)
         if isinstance(error, asyncio.CancelledError):
-            # Before Python 3.11 a task does not know whether it was cancelled: what is not the server's own
-            # cancellation counts as the application's there, and is logged and answered as an exception.
+            # Before Python 3.11, a task does not know whether it was cancelled: there, anything but the
+            # server's own cancellation counts as the application's, and is logged and answered like an
+            # exception.
             cancelling = getattr(asyncio.current_task(), "cancelling", None)
             return self.cutting_off or (cancelling is not None and cancelling() > 0)
         return isinstance(error, (GeneratorExit, KeyboardInterrupt, ProcessEnds))
 
     def set_limit(self, limit: int, reached: Callable[[], object]) -> None:
-        """Have `reached` called when the application is called for the `limit`th time; 0 is for never."""
+        """Call `reached` when the application is called for the `limit`th time; 0 for never."""
         self._limit = limit
         self._reached = reached
 
     def spawn(self, job: Job, lasts: bool) -> asyncio.Task[None] | None:
-        """Run `job` as a task that is held until it ends; None when it has ended already. `lasts` says that it
-        does not end in its first step, as far as can be told."""
+        """Run `job` as a task that is kept until it ends; None if it has already ended. `lasts` says that it is
+        not expected to end in its first step."""
         self.served += 1
         if self.served == self._limit:
             self._reached()
@@ -153,7 +154,7 @@ class Runtime:
         task = tasks.start(self.loop, job, context) if lasts else self._spare.start(job, context)
         if task is not None:
             self.tasks.add(task)
-            # One callable and one context for all: a task would make its own.
+            # One callable and one context for all: otherwise each task would create its own.
             task.add_done_callback(self._on_end, context=self._context)
         return task
 
@@ -173,7 +174,7 @@ def _reaper(loop: asyncio.AbstractEventLoop, delay: float, option: str) -> Reape
 
 
 def compression(config: Config) -> Compression | None:
-    """The compression that the options ask for. Raises CompressionMissing."""
+    """The compression that the options request. Raises CompressionMissing."""
     if not config.ws_per_message_deflate:
         return None
     takeover = config.ws_deflate_no_context_takeover

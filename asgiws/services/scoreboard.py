@@ -1,10 +1,10 @@
-"""A table in shared memory on which each worker writes how it is, for the others and for the supervisor.
+"""A table in shared memory in which each worker reports its state to the others and to the supervisor.
 
 Rules of this file:
-- A row belongs to one worker at a time, which alone writes to it; the supervisor gives it out, and wipes it
-  when the worker has ended. Each cell is one aligned machine word, so nobody reads half of one.
-- Reading costs no system call: it is done at each accept.
-- Moments are milliseconds of `time.monotonic()`, which all processes of a machine share.
+- A row belongs to one worker at a time, and only that worker writes to it; the supervisor assigns it, and
+  clears it when the worker has ended. Each cell is one aligned machine word, so nobody reads half of one.
+- Reading costs no system call: it happens at each accept.
+- Times are milliseconds of `time.monotonic()`, which all processes of a machine share.
 """
 
 from __future__ import annotations
@@ -14,37 +14,37 @@ import os
 import tempfile
 import time
 
-#: Workers that there may be at once: twice the most, for each may have a successor beside it.
+#: The number of rows: twice the most workers, since each may have a successor at the same time.
 ROWS = 1024
 
-#: What stands for the number of connections of a worker that does not accept.
+#: The number of connections in the row of a worker that does not accept.
 CLOSED = -1
 
-#: Milliseconds without a beat after which a worker is not reckoned with when connections are shared out.
+#: Milliseconds without a heartbeat after which a worker is ignored when connections are balanced.
 STALE = 3000
 
-#: What stands for the moment of the last beat in a row that is given out and has none.
+#: The time of the last heartbeat in a row that is assigned and has none yet.
 _NO_BEAT = -1
 
 _SIZE = 8 * (1 + 2 * ROWS)
 
 
 class Board:
-    """The table in the memory behind the file descriptor `fd`, which it leaves to the caller."""
+    """The table in the memory behind the file descriptor `fd`, which the caller keeps."""
 
     def __init__(self, fd: int) -> None:
         self._memory = mmap.mmap(fd, _SIZE)
-        #: First how many rows are in use, then all beats, then all numbers of connections.
+        #: First the number of rows in use, then all heartbeats, then all numbers of connections.
         self._words = memoryview(self._memory).cast("q")
 
     def close(self) -> None:
         self._words.release()
         self._memory.close()
 
-    # The supervisor's.
+    # For the supervisor.
 
     def give_out(self) -> int:
-        """The number of a row that nobody has; its worker has given no beat yet."""
+        """The number of a free row; its worker has sent no heartbeat yet."""
         words = self._words
         for row in range(ROWS):
             if words[1 + row] == 0:
@@ -63,32 +63,32 @@ class Board:
             words[0] -= 1
 
     def silence(self, row: int) -> float:
-        """Seconds since the last beat of `row`; 0.0 before the first and after the last."""
+        """Seconds since the last heartbeat of `row`; 0.0 before the first and after the last."""
         beat = self._words[1 + row]
         return 0.0 if beat <= 0 else max(now() - beat, 0) / 1000
 
     def connections(self, row: int) -> int:
-        """How many connections the worker of `row` holds open; 0 where it does not accept."""
+        """The number of open connections of the worker of `row`; 0 if it does not accept."""
         return max(self._words[1 + ROWS + row], 0)
 
-    # The workers'.
+    # For the workers.
 
     def beat(self, row: int) -> None:
         """The worker of `row` is alive."""
         self._words[1 + row] = now()
 
     def rest(self, row: int) -> None:
-        """The worker of `row` gives no more beats, and needs none to be taken for alive: it is ending."""
+        """The worker of `row` sends no more heartbeats, and counts as alive without them: it is ending."""
         self._words[1 + row] = _NO_BEAT
 
     def set_connections(self, row: int, count: int) -> None:
-        """The worker of `row` holds `count` connections open; CLOSED says that it accepts no more."""
+        """The worker of `row` holds `count` connections open; CLOSED means that it no longer accepts."""
         self._words[1 + ROWS + row] = count
 
     def least(self, row: int) -> int | None:
-        """The fewest connections that another worker than that of `row` has which accepts and is alive.
+        """The fewest connections of any worker, other than that of `row`, that accepts and is alive.
 
-        None when there is no other.
+        None if there is no other.
         """
         words = self._words
         used = words[0]
@@ -105,7 +105,7 @@ class Board:
 
 
 def now() -> int:
-    """The moment as it stands on the board."""
+    """The current time as it is written on the board."""
     return time.monotonic_ns() // 1_000_000
 
 

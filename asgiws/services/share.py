@@ -1,11 +1,12 @@
 """Which of several workers that accept on one socket takes a client.
 
 Rules of this file:
-- A worker accepts while it holds no more connections than the one that holds the fewest, and TOLERANCE more.
-  Otherwise it looks away for PAUSE seconds, in which another takes the client.
-- Nobody is kept waiting for long by that: a worker that has looked away for PATIENCE seconds in which the other
-  did not get ahead, or for MOST seconds in all, lets in a few all the same. So one whose application blocks
-  its loop does not hold up the others; once it has given no beat for a few seconds it does not count.
+- A worker accepts while it holds no more connections than the worker with the fewest, plus TOLERANCE. Otherwise
+  it ignores the socket for PAUSE seconds, in which another worker takes the client.
+- That keeps no client waiting for long: a worker that has ignored the socket for PATIENCE seconds in which the
+  other made no progress, or for MOST seconds in total, accepts a few anyway. So a worker whose application
+  blocks its event loop does not delay the others; once it has sent no heartbeat for a few seconds it does not
+  count.
 """
 
 from __future__ import annotations
@@ -15,20 +16,20 @@ from collections.abc import Callable
 
 from asgiws.services.scoreboard import Board
 
-#: Seconds that a worker leaves who waits to the others.
+#: Seconds for which it leaves waiting clients to the other workers.
 PAUSE = 0.002
 
-#: Seconds after which it lets in FEW all the same: while the one with the fewest gets no more, and in any case.
+#: Seconds after which it accepts FEW anyway: while the worker with the fewest gets no more, and in any case.
 PATIENCE = 0.1
 MOST = 1.0
 FEW = 8
 
-#: A worker may be ahead of the others by one part in so many: 1.6 %.
+#: A worker may be ahead of the others by one part in this many: 1.6 %.
 TOLERANCE = 64
 
 
 class Share:
-    """The part of one worker, that of `row` on the board. `count` gives how many connections it holds."""
+    """The share of one worker, that of `row` on the board. `count` returns its number of connections."""
 
     def __init__(
         self,
@@ -41,16 +42,16 @@ class Share:
         self._row = row
         self._count = count
         self._clock = clock
-        #: Since when the worker looks away, None while it does not; since when the fewest are the same, and how
-        #: many they are.
+        #: Since when the worker has ignored the socket, None while it does not; since when the fewest have been
+        #: the same, and how many they are.
         self._since: float | None = None
         self._still_since = 0.0
         self._least = 0
-        #: How many it may let in all the same.
+        #: How many more it may accept anyway.
         self._few = 0
 
     def may_accept(self) -> bool:
-        """Whether to accept the next client, asked for each when one waits."""
+        """Whether to accept the next client; called for each waiting client."""
         mine = self._count()
         self._board.set_connections(self._row, mine)
         least = self._board.least(self._row)

@@ -1,11 +1,11 @@
 """The certificate in use, and its replacement while the server runs.
 
 Rules of this file:
-- `context` is for who connects from now on; open connections keep the one that they were made with.
-- A new context is made whole before it takes the old one's place. One that cannot be made is one line in the
+- `context` is for new connections; open connections keep the context that they were created with.
+- A new context is complete before it replaces the old one. If it cannot be created, that is one line in the
   log, and the old one stays.
-- The files are looked at each second, by one deadline of the worker's ticker. They are loaded once they have
-  stayed the same for two looks, so that nobody meets a new certificate with the old key; what could not be
+- The files are checked every second, by one deadline of the worker's ticker. They are loaded once they have
+  been the same for two checks, so that no client gets a new certificate with the old key; what could not be
   loaded is not tried again until a file has changed.
 """
 
@@ -22,17 +22,17 @@ from asgiws.tls.context import CertificateError, ServerContext, make_context
 
 logger = logging.getLogger("asgiws.error")
 
-#: Seconds between two looks at the files.
+#: Seconds between two checks of the files.
 LOOK = 1.0
 
-#: What tells one state of a file from another; None for a file that is not there.
+#: What distinguishes one state of a file from another; None for a file that does not exist.
 Mark = tuple[int, int, int, int] | None
 
 
 class Certificates:
-    """The certificate of the options, its key, and the authorities of clients. Raises CertificateError.
+    """The certificate of the options, its key, and the authorities for clients. Raises CertificateError.
 
-    It is an entry of a Ticker: scheduled once, it looks at the files from then on.
+    It is an entry of a Ticker: scheduled once, it then checks the files by itself.
     """
 
     def __init__(self, config: Config) -> None:
@@ -42,29 +42,29 @@ class Certificates:
         self._config = config
         paths = (config.ssl_certfile, config.ssl_keyfile, config.ssl_ca_certs)
         self._paths = [path for path in paths if path is not None]
-        #: The files as they were when they were loaded last, and at the last look.
+        #: The files as they were when last loaded, and at the last check.
         self._loaded = self._found = self._look()
         self.context, _ = self._load()
 
     def reload(self) -> bool:
-        """Load the files anew, changed or not; False when they cannot be used. Only from a callback of the
+        """Reload the files, changed or not; false if they cannot be used. Only from a callback of the event
         loop, or before it runs."""
-        # Looked at first: what changes while it is loaded is loaded once more.
+        # Checked first: a file that changes while it is being loaded is loaded again.
         self._loaded = self._look()
         try:
             self.context, until = self._load()
         except CertificateError as error:
-            logger.error("The certificate in use stays: %s", error)
+            logger.error("Keeping the certificate in use: %s", error)
             return False
         logger.info(
-            "The certificate %r was loaded anew; it is valid until %s",
+            "The certificate %r was reloaded; it is valid until %s",
             self._config.ssl_certfile,
             _shown(until),
         )
         return True
 
     def tick(self, now: float) -> float:
-        """Look at the files, and load them when they have changed."""
+        """Check the files, and load them if they have changed."""
         found = self._look()
         if found != self._loaded and found == self._found:
             self.reload()
@@ -75,7 +75,7 @@ class Certificates:
         return [_mark(path) for path in self._paths]
 
     def _load(self) -> tuple[ServerContext, datetime]:
-        """A context from the files as they are, and how long its certificate is valid."""
+        """A context from the files as they are, and until when its certificate is valid."""
         context = make_context(self._config)
         assert context is not None
         path = self._config.ssl_certfile
@@ -94,7 +94,7 @@ class Certificates:
 
 
 def load(config: Config) -> Certificates | None:
-    """The certificates of the options, None where they have none. Raises CertificateError."""
+    """The certificates of the options, or None if there are none. Raises CertificateError."""
     return None if config.ssl_certfile is None else Certificates(config)
 
 

@@ -1,8 +1,7 @@
-"""The TLS context, made from the options.
+"""The TLS context, created from the options.
 
 Rules of this file: each way in which certificate, key and the rest can be wrong is a CertificateError of one
-line that names the file and what to do; OpenSSL's own words stand in it only where nothing better
-is known.
+line that names the file and what to do; it quotes OpenSSL's own message only if nothing better is known.
 """
 
 from __future__ import annotations
@@ -23,11 +22,11 @@ _CERTIFICATE = re.compile(_BEGIN + rb".*?-----END CERTIFICATE-----", re.DOTALL)
 
 
 class CertificateError(StartError):
-    """The certificate or its key cannot be used, or what goes with them."""
+    """The certificate, its key or a related file or option cannot be used."""
 
 
 class ServerContext(ssl.SSLContext):
-    """A context that knows what OpenSSL does not tell again.
+    """A context that keeps what OpenSSL does not report again.
 
     `certificate` is the server's own, as PEM; `suites` has the number of each cipher suite, by OpenSSL's name.
     """
@@ -37,7 +36,7 @@ class ServerContext(ssl.SSLContext):
 
 
 def make_context(config: Config) -> ServerContext | None:
-    """The context, or None where no certificate is given. Raises CertificateError."""
+    """The context, or None if no certificate is given. Raises CertificateError."""
     if config.ssl_certfile is None:
         return None
     context = ServerContext(ssl.PROTOCOL_TLS_SERVER)
@@ -55,7 +54,7 @@ def make_context(config: Config) -> ServerContext | None:
             raise CertificateError(
                 f"--ssl-ciphers: OpenSSL knows no cipher in {config.ssl_ciphers!r}"
             ) from None
-    # The suite's own number is the lower half of the one that OpenSSL has for it.
+    # The suite's own number is the lower half of OpenSSL's.
     context.suites = {item["name"]: item["id"] & 0xFFFF for item in context.get_ciphers()}
     return context
 
@@ -67,14 +66,14 @@ def _load_certificate(context: ServerContext, config: Config, certfile: str) -> 
     asked = False
 
     def password() -> str:
-        # Without this, OpenSSL would ask on the terminal, where nobody may sit.
+        # Without this, OpenSSL would prompt on the terminal, where nobody may be.
         nonlocal asked
         asked = True
         return config.ssl_keyfile_password or ""
 
     try:
         context.load_cert_chain(certfile, config.ssl_keyfile, password)
-        # OpenSSL takes the first one as the server's own, too.
+        # OpenSSL uses the first one as the server's own, too.
         block = _CERTIFICATE.search(content)
         der = ssl.PEM_cert_to_DER_cert(block[0].decode("ascii")) if block else b""
     except (ssl.SSLError, ValueError, OSError) as error:
@@ -103,7 +102,7 @@ def _explain(config: Config, keyfile: str, error: Exception, asked: bool) -> str
 
 
 def _read(path: str, marker: bytes, what: str) -> bytes:
-    """The file's content. Raises CertificateError unless it looks like what it should hold."""
+    """The file's content. Raises CertificateError unless it looks like the expected content."""
     try:
         with open(path, "rb") as file:
             content = file.read()

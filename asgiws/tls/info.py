@@ -1,11 +1,11 @@
-"""What the ASGI `tls` extension says of a connection (ASGI TLS Extension 0.2).
+"""The ASGI `tls` extension for a connection (ASGI TLS Extension 0.2).
 
 Rules of this file:
-- It is asked for once for each connection, when its first scope is made; nothing is kept here.
-- A client certificate that does not pass ends the handshake, so none that is seen here has an error.
-- Of the certificates that a client sends behind its own, only those count that OpenSSL went through to verify
-  it: anything can be sent. A session that is resumed has the client's own certificate and none behind it.
-- Python's public methods for that came with 3.13. Those before have the same ones below `_sslobj`.
+- It is requested once for each connection, when its first scope is created; nothing is kept here.
+- A client certificate that fails verification ends the handshake, so those seen here never have an error.
+- Of the certificates that a client sends after its own, only those count that OpenSSL used to verify it:
+  anything can be sent. A resumed session has only the client's own certificate.
+- Python's public methods for this came with 3.13. Earlier versions have the same ones under `_sslobj`.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from typing import Any
 from asgiws.tls import x509
 from asgiws.tls.context import ServerContext
 
-#: What `public_bytes` is asked for before Python 3.13: DER.
+#: The format passed to `public_bytes` before Python 3.13: DER.
 _DER = 2
 
 
 def describe(connection: ssl.SSLObject) -> dict[str, Any]:
-    """The extension's content for a connection whose handshake is done, in the form of the specification.
+    """The extension's content for a connection whose handshake is complete, as specified.
 
-    `server_cert` and `cipher_suite` are None under a context that is no ServerContext.
+    `server_cert` and `cipher_suite` are None if the context is not a ServerContext.
     """
     context = connection.context
     own = context if isinstance(context, ServerContext) else None
@@ -41,13 +41,13 @@ def describe(connection: ssl.SSLObject) -> dict[str, Any]:
 
 
 def _version(name: str | None) -> int | None:
-    """`TLSv1.3` as the number that it has on the wire, 0x0304."""
+    """`TLSv1.3` as its number on the wire, 0x0304."""
     version = getattr(ssl.TLSVersion, (name or "").replace(".", "_"), None)
     return None if version is None else int(version)
 
 
 def _client_chain(connection: ssl.SSLObject) -> list[bytes]:
-    """The client's certificate in DER and those behind it, each of which has signed the one before."""
+    """The client's certificate in DER and those after it, each of which has signed the one before."""
     own = connection.getpeercert(True)
     if own is None:
         return []

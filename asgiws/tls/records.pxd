@@ -1,4 +1,4 @@
-# Types of tls_records.py.
+# Types of records.py.
 cimport cython
 
 

@@ -1,12 +1,12 @@
-"""TLS on one connection: octets of the socket in, octets of the application out, and the other way round.
+"""TLS on one connection: encrypted octets of the socket in, octets of the application out, and vice versa.
 
 Rules of this file:
-- OpenSSL does it, between two buffers in memory (`ssl.MemoryBIO`). No socket, no loop.
-- `feed` what came, then `shake` until it is true, then `read` until it gives 0. Whatever is called,
-  `to_send` has something for the peer afterwards, perhaps: a handshake's answer, an alert, a key update.
-- What OpenSSL refuses is an `ssl.SSLError`, after which nothing is read any more.
-- Python gives no way to shrink those buffers: they stay as large as what was in them at once. So nobody
-  feeds or writes more than some ten thousand octets at a time.
+- OpenSSL does the work, between two memory buffers (`ssl.MemoryBIO`). No socket, no event loop.
+- `feed` incoming data, then `shake` until it is true, then `read` until it returns 0. After any of these calls,
+  `to_send` may have something for the peer: an answer of the handshake, an alert, a key update.
+- If OpenSSL rejects data, that is an `ssl.SSLError`, after which nothing more is read.
+- Python cannot shrink those buffers: they stay as large as the most that they ever held. So feed and write no
+  more than some ten thousand octets at a time.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 
 
 class Records:
-    """The server's end of one TLS connection under `context`."""
+    """The server's end of one TLS connection with `context`."""
 
     __slots__ = ("_error", "_in", "_out", "_ssl", "ended")
 
@@ -24,27 +24,27 @@ class Records:
         self._in = ssl.MemoryBIO()
         self._out = ssl.MemoryBIO()
         self._ssl = context.wrap_bio(self._in, self._out, server_side=True)
-        #: The peer has said that it sends no more (close_notify; RFC 8446, 6.1), and all before that was read.
+        #: The peer has said that it sends no more (close_notify; RFC 8446, 6.1), and all data before was read.
         self.ended = False
         self._error: ssl.SSLError | None = None
 
     @property
     def connection(self) -> ssl.SSLObject:
-        """What knows of certificates, ciphers and versions."""
+        """The object that knows certificates, ciphers and versions."""
         return self._ssl
 
     # From the socket.
 
     def feed(self, data: memoryview) -> None:
-        """Take octets that came; they may be overwritten afterwards."""
+        """Take incoming octets; they may be overwritten afterwards."""
         self._in.write(data)
 
     def holds_some(self) -> bool:
-        """True while something was fed and not read, and once the peer's end was read."""
+        """True while data was fed but not read, and once the peer's end was read."""
         return self.ended or self._in.pending > 0 or self._ssl.pending() > 0
 
     def shake(self) -> bool:
-        """Go on with the handshake; true once it is complete. Raises ssl.SSLError when it has failed."""
+        """Continue the handshake; true once it is complete. Raises ssl.SSLError if it has failed."""
         try:
             self._ssl.do_handshake()
         except ssl.SSLWantReadError:
@@ -52,9 +52,9 @@ class Records:
         return True
 
     def read(self, room: memoryview) -> int:
-        """Decrypt what was fed into `room`, as far as it goes: how many octets, 0 when more is to be fed first.
+        """Decrypt fed data into `room`. Returns the number of octets, 0 if more must be fed first.
 
-        Raises ssl.SSLError for what is no TLS, once everything before it was given out.
+        Raises ssl.SSLError for data that is not TLS, after everything before it was returned.
         """
         if self._error is not None:
             raise self._error
@@ -62,10 +62,10 @@ class Records:
         count = 0
         try:
             while count < size and not self.ended:
-                # Without the look, the end of nearly every read would be an exception.
+                # Without this check, nearly every read would end with an exception.
                 if not self._in.pending and not self._ssl.pending():
                     break
-                # With a buffer it returns the number; the stubs know of the octets only.
+                # With a buffer it returns the number of octets; the stubs only know the return of octets.
                 piece: Any = self._ssl.read(size - count, room[count:] if count else room)
                 if piece == 0:
                     self.ended = True
@@ -96,5 +96,5 @@ class Records:
         return self._out.pending
 
     def to_send(self) -> bytes:
-        """Take what is to be sent."""
+        """Take the data to send."""
         return self._out.read()

@@ -1,9 +1,10 @@
-"""What is read from a certificate (RFC 5280, 4.1): its subject and how long it is valid.
+"""The parts of a certificate that are needed (RFC 5280, 4.1): its subject and its validity.
 
 Rules of this file:
-- Only what OpenSSL has taken is read, so the DER is well formed; what is not is a ValueError all the same.
-- Python's own `getpeercert()` gives no types of the attributes but OpenSSL's words for them, and nothing at
-  all of the server's own certificate; so the few octets of interest are found here.
+- Only certificates that OpenSSL has accepted are read, so the DER is well formed; if not, it is a ValueError
+  anyway.
+- Python's own `getpeercert()` returns no types of the attributes but OpenSSL's names for them, and nothing at
+  all about the server's own certificate; so the few octets of interest are located here.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ SHORT_NAMES = {
     "0.9.2342.19200300.100.1.1": "UID",
 }
 
-#: The tags of the text types and how they are encoded (X.690, 8.23); T61String as OpenSSL has it.
+#: The tags of the string types and their encodings (X.690, 8.23); T61String as OpenSSL treats it.
 ENCODINGS = {
     0x0C: "utf-8",
     0x12: "ascii",  # NumericString
@@ -41,24 +42,24 @@ INTEGER, OBJECT_IDENTIFIER, UTC_TIME, GENERALIZED_TIME = 0x02, 0x06, 0x17, 0x18
 SEQUENCE, SET, VERSION = 0x30, 0x31, 0xA0
 
 
-#: A time with its century. RFC 5280 wants seconds and a Z; OpenSSL takes it without.
+#: A time with its century. RFC 5280 requires seconds and a Z; OpenSSL accepts it without.
 _TIME = re.compile(r"(\d{12})(\d\d)?(Z|[+-]\d{4})")
 
 
 class _Element(NamedTuple):
     tag: int
-    #: All of it, and its content.
+    #: The whole element, and its content.
     whole: bytes
     content: bytes
 
 
 def subject(der: bytes) -> str:
-    """The subject of a certificate in DER, as RFC 4514 writes it. Raises ValueError."""
+    """The subject of a certificate in DER, in the form of RFC 4514. Raises ValueError."""
     return _name(_content(_fields(der)[4], SEQUENCE))
 
 
 def validity(der: bytes) -> tuple[datetime, datetime]:
-    """From when and until when a certificate in DER is valid. Raises ValueError."""
+    """The start and end of the validity of a certificate in DER. Raises ValueError."""
     not_before, not_after = map(_moment, _elements(_content(_fields(der)[3], SEQUENCE)))
     return not_before, not_after
 
@@ -69,18 +70,18 @@ def _fields(der: bytes) -> list[_Element]:
     signed, *_ = _elements(_content(certificate, SEQUENCE))
     fields = [item for item in _elements(_content(signed, SEQUENCE)) if item.tag != VERSION]
     if len(fields) < 5 or fields[0].tag != INTEGER:
-        raise ValueError("this is no certificate")
+        raise ValueError("this is not a certificate")
     return fields
 
 
 def _elements(data: bytes) -> Iterator[_Element]:
-    """The elements that `data` consists of (X.690, 8.1). Their lengths are given: this is DER."""
+    """The elements of `data` (X.690, 8.1). Their lengths are definite: this is DER."""
     position = 0
     while position < len(data):
         start = position
         tag = data[position]
         position += 1
-        if tag & 0x1F == 0x1F:  # a tag of several octets; none of these is looked for
+        if tag & 0x1F == 0x1F:  # a tag of several octets, which none of the wanted elements has
             while position < len(data) and data[position] & 0x80:
                 position += 1
             position += 1
@@ -91,7 +92,7 @@ def _elements(data: bytes) -> Iterator[_Element]:
         if length & 0x80:
             count = length & 0x7F
             if not 1 <= count <= 4:
-                raise ValueError("an element has no length that can be")
+                raise ValueError("an element has an invalid length")
             length = int.from_bytes(data[position : position + count], "big")
             position += count
         content = data[position : position + length]
@@ -108,20 +109,20 @@ def _content(element: _Element, tag: int) -> bytes:
 
 
 def _moment(element: _Element) -> datetime:
-    """RFC 5280, 4.1.2.5: a UTCTime is of the years 1950 to 2049."""
+    """RFC 5280, 4.1.2.5: a UTCTime is in the years 1950 to 2049."""
     text = element.content.decode("ascii")
     if element.tag == UTC_TIME:
         text = ("19" if text[:2] >= "50" else "20") + text
     elif element.tag != GENERALIZED_TIME:
-        raise ValueError("this is no time")
+        raise ValueError("this is not a time")
     match = _TIME.fullmatch(text)
     if match is None:
-        raise ValueError(f"{text!r} is no time")
+        raise ValueError(f"{text!r} is not a time")
     return datetime.strptime(match[1] + (match[2] or "00") + match[3], "%Y%m%d%H%M%S%z")
 
 
 def _name(content: bytes) -> str:
-    """RFC 4514, 2.1 and 2.2: the last relative name comes first, and a + joins what one consists of."""
+    """RFC 4514, 2.1 and 2.2: the last relative name comes first, and a + joins the parts of one."""
     names = [
         "+".join(_attribute(item) for item in _elements(_content(element, SET)))
         for element in _elements(content)
@@ -156,7 +157,7 @@ def _number(content: bytes) -> str:
 
 
 def _escape(text: str) -> str:
-    """RFC 4514, 2.4. Control characters, which may be escaped, are: a name may come into a log."""
+    """RFC 4514, 2.4. Control characters, which may be escaped, are escaped: a name may appear in a log."""
     result = []
     for position, character in enumerate(text):
         if character in '\\"+,;<>' or (

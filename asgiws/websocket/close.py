@@ -23,8 +23,8 @@ SERVICE_RESTART = 1012
 TRY_AGAIN_LATER = 1013
 BAD_GATEWAY = 1014
 
-#: Codes of the protocol's own range that may stand in a close frame: those of RFC 6455, 7.4.1, and those
-#: registered since (the IANA registry that section 11.7 sets up). 1004 is reserved; 1005, 1006 and 1015
+#: Codes of the protocol's own range that are allowed in a close frame: those of RFC 6455, 7.4.1, and those
+#: registered since (in the IANA registry that section 11.7 sets up). 1004 is reserved; 1005, 1006 and 1015
 #: "MUST NOT be set as a status code in a Close control frame".
 SENDABLE = frozenset(
     (
@@ -39,12 +39,12 @@ MAX_REASON = 123
 
 
 def is_sendable(code: int) -> bool:
-    """True for a code that may stand in a close frame (7.4.2: 3000-3999 registered, 4000-4999 private)."""
+    """True for a code that is allowed in a close frame (7.4.2: 3000-3999 registered, 4000-4999 private)."""
     return code in SENDABLE or 3000 <= code <= 4999
 
 
 def parse(payload: bytes) -> tuple[int, str]:
-    """(code, reason) of a close frame's body; (1005, "") for an empty one.
+    """(code, reason) from a close frame's body; (1005, "") for an empty one.
 
     Raises ProtocolError: 1002 for a body of one octet or a code that may not be sent, 1007 for a reason that
     is not UTF-8 (5.5.1).
@@ -65,8 +65,8 @@ def parse(payload: bytes) -> tuple[int, str]:
 def serialise(code: int, reason: str = "") -> bytes:
     """The body of a close frame; empty for 1005.
 
-    A reason of more than 123 octets is cut at a character's boundary. Raises ValueError for a code that may
-    not be sent, and for a reason that is not valid Unicode.
+    A reason of more than 123 octets is cut at a character boundary. Raises ValueError for a code that may not
+    be sent, and for a reason that is not valid Unicode.
     """
     if code == NO_STATUS_RECEIVED:
         return b""

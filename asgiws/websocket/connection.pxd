@@ -14,6 +14,7 @@ cdef int RSV1
 cdef int TEXT
 
 
+@cython.final
 cdef class WebSocketConnection:
     cdef public int close_code
     cdef public str close_reason

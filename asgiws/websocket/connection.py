@@ -1,10 +1,10 @@
 """One open WebSocket: octets in, events out; messages in, octets out (RFC 6455).
 
 Rules of this file:
-- No loop, no transport, no ASGI. The caller writes what the methods return.
-- The state changes in `apply` only, by the table in `states.py`.
-- What the peer does wrong comes out of `next_event` as a `Close` with `failed` set; after any `Close`
-  nothing more comes out.
+- No event loop, no transport, no ASGI. The caller writes what the methods return.
+- The state changes only in `apply`, according to the table in `states.py`.
+- A violation by the peer is returned by `next_event` as a `Close` with `failed` set; after any `Close`,
+  nothing more is returned.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from asgiws.websocket.opcodes import BINARY, FIN, RSV1, TEXT
 from asgiws.websocket.states import TRANSITIONS, Effect, State, Trigger
 from asgiws.websocket.turn import Turn
 
-#: From this size on a payload is not joined to its header: the copy would cost more than a second buffer.
+#: From this size on, a payload is not joined to its header: the copy would cost more than a second buffer.
 LARGE = 16384
 
-#: The same, and the fan-out's limit, as the compiled module compares with them.
+#: The same and the fan-out's limit, as C integers for the compiled module.
 _LARGE = LARGE
 _LIMIT = LIMIT
 
@@ -30,8 +30,8 @@ CONNECTING = 0
 OPEN = 1
 CLOSING = 2
 
-#: The table of `states.py`, quick to look up: target, whether the application is told, effect; None for no such
-#: transition. Members of an Enum are slow keys.
+#: The table of `states.py` in a form that is fast to look up: target, whether the application is told, effect;
+#: None if there is no such transition. Members of an Enum are slow keys.
 _ROW = len(Trigger)
 _TRANSITIONS: list[tuple[int, bool, Effect] | None] = [None] * (len(State) * _ROW)
 for (_state, _trigger), _transition in TRANSITIONS.items():
@@ -45,8 +45,9 @@ for (_state, _trigger), _transition in TRANSITIONS.items():
 class WebSocketConnection:
     """The server's end of one WebSocket.
 
-    `state` is a number of `states.State`. `close_code` and `close_reason` tell how it ended, once it is in a
-    final state: what the application is told. `fanout` is the worker's; its connections share a `Compression`.
+    `state` is a number of `states.State`. In a final state, `close_code` and `close_reason` say how the
+    WebSocket ended, which is what the application is told. `fanout` is the worker's; its connections share a
+    `Compression`.
     """
 
     __slots__ = (
@@ -68,7 +69,7 @@ class WebSocketConnection:
         self._reader: MessageReader | None = None
         self._fanout = FanOut() if fanout is None else fanout
         self._ended = False
-        #: Octets that are still to come of the frame for which the connection failed.
+        #: Octets still to come of the frame that made the connection fail.
         self.expected = 0
 
     # The state machine.
@@ -76,10 +77,10 @@ class WebSocketConnection:
     def apply(
         self, trigger: Trigger, code: int = close.ABNORMAL_CLOSURE, reason: str = ""
     ) -> Effect:
-        """Take the transition for `trigger`; returns what it asks for.
+        """Take the transition for `trigger`; returns the actions it requires.
 
-        `code` and `reason` are told to the application if this ends the connection. Raises ValueError when
-        the state has no such transition.
+        `code` and `reason` are told to the application if this ends the connection. Raises ValueError if the
+        state has no such transition.
         """
         transition = _TRANSITIONS[self.state * _ROW + trigger.number]
         if transition is None:
@@ -101,42 +102,42 @@ class WebSocketConnection:
         max_fragments: int = MAX_FRAGMENTS,
         turn: Turn | None = None,
     ) -> None:
-        """Say what was agreed in the handshake, what a message may have in octets and in frames, and whose turn
-        it is read in, before the first octet is fed."""
+        """Set what was agreed in the handshake, how many octets and frames a message may have, and the turn
+        that limits reading, before the first octets are fed."""
         self._deflate = deflate
         self._reader = MessageReader(max_size, deflate, max_fragments, turn)
 
     # In.
 
     def feed(self, data: bytearray, start: int, end: int) -> None:
-        """Take the octets `data[start:end]`, which are overwritten; call `next_event` until it gives None.
+        """Take the octets `data[start:end]`, which are overwritten; call `next_event` until it returns None.
 
         In a final state they are dropped.
         """
         if not self._ended:
-            assert self._reader is not None  # open() came before
+            assert self._reader is not None  # open() was called before
             self._reader.feed(data, start, end)
         elif self.expected:
             self.expected = max(0, self.expected - (end - start))
 
     def unread(self) -> int:
-        """How many of the octets that were fed last are still to be looked at."""
+        """The number of octets fed last that were not processed yet."""
         return 0 if self._reader is None else self._reader.unread()
 
     def is_behind(self) -> bool:
-        """True when `next_event` has more to take."""
+        """True if `next_event` has more to process."""
         return self._reader is not None and self._reader.is_behind()
 
     def held(self) -> int:
-        """How many octets are kept of a message that is not complete."""
+        """The number of octets kept of an incomplete message."""
         return 0 if self._reader is None else self._reader.held()
 
     def next_event(self) -> Event | None:
-        """The next event in what was fed, `MORE` when others are to have their turn first; None when more
+        """The next event in the fed octets, or `MORE` if others should get their turn first; None if more
         octets are needed, after a `Close` and in a final state."""
         if self._ended:
             return None
-        assert self._reader is not None  # open() came before
+        assert self._reader is not None  # open() was called before
         try:
             event = self._reader.next_event()
         except ProtocolError as error:
@@ -147,16 +148,16 @@ class WebSocketConnection:
         return event
 
     def _end_reading(self) -> None:
-        """What comes from now on is dropped."""
+        """Anything that arrives from now on is dropped."""
         self._ended = True
         self._reader = None
 
     # Out.
 
-    # The lists that these give are shared by connections: nobody may change them.
+    # Connections share the lists that these methods return: nobody may change them.
 
     def text(self, text: str) -> list[bytes]:
-        """A text message. Raises ValueError for text that UTF-8 cannot carry (a lone surrogate)."""
+        """A text message. Raises ValueError for text that cannot be encoded as UTF-8 (a lone surrogate)."""
         if self._fanout.message is text:
             return self._again(TEXT, text)
         return self._message(TEXT, text, text.encode())
@@ -179,7 +180,7 @@ class WebSocketConnection:
         return chunks
 
     def _again(self, opcode: int, message: str | bytes) -> list[bytes]:
-        """The message that was sent last, by this connection or another."""
+        """The last message sent, by this connection or another."""
         fanout = self._fanout
         deflate = self._deflate
         chunks = fanout.plain
@@ -222,7 +223,7 @@ def _payload(message: str | bytes) -> bytes:
 
 
 def _frames(first: int, payload: bytes) -> list[bytes]:
-    """One frame, in pieces to be written one behind the other."""
+    """One frame, in pieces to be written one after the other."""
     if len(payload) < _LARGE:
         return [octets.frame(first, payload)]
     return [octets.header(first, len(payload)), payload]

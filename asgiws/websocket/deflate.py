@@ -2,10 +2,10 @@
 
 Rules of this file:
 - `negotiate` answers the client's offers; it is pure.
-- A Deflate object belongs to one connection. Its compressor and inflater are made when the first message needs
-  them, so an idle connection that negotiated compression holds none; both are counted in the worker's
-  `Compression`, which may have the compressor's context dropped between any two messages.
-- Inflation never makes more than the limit it is given plus one octet, nor more at once than it is asked for.
+- A Deflate object belongs to one connection. Its compressor and inflater are created when the first message
+  needs them, so an idle connection that negotiated compression has none; both are counted in the worker's
+  `Compression`, which may drop the compressor's context between any two messages.
+- Inflation never produces more than the limit it is given plus one octet, nor more at once than requested.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from asgiws.websocket.zlib_backend import FULL_FLUSH, SYNC_FLUSH, Compressor, In
 
 NAME = "permessage-deflate"
 
-#: A message ends with these octets of an empty stored block, which are left off on the wire (7.2.1, 7.2.2).
+#: A message ends with these octets of an empty stored block, which are omitted on the wire (7.2.1, 7.2.2).
 TAIL = b"\x00\x00\xff\xff"
 
-#: zlib makes no raw stream with a window of 256 octets, and clients built on it take 512 instead.
+#: zlib cannot produce a raw stream with a window of 256 octets, and clients built on it use 512 instead.
 MIN_ZLIB_BITS = 9
 MAX_BITS = 15
 
-#: Streams that may end within one message; each costs a new inflater and a copy of the rest. A client that
-#: compresses each fragment by itself ends one with each.
+#: The most streams that may end within one message; each costs a new inflater and a copy of the rest. A client
+#: that compresses each fragment separately ends one with each.
 MAX_RESTARTS = 64
 
 
@@ -49,10 +49,10 @@ def negotiate(
 ) -> tuple[Extension, Parameters] | None:
     """The first acceptable offer of permessage-deflate, as (response, agreed parameters), or None.
 
-    `may_keep` is asked with the window of the inflater, in bits, whether the client may keep its context.
+    `may_keep` is called with the inflater's window, in bits, and says whether the client may keep its context.
 
-    "The server MUST decline an extension negotiation offer for this extension" with a parameter that is not
-    defined, has an invalid value, or stands twice (7.1); the next offer is then looked at (5.1).
+    "The server MUST decline an extension negotiation offer for this extension" if it has a parameter that is
+    not defined, has an invalid value, or is repeated (7.1); then the next offer is considered (5.1).
     """
     for offer in offers:
         if offer.name == NAME:
@@ -91,7 +91,7 @@ def _accept(
             response.append((name, str(client_bits)))
         else:
             return None
-    # Each of these a server may say without having been asked (7.1.1.1, 7.1.1.2, 7.1.2.1).
+    # A server may send each of these without having been asked (7.1.1.1, 7.1.1.2, 7.1.2.1).
     server_keeps = "server_no_context_takeover" not in seen
     if server_keeps and settings.server_no_context_takeover:
         server_keeps = False
@@ -117,20 +117,20 @@ def _window_bits(value: str | None) -> int | None:
 
 
 def inflater_bits(client_bits: int) -> int:
-    """The window to inflate with, for a client that has agreed to `client_bits`."""
+    """The window for inflating data from a client that has agreed to `client_bits`."""
     return max(client_bits, MIN_ZLIB_BITS)
 
 
 class Deflate:
     """Compresses what is sent and inflates what is received on one connection, until `release`.
 
-    `compression` is the worker's; without one, the connection has one of its own. Messages of fewer than
-    `min_size` octets are not to be compressed.
+    `compression` is the worker's; without one, the connection has its own. Messages of fewer than `min_size`
+    octets should not be compressed.
 
-    For a message that goes to many connections: what `compress_alone` makes of it is the same on every
-    connection of the worker with the same `key`, and may be sent on all of them. Where `independent` is true
-    this costs nothing. Where it is false, the connection has a context, to be dropped by `forget` before octets
-    that were made for another are sent on it: distances would count from the wrong place.
+    For a message that goes to many connections: the result of `compress_alone` is the same on every connection
+    of the worker with the same `key`, and may be sent on all of them. If `independent` is true, this costs
+    nothing. If it is false, the connection has a context, which `forget` must drop before octets that were made
+    for another connection are sent on it: distances would count from the wrong place.
     """
 
     __slots__ = (
@@ -162,12 +162,12 @@ class Deflate:
         self._keeps = not parameters.server_no_context_takeover
         self._compressor: Compressor | None = None
         self._inflater: Inflater | None = None
-        #: Final blocks in the message that is being inflated.
+        #: The number of final blocks in the message that is being inflated.
         self._ends = 0
-        #: There may be more in what was given to `inflate`; what of it was not looked at.
+        #: Whether there may be more in the data passed to `inflate`; the part of it that was not processed.
         self.more = False
         self._rest = b""
-        #: Octets that the inflater holds, 0 without one, and that the client was promised.
+        #: Octets that the inflater holds, 0 without one, and octets that the client was promised.
         self._held = 0
         self._promised = 0
         if not parameters.client_no_context_takeover:
@@ -192,7 +192,7 @@ class Deflate:
         return data[:-4]
 
     def compress_alone(self, payload: bytes) -> bytes:
-        """The same, with an empty window, and without leaving one: the context so far is dropped."""
+        """The same, with an empty window, and without leaving one: any existing context is dropped."""
         if self._compressor is not None:
             self.forget()
         compressor = self._compression.alone(self._bits)
@@ -201,16 +201,17 @@ class Deflate:
 
     @property
     def independent(self) -> bool:
-        """True when the next message has no context to be compressed with."""
+        """True if the next message has no context to be compressed with."""
         return self._compressor is None
 
     @property
     def key(self) -> int:
-        """Equal for connections of a worker on which `compress_alone` makes equal octets of equal payloads."""
+        """Equal for connections of a worker on which `compress_alone` turns equal payloads into equal
+        octets."""
         return self._bits
 
     def forget(self) -> Compressor | None:
-        """Drop the context of what was sent; returns the compressor that had it, if there was one."""
+        """Drop the context of sent messages; returns the compressor that had it, if there was one."""
         compressor, self._compressor = self._compressor, None
         if compressor is not None:
             self._compression.drop_context(self)
@@ -232,12 +233,13 @@ class Deflate:
         self._held = 0
 
     def inflate(self, piece: bytes, final: bool, limit: int, most: int = 0) -> bytes:
-        """What the next piece of a compressed message holds, at most `limit` octets; `final` for the last.
+        """Inflate the next piece of a compressed message, to at most `limit` octets; `final` for the last
+        piece.
 
-        No more than `most` octets of it are made at once, unless that is 0. While there may be others, `more`
-        is true, and the next call is one with b"" and the same `final`.
+        No more than `most` octets of it are produced at once, unless that is 0. While there may be more, `more`
+        is true, and the next call must have b"" and the same `final`.
 
-        Raises ProtocolError: 1009 when there is more than `limit`, 1007 when the data is not valid deflate.
+        Raises ProtocolError: 1009 if there is more than `limit`, 1007 if the data is not valid deflate.
         """
         inflater = self._inflater
         rest = piece + TAIL if final else piece
@@ -250,7 +252,7 @@ class Deflate:
                 if inflater is None:
                     if final and rest == TAIL:
                         rest = b""
-                        break  # nothing of the client's is left, and the tail alone is no stream
+                        break  # nothing of the client's data is left, and the tail alone is not a stream
                     inflater = self._inflater = self._new_inflater()
                 data += inflater.decompress(rest, room - len(data))
                 if not inflater.eof:
@@ -279,11 +281,11 @@ class Deflate:
         return data
 
     def waiting(self) -> int:
-        """How many octets of the last piece were not looked at yet."""
+        """How many octets of the last piece were not processed yet."""
         return len(self._rest)
 
     def release(self) -> None:
-        """The connection has ended: nothing is held for it any more. Doing it twice changes nothing."""
+        """The connection has ended: hold nothing for it any more. Idempotent."""
         self.forget()
         self._drop_inflater()
         self.more = False

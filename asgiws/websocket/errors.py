@@ -1,4 +1,4 @@
-"""What a peer can do wrong.
+"""Errors of a peer.
 
 Rules of this file: errors of the remote side only, each with the close code to answer with; a caller's own
 mistakes are ValueError.
@@ -8,8 +8,8 @@ from __future__ import annotations
 
 
 class ProtocolError(Exception):
-    """The peer broke RFC 6455 or RFC 7692, or a limit; `code` is the close code to fail with (7.1.7), and
-    `limit` the option that sets the limit, "" where it broke none."""
+    """The peer violated RFC 6455 or RFC 7692, or a limit; `code` is the close code to fail with (7.1.7), and
+    `limit` the option that sets the limit, "" if it violated none."""
 
     def __init__(self, code: int, reason: str, limit: str = "") -> None:
         super().__init__(code, reason)

@@ -1,7 +1,7 @@
-"""What a client's frames amount to.
+"""The events that a client's frames result in.
 
-Rules of this file: values only. A text message is a `str` and a binary one `bytes`, as they are; the rest
-has a class of its own.
+Rules of this file: values only. A text message is a plain `str` and a binary one plain `bytes`; everything else
+has its own class.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ class Pong(NamedTuple):
 
 
 class Close(NamedTuple):
-    """The connection ends: with the client's close frame (code 1005 when it named none), or, when `failed`,
-    because the client broke the protocol or a limit; `code` and `reason` are then those to fail with, and
-    `limit` is the option that sets the limit: "" for none, None where it need not be told."""
+    """The connection ends: with the client's close frame (code 1005 if it contained none), or, if `failed`,
+    because the client violated the protocol or a limit; `code` and `reason` are then those to fail with, and
+    `limit` is the option that sets the limit: "" for none, None if the log need not mention it."""
 
     code: int
     reason: str
@@ -29,8 +29,8 @@ class Close(NamedTuple):
 
 
 class More(NamedTuple):
-    """So much was taken that others are to have their turn first. There is more to take, if only of what a
-    message inflates to."""
+    """So much was processed that others should get their turn first. There is more to process, perhaps only the
+    rest of what a message inflates to."""
 
 
 MORE = More()

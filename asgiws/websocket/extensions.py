@@ -1,6 +1,6 @@
-"""The `Sec-WebSocket-Extensions` header, read and written (RFC 6455, 9.1).
+"""The `Sec-WebSocket-Extensions` header, parsed and serialised (RFC 6455, 9.1).
 
-Rules of this file: grammar only; what an extension's parameters mean is the extension's own module.
+Rules of this file: grammar only; an extension's own module interprets its parameters.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import NamedTuple
 from asgiws.fields import TOKEN
 
 _TOKEN = TOKEN.decode()
-# extension-param = token [ "=" ( token | quoted-string ) ]; a quoted value must be a token once unquoted.
+# extension-param = token [ "=" ( token | quoted-string ) ]; a quoted value must be a token after unquoting.
 _PARAMETER = rf'{_TOKEN}(?:[ \t]*=[ \t]*(?:{_TOKEN}|"{_TOKEN}"))?'
 _EXTENSION = rf"{_TOKEN}(?:[ \t]*;[ \t]*{_PARAMETER})*"
 _LIST = re.compile(rf"[ \t]*(?:,[ \t]*)*{_EXTENSION}(?:[ \t]*,(?:[ \t]*{_EXTENSION})?)*[ \t]*")
@@ -31,10 +31,10 @@ class Extension(NamedTuple):
 
 
 def parse(values: list[bytes]) -> list[Extension]:
-    """The extensions that the header's lines name, in order of preference.
+    """The extensions in the header's lines, in order of preference.
 
-    Raises ValueError for a line that does not follow the grammar. Tokens hold neither commas nor
-    semicolons, so once a line matched the grammar it can be taken apart by them.
+    Raises ValueError for a line that does not follow the grammar. Tokens contain neither commas nor
+    semicolons, so a line that matched the grammar can be split at them.
     """
     found = []
     for raw in values:

@@ -1,12 +1,12 @@
 """A message that goes to many connections is encoded once, and compressed once.
 
 Rules of this file:
-- What counts is the object: the same `str` or `bytes` that was sent last by any connection of the worker. Equal
-  ones are not looked for.
-- A message is kept while it is the last one, so no more than LIMIT octets of payload are.
+- Identity counts: the same `str` or `bytes` object that any connection of the worker sent last. Equal objects
+  are not looked for.
+- A message is kept while it is the last one, so no more than LIMIT octets of payload are kept.
 - Compressed frames are made without a context (`Deflate.compress_alone`) and shared by all connections with the
-  same window. The first connection that a message is sent on compresses it with its context, as it does
-  everything: only the second one shows that there are many.
+  same window. The first connection that sends a message compresses it with its own context, like any message:
+  only the second connection shows that there are many.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ LIMIT = 1 << 20
 
 
 class FanOut:
-    """The frames of the message that was sent last, for one worker.
+    """The frames of the last message sent, for one worker.
 
-    `plain` are those without compression, None where they were not made; `compressed` has those for each
+    `plain` are the uncompressed frames, None if they were not made; `compressed` has those for each
     `Deflate.key`.
     """
 
@@ -30,7 +30,7 @@ class FanOut:
         self.compressed: dict[int, list[bytes]] | None = None
 
     def begin(self, message: str | bytes | None, plain: list[bytes] | None) -> None:
-        """`message` is the last one now."""
+        """`message` is now the last one."""
         self.message = message
         self.plain = plain
         self.compressed = None

@@ -1,10 +1,10 @@
 """The frame header, read and written (RFC 6455, 5.2).
 
 Rules of this file:
-- It knows one frame at a time and nothing of messages: order of fragments, sizes and UTF-8 are
-  `messages.py`'s.
-- A header may arrive in any pieces. What came of it is kept in `_spill`, at most 13 octets; a payload is
-  never kept here.
+- It knows one frame at a time and nothing of messages: `messages.py` checks the order of fragments, sizes and
+  UTF-8.
+- A header may arrive in any number of pieces. What has arrived of it is kept in `_spill`, at most 13 octets; a
+  payload is never kept here.
 - Compiled: the types are in `frames.pxd`. Lengths are checked against 2^63 before they become a number.
 """
 
@@ -22,7 +22,7 @@ MAX_CONTROL_PAYLOAD = 125
 class FrameReader:
     """Reads frame headers sent by a client; the fields hold the last header read.
 
-    `allow_rsv1` says that an extension gives meaning to RSV1 on the first frame of a message (RFC 7692, 6).
+    `allow_rsv1` says that an extension defines RSV1 on the first frame of a message (RFC 7692, 6).
     """
 
     __slots__ = ("_spill", "allow_rsv1", "fin", "key", "length", "opcode", "rsv1")
@@ -32,7 +32,7 @@ class FrameReader:
         self.fin = False
         self.rsv1 = False
         self.opcode = 0
-        #: Octets of payload that follow the header.
+        #: Octets of payload after the header.
         self.length = 0
         #: The masking key as a little-endian number.
         self.key = 0
@@ -41,8 +41,8 @@ class FrameReader:
     def read(self, data: bytearray, start: int, end: int) -> int:
         """Read a header from `data[start:end]`, together with what was kept of it before.
 
-        Returns the position behind the header, or -1 when there is not all of it yet (everything was
-        taken then). Raises ProtocolError (1002) for a header that RFC 6455 forbids, as soon as its first
+        Returns the position after the header, or -1 if it is not complete yet (then all octets were
+        taken). Raises ProtocolError (1002) for a header that RFC 6455 forbids, as soon as its first
         two octets are there.
         """
         if self._spill is None:
@@ -106,7 +106,7 @@ class FrameReader:
         return 8 if length == 126 else 14
 
     def _finish(self, data: bytearray, start: int, need: int) -> None:
-        """Read the extended length and the masking key of a header that is there whole."""
+        """Read the extended length and the masking key of a complete header."""
         if need == 8:
             self.length = data[start + 2] << 8 | data[start + 3]
             if self.length < 126:
@@ -129,7 +129,7 @@ class FrameReader:
 
 def header(first: int, length: int) -> bytes:
     """The header of a frame from a server, which is not masked: `first` is FIN, RSV1 and opcode in one
-    octet, `length` the payload's octets."""
+    octet, `length` the number of octets in the payload."""
     return octets.header(first, length)
 
 

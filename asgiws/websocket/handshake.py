@@ -26,7 +26,7 @@ _TOKEN = re.compile(TOKEN)
 
 
 class Head(Protocol):
-    """What the handshake needs of a request head: names in lower case, values without outer white space."""
+    """What the handshake needs from a request head: names in lower case, values without outer white space."""
 
     method: str
     http_version: str
@@ -34,8 +34,8 @@ class Head(Protocol):
 
 
 class Handshake(NamedTuple):
-    """A valid opening handshake: `accept` is the value that proves it was read, `subprotocols` what the
-    client speaks in its order of preference, `offers` the extensions it offers."""
+    """A valid opening handshake: `accept` is the value that proves it was read, `subprotocols` are those of the
+    client in its order of preference, `offers` the extensions that it offers."""
 
     accept: bytes
     subprotocols: list[str]
@@ -45,7 +45,8 @@ class Handshake(NamedTuple):
 def check(head: Head) -> Handshake:
     """Check an upgrade request against section 4.2.1.
 
-    Raises HandshakeError: 400 for a malformed one, 405 for another method than GET, 426 for another version.
+    Raises HandshakeError: 400 for a malformed request, 405 for a method other than GET, 426 for another
+    version.
     """
     if head.method != "GET":
         # "1. An HTTP/1.1 or higher GET request"
@@ -75,9 +76,9 @@ def check(head: Head) -> Handshake:
         # "4. A |Connection| header field that includes the token "Upgrade""
         raise HandshakeError(400, "the Connection header does not include Upgrade")
     if versions != [VERSION]:
-        # "6. A |Sec-WebSocket-Version| header field, with a value of 13."; 4.4: other versions are answered
-        # with those that are spoken. RFC 9110, 15.5.22: "The server MUST send an Upgrade header field in a
-        # 426 response"; 7.8: with the option in Connection.
+        # "6. A |Sec-WebSocket-Version| header field, with a value of 13."; 4.4: the answer to other versions
+        # lists the supported ones. RFC 9110, 15.5.22: "The server MUST send an Upgrade header field in a 426
+        # response"; 7.8: with the option in Connection.
         reason = "this server speaks version 13 of the WebSocket protocol"
         spoken = [
             (b"sec-websocket-version", VERSION),
@@ -109,7 +110,7 @@ def _accept(keys: list[bytes]) -> bytes:
 
 
 def _decoded(value: bytes) -> bytes:
-    """What `value` is in base64. Raises binascii.Error when it is none."""
+    """`value` decoded from base64. Raises binascii.Error if it is not base64."""
     if sys.version_info >= (3, 11):
         decoded = binascii.a2b_base64(value, strict_mode=True)
     else:
@@ -120,7 +121,7 @@ def _decoded(value: bytes) -> bytes:
 def _subprotocols(values: list[bytes]) -> list[str]:
     # "8. Optionally, a |Sec-WebSocket-Protocol| header field, with a list of values"; 4.1: tokens, "and MUST
     # all be unique strings".
-    found: dict[str, None] = {}  # in order, and quick to look up: a client may name thousands
+    found: dict[str, None] = {}  # in order, and fast to look up: a client may name thousands
     for value in values:
         for item in value.split(b","):
             token = item.strip(b" \t")
@@ -147,12 +148,12 @@ def _offers(values: list[bytes]) -> list[extensions.Extension]:
 def response(
     handshake: Handshake, subprotocol: str | None, compression: Compression | None
 ) -> tuple[list[tuple[bytes, bytes]], deflate.Parameters | None]:
-    """The header fields of the 101 response (4.2.2, item 5) but Connection, and the agreed compression.
+    """The header fields of the 101 response (4.2.2, item 5) except Connection, and the agreed compression.
 
-    `compression` is the worker's, None where it compresses nothing.
+    `compression` is the worker's, or None if it compresses nothing.
 
-    Raises ValueError for a subprotocol that the client did not ask for: it "MUST" fail the connection then
-    (4.1), so the application hears of it first.
+    Raises ValueError for a subprotocol that the client did not request: the client would have to fail the
+    connection (4.1), so the application is told first.
     """
     headers = [
         (b"upgrade", b"websocket"),

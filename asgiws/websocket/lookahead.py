@@ -1,8 +1,8 @@
-"""Control frames among octets that cannot be taken yet, because the application is slow (RFC 6455, 5.5).
+"""Control frames among octets that cannot be processed yet, because the application is slow (RFC 6455, 5.5).
 
 Rules of this file:
-- It looks at what is kept and changes nothing: the octets are read in their order later, control frames too.
-- It goes by the lengths of frames alone. What is wrong with a frame is found when it is read.
+- It looks at the kept octets and changes nothing: they are read in order later, including control frames.
+- It only uses the lengths of frames. Errors in a frame are found when it is read.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from asgiws.websocket.opcodes import CLOSE
 
 
 def close_event(payload: bytes) -> Close:
-    """What a close frame's payload says."""
+    """The content of a close frame's payload."""
     try:
         return Close(*close.parse(payload))
     except ProtocolError as error:
@@ -25,19 +25,19 @@ def close_event(payload: bytes) -> Close:
 
 
 class Lookahead:
-    """Where the looking has got to. It begins at the first octet of a frame."""
+    """How far the kept octets were searched. The search begins at the first octet of a frame."""
 
     __slots__ = ("_skip", "_unseen")
 
     def __init__(self) -> None:
-        #: Octets at the end of what is kept that were not looked at: the kept ones are taken off the front.
+        #: Octets at the end of the kept ones that were not searched yet: kept octets are removed at the front.
         self._unseen = 0
         #: Octets of a frame's payload that are still to come.
         self._skip = 0
 
     def look(self, kept: bytearray, more: int) -> Iterator[tuple[int, bytes]]:
-        """The control frames that are now complete: opcode and payload. `more` octets came to the end of
-        `kept`, which may not change meanwhile."""
+        """The control frames that are now complete: opcode and payload. `more` octets were appended to `kept`,
+        which may not change meanwhile."""
         self._unseen += more
         end = len(kept)
         while True:

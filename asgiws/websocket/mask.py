@@ -1,6 +1,6 @@
 """Masking (RFC 6455, 5.3).
 
-Rules of this file: no state, no I/O. The work is done by `octets.py`, or by its compiled twin.
+Rules of this file: no state, no I/O. `octets.py`, or its compiled twin, does the work.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from asgiws.websocket import octets
 def apply_mask(payload: bytes, key: bytes) -> bytes:
     """Mask or unmask a whole payload with a four-octet masking key; the operation is its own inverse.
 
-    Raises ValueError when the key is not four octets long.
+    Raises ValueError if the key is not four octets long.
     """
     if len(key) != 4:
         raise ValueError(f"a masking key has 4 octets, not {len(key)}")

@@ -1,19 +1,19 @@
 """From bytes to messages: fragments, sizes, UTF-8, inflation (RFC 6455, 5.4 to 5.6 and 8.1).
 
 Rules of this file:
-- Pull: `feed` hands over a read's octets, `next_event` gives one event at a time. What comes behind an error
-  is thus met only after everything before it was given out.
-- The octets of `feed` are the caller's buffer. They are unmasked in place and are dead once `next_event`
-  has returned None: all that is kept was copied.
-- A message is refused for its size before its payload is read. Nothing is stored of a control frame but the
+- Pull: `feed` takes the octets of a read, `next_event` returns one event at a time. So an error is found only
+  after everything before it was returned.
+- The octets passed to `feed` are the caller's buffer. They are unmasked in place and invalid after `next_event`
+  has returned None: everything that is kept was copied.
+- A message is rejected for its size before its payload is read. Nothing is stored of a control frame beyond the
   125 octets that it may have.
-- A message in progress is told by `_opcode`, a frame in progress by `_in_frame`; never by a buffer that
-  happens to be empty.
-- Whole fragments are gathered, and inflated or checked together, before `next_event` gives anything or returns:
-  a call of the inflater or of the validator for each octet would cost forty times what a frame does. What is
-  wrong is found in the order in which it came all the same.
-- What a message inflates to is made in steps of STEP octets, and where the turn's work is used up (`turn.py`),
-  the next one is left to the next call.
+- `_opcode` says whether a message is in progress, `_in_frame` whether a frame is; never a buffer that happens
+  to be empty.
+- Whole fragments are gathered, and inflated or checked together, before `next_event` returns anything: calling
+  the inflater or the validator for each octet would cost forty times what a frame does. Errors are still found
+  in the order in which they arrived.
+- Messages are inflated in steps of STEP octets, and when the turn's work is used up (`turn.py`), the next step
+  is left to the next call.
 """
 
 from __future__ import annotations
@@ -38,19 +38,19 @@ from asgiws.websocket.utf8 import Utf8Validator
 #: `_opcode` between messages.
 NONE = -1
 
-#: Room is made for a whole frame once one part in TRUST of it has come. Until then what comes is gathered, so
-#: that a client takes memory with what it sends and not with what it announces.
+#: Room for a whole frame is allocated once one part in TRUST of it has arrived. Until then its data is
+#: gathered, so that a client takes memory with what it sends and not with what it announces.
 TRUST = 8
 
-#: Octets that are inflated at once, and of compressed fragments that are gathered before.
+#: Octets that are inflated at once, and octets of compressed fragments that are gathered before that.
 STEP = 32768
 GATHER = 16384
 
-#: Pieces of what a message inflates to are joined to one below this many octets: by themselves they would take
+#: Pieces of an inflated message are joined into pieces of up to this many octets: separately, they would take
 #: many times their size.
 JOIN_BELOW = 1024
 
-# As the compiled module compares and counts with them.
+# The same as C integers for the compiled module.
 _SMALL = SMALL
 _SLICE = SLICE
 _INFLATE = INFLATE
@@ -68,7 +68,7 @@ NO_TARGET = octets.new_target(0)
 class MessageReader:
     """Reads the messages and control frames that a client sends.
 
-    `max_size` bounds a message in octets, after inflation, `max_fragments` in frames. `deflate` is the
+    `max_size` limits a message in octets, after inflation, `max_fragments` in frames. `deflate` is the
     negotiated compression or None. `turn` is the worker's.
     """
 
@@ -115,37 +115,37 @@ class MessageReader:
         self._work = 0
         self._max_size = max_size
         self._max_fragments = max_fragments
-        #: Frames of the message in progress behind its first.
+        #: Frames of the message in progress after its first.
         self._fragments = 0
         self._deflate = deflate
         self._frame = FrameReader(allow_rsv1=deflate is not None)
         self._data: bytearray = bytearray()
         self._position = 0
         self._end = 0
-        #: A data or control frame whose header was read and whose payload was not, or not all.
+        #: A data or control frame whose header was read, but not its payload, or not all of it.
         self._in_frame = False
         self._remaining = 0
         self._phase = 0
         #: The opcode of the message in progress, NONE between messages.
         self._opcode = NONE
         self._compressed = False
-        #: What came of the message in progress; None until its first octets are kept.
+        #: What has arrived of the message in progress; None until its first octets are kept.
         self._message: bytearray | None = None
-        #: The same of a compressed one: what it has inflated to, and how many octets that is.
+        #: The same for a compressed one: what it has inflated to, and how many octets that is.
         self._pieces: list[bytes | bytearray] | None = None
         self._inflated = 0
-        #: Where a message of one frame is put while it comes in several reads.
+        #: The target of a message of one frame while it arrives in several reads.
         self._target = NO_TARGET
         self._has_target = False
         self._filled = 0
         self._control: bytearray | None = None
         self._utf8: Utf8Validator | None = None
-        #: There are fragments that are to be inflated, in `_gather`, or checked, in `_message` from
+        #: Whether there are fragments to be inflated, in `_gather`, or to be checked, in `_message` from
         #: `_unchecked` on.
         self._gathered = False
         self._gather: bytearray | None = None
         self._unchecked = 0
-        #: There is more in what the inflater was given, which was the message's end where `_final`.
+        #: Whether the inflater's input has more to give; `_final` says whether that input ends the message.
         self._inflating = False
         self._final = False
 
@@ -157,15 +157,15 @@ class MessageReader:
         self._work = 0
 
     def unread(self) -> int:
-        """How many of the octets that were fed last `next_event` has not taken yet."""
+        """The number of octets fed last that `next_event` has not taken yet."""
         return self._end - self._position
 
     def is_behind(self) -> bool:
-        """True when there is more to take without another feed."""
+        """True if there is more to process without another feed."""
         return self._position < self._end or self._inflating
 
     def held(self) -> int:
-        """How many octets are kept of a message that is not complete."""
+        """The number of octets kept of an incomplete message."""
         held = self._inflated
         if self._message is not None:
             held = len(self._message)
@@ -178,14 +178,14 @@ class MessageReader:
 
     def expected(self) -> int:
         """How many octets of the frame in progress are still to be fed; after a ProtocolError, of the frame
-        that was at fault, if its header was in order."""
+        that caused it, if its header was valid."""
         return max(0, self._remaining - self.unread())
 
     def next_event(self) -> Event | None:
-        """The next event in what was fed, MORE where the turn's work is used up before there was one, or None
-        when more octets are needed.
+        """The next event in the fed octets, MORE if the turn's work is used up before there was one, or None if
+        more octets are needed.
 
-        Raises ProtocolError for what the client may not send; the reader must not be used afterwards.
+        Raises ProtocolError for anything that the client may not send; then the reader must not be used again.
         """
         frame = self._frame
         while True:
@@ -231,7 +231,7 @@ class MessageReader:
                 and not self._compressed
                 and not self._has_target
             ):
-                # The whole message lies in this one stretch of octets: no copy but the event's own.
+                # The whole message is in this one stretch of octets: no copy but the event's own.
                 return self._whole_message(start, stop)
             elif self._has_target:
                 if take:
@@ -254,7 +254,7 @@ class MessageReader:
                 self._settle()
 
     def _is_used_up(self) -> bool:
-        """True when the others are to have their turn; asked from the unit SMALL on."""
+        """True if the others should get their turn; called from the unit SMALL on."""
         if self._work < _SLICE and self._turn.left > 0:
             self._turn.take(1)
             return False
@@ -264,7 +264,7 @@ class MessageReader:
         return True
 
     def _read_header(self) -> bool:
-        """Read a frame's header; false when there is not all of it yet."""
+        """Read a frame's header; false if it is not complete yet."""
         position = self._frame.read(self._data, self._position, self._end)
         if position < 0:
             self._position = self._end
@@ -274,8 +274,8 @@ class MessageReader:
         return True
 
     def _read_behind(self) -> bool:
-        """The same behind fragments that were gathered. False also when these must come first: before a control
-        frame, and before what is wrong with the next one."""
+        """The same after gathered fragments. Also false if these must be processed first: before a control
+        frame, and before an error in the next one."""
         position = self._position
         fragments = self._fragments
         if not self._data[position] & CLOSE:
@@ -314,7 +314,7 @@ class MessageReader:
             held = 0 if self._message is None else len(self._message)
             limit = self._max_size - held
             if self._compressed:
-                # What it inflates to is bounded by then. Deflate never makes more than this of a message.
+                # Its inflated size is checked later. Deflate never makes a message longer than this.
                 limit = self._max_size + (self._max_size >> 6) + 1024
             if frame.length > limit:
                 self._remaining = frame.length
@@ -326,7 +326,7 @@ class MessageReader:
         self._phase = 0
 
     def _take_control(self, start: int, stop: int, complete: bool) -> Event | None:
-        """Take octets of a control frame, which may stand between the fragments of a message (5.4)."""
+        """Take octets of a control frame, which may come between the fragments of a message (5.4)."""
         payload = octets.to_bytes(self._data, start, stop)
         if self._control is not None:
             self._control += payload
@@ -373,7 +373,7 @@ class MessageReader:
         octets.append(message, self._data, start, stop)
 
     def _settle(self) -> None:
-        """Inflate or check what was gathered."""
+        """Inflate or check the gathered data."""
         if self._compressed:
             self._inflate(self._take_gathered(), False)
         else:
@@ -390,16 +390,17 @@ class MessageReader:
         return bytes(gather)
 
     def _take_data(self, start: int, stop: int, final: bool) -> None:
-        """Keep octets of a message that does not lie whole before us: a part of a frame, or the end of it all.
+        """Keep octets of a message that is not available as a whole: a part of a frame, or the end of the
+        message.
 
-        Of a compressed one not all may have been inflated then; see `_inflating`.
+        A compressed message may not be fully inflated then; see `_inflating`.
         """
         if self._compressed:
             piece = octets.to_bytes(self._data, start, stop)
             if self._gathered:
                 piece = self._take_gathered() + piece
             elif final and start == stop and self._pieces is None:
-                # An empty message is one octet of deflate (RFC 7692, 7.2.3.6); none is no stream at all.
+                # An empty message is one octet of deflate (RFC 7692, 7.2.3.6); no octet at all is not a stream.
                 raise ProtocolError(INVALID_PAYLOAD, "compressed message without a payload")
             self._inflate(piece, final)
             return
@@ -416,7 +417,7 @@ class MessageReader:
             self._find_target(message, frame.length)
 
     def _inflate(self, piece: bytes, final: bool) -> bool:
-        """Inflate as much as this turn has work for; false when there is more."""
+        """Inflate as much as this turn has work for; false if there is more."""
         deflate = self._deflate
         assert deflate is not None  # RSV1 passes the frame reader only with compression
         while True:
@@ -450,7 +451,7 @@ class MessageReader:
             pieces.append(bytearray(inflated))
 
     def _find_target(self, message: bytearray, length: int) -> None:
-        """Make room for a message of one frame, once enough of it has come for the client to mean it."""
+        """Allocate room for a message of one frame, once enough of it has arrived to trust its length."""
         size = len(message)
         if size >= length // TRUST:
             self._target = octets.new_target(length)
@@ -460,7 +461,8 @@ class MessageReader:
             self._message = None
 
     def _fill_target(self, start: int, stop: int, final: bool) -> None:
-        """Put octets of a frame that is a whole message, but has not come whole, where they will stay."""
+        """Put octets of a frame that is a whole message, but has not arrived as a whole, into their final
+        place."""
         octets.put(self._target, self._filled, self._data, start, stop)
         self._filled += stop - start
         if self._opcode == TEXT:
@@ -501,11 +503,11 @@ class MessageReader:
         if pieces is not None:
             self._pieces = None
             self._inflated = 0
-            # The first one is never joined to another.
+            # The first piece is never joined to another.
             data: Any = pieces[0] if len(pieces) == 1 else b"".join(pieces)
             return data.decode() if opcode == TEXT else data  # type: ignore[no-any-return]
         message = self._message
-        assert message is not None  # _take_data came before
+        assert message is not None  # _take_data was called before
         self._message = None
         if opcode == TEXT:
             return message.decode()

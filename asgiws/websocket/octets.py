@@ -1,8 +1,8 @@
-"""The primitives under masking, decoding and framing, on plain bytes.
+"""The primitives for masking, decoding and framing, on plain bytes.
 
 Rules of this file:
-- It is the one place where the pure and the compiled build differ: this source serves the pure build, and
-  `octets.pxd` gives the compiled modules the same functions, inlined, in C. The file itself is never
+- It is a twin, one of the files where the pure and the compiled build differ: this source serves the pure
+  build, and `octets.pxd` gives the compiled modules the same functions, inlined, in C. The file itself is never
   compiled. A change of one is a change of both; `tests/unit/websocket/test_octets.py` holds them together.
 - Positions are octets into `data`; the caller guarantees 0 <= start <= end <= len(data).
 """
@@ -21,7 +21,7 @@ def xor(data: bytearray, start: int, end: int, key: int, phase: int) -> None:
     if phase:
         pattern = pattern[phase:] + pattern[:phase]
     stream = (pattern * ((size + 3) // 4))[:size]
-    # One big number is exclusive-ored at the speed of C, octet by octet would take 50 times as long.
+    # XOR of one big number runs at the speed of C; octet by octet would take 50 times as long.
     masked = int.from_bytes(data[start:end], "little") ^ int.from_bytes(stream, "little")
     data[start:end] = masked.to_bytes(size, "little")
 
@@ -37,28 +37,28 @@ def to_bytes(data: bytearray, start: int, end: int) -> bytes:
 
 
 def append(target: bytearray, data: bytearray, start: int, end: int) -> None:
-    """Put the octets from `start` to `end` behind those of `target`."""
+    """Append the octets from `start` to `end` to `target`."""
     target += memoryview(data)[start:end]
 
 
 def new_target(size: int) -> bytearray:
-    """Room for `size` octets that are all put there by `put` before `finish`; the compiled twin makes the
-    `bytes` object itself, whose octets are not set yet."""
+    """Room for `size` octets, all of which must be set with `put` before `finish`; the compiled twin creates
+    the `bytes` object itself, with its octets not set yet."""
     return bytearray(size)
 
 
 def put(target: bytearray, at: int, data: bytearray, start: int, end: int) -> None:
-    """Put the octets from `start` to `end` into `target`, from `at` on."""
+    """Copy the octets from `start` to `end` into `target`, from `at` on."""
     target[at : at + end - start] = data[start:end]
 
 
 def finish(target: bytearray) -> bytes:
-    """What was put together, as `bytes`."""
+    """The assembled octets, as `bytes`."""
     return bytes(target)
 
 
 def is_ascii(data: bytearray, start: int, end: int) -> bool:
-    """True when no octet from `start` to `end` has its highest bit set."""
+    """True if no octet from `start` to `end` has its highest bit set."""
     return data[start:end].isascii()
 
 
@@ -69,7 +69,7 @@ def to_text(data: bytearray, start: int, end: int) -> str:
 
 def header(first: int, size: int) -> bytes:
     """The header of a frame from a server, which is not masked (5.2): `first` is FIN, RSV1 and opcode in one
-    octet, `size` the payload's octets."""
+    octet, `size` the number of octets in the payload."""
     if size < 126:
         return bytes((first, size))
     if size < 65536:
@@ -83,5 +83,5 @@ def frame(first: int, payload: bytes) -> bytes:
 
 
 def memory(message: str | bytes) -> int:
-    """How many octets of memory a message takes."""
+    """The number of octets of memory that a message takes."""
     return message.__sizeof__()

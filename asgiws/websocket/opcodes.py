@@ -1,7 +1,7 @@
-"""The numbers of a frame's first two octets (RFC 6455, 5.2 and 11.8).
+"""The numbers in a frame's first two octets (RFC 6455, 5.2 and 11.8).
 
-Rules of this file: numbers only. Compiled modules import them into C integers (see `frames.pxd`), which is
-why they stand in a module that is not compiled.
+Rules of this file: numbers only. Compiled modules import them into C integers (see `frames.pxd`), which is why
+they are in a module that is not compiled.
 """
 
 from __future__ import annotations

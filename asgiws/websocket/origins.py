@@ -1,12 +1,12 @@
 """Which origins may open a WebSocket (RFC 6455, 10.2).
 
 Rules of this file:
-- A browser lets any page open a WebSocket to any host, sends that host's cookies along, and says
-  in Origin where the page came from: who relies on cookies must look at it.
-- An origin is compared as a whole, scheme and port included (RFC 6454, 5), without regard to case.
-- What the wildcard stands for is names and nothing else: not a path, a user or another port, which no browser
-  sends and in which a foreign host could be named.
-- `same` leaves the scheme out: a proxy in front may have ended TLS.
+- A browser lets any page open a WebSocket to any host, sends that host's cookies along, and says in Origin
+  where the page came from: a server that relies on cookies must check it.
+- An origin is compared as a whole, including scheme and port (RFC 6454, 5), without regard to case.
+- The wildcard matches names and nothing else: not a path, a user or another port, which no browser sends and
+  which could contain a foreign host.
+- `same` ignores the scheme: a proxy in front may have terminated TLS.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-#: Names in lower case; IPv6 addresses have none below them.
+#: Names in lower case; IPv6 addresses have no names below them.
 _names = re.compile(rb"[a-z0-9._-]+")
 
 _OWN_PORT = {b"http": b":80", b"https": b":443", b"ws": b":80", b"wss": b":443"}
 
 
 class OriginFilter:
-    """Tells the origins that are let in.
+    """Decides which origins are accepted.
 
     Each of `patterns`, in lower case, is `scheme://host[:port]`, `scheme://*.domain[:port]` for
-    all names below that domain, `same` for the host that was asked, `none` for a client that names
-    no origin, or `*` for all.
+    all names below that domain, `same` for the requested host, `none` for a client that sends no
+    Origin, or `*` for all.
     """
 
     __slots__ = ("_all", "_below", "_exact", "_none", "_same")
@@ -36,7 +36,7 @@ class OriginFilter:
         self._none = b"none" in texts
         self._same = b"same" in texts
         self._exact = frozenset(text for text in texts if b"://" in text)
-        #: For each pattern with a wildcard, what is in front of the names and what behind them.
+        #: For each pattern with a wildcard, what comes before the names and what after them.
         self._below = [
             (before + b"://", behind)
             for before, mark, behind in (text.partition(b"://*") for text in texts)
@@ -44,7 +44,7 @@ class OriginFilter:
         ]
 
     def allows(self, origin: bytes | None, host: bytes | None) -> bool:
-        """True for a handshake's Origin that is let in; `host` is the value of its Host field."""
+        """True if a handshake with that Origin is accepted; `host` is the value of its Host field."""
         if self._all:
             return True
         if origin is None:
@@ -61,7 +61,7 @@ class OriginFilter:
             asked = host.lower()
             if own_port and asked.endswith(own_port):
                 asked = asked[: -len(own_port)]
-            # A Host field may have an empty name (RFC 3986, 3.2.2), an origin has none of those.
+            # A Host field may have an empty name (RFC 3986, 3.2.2), an origin may not.
             if asked == where and not asked.startswith(b":"):
                 return True
         return any(

@@ -1,10 +1,11 @@
 """The states of a WebSocket connection and every transition between them.
 
 Rules of this file:
-- All of it is here: a (state, trigger) pair that TRANSITIONS does not name is an error of the application.
-- It is data. `connection.py` looks transitions up; tests and the table in `docs/behaviour.md` are made from
-  it. Nothing else assigns a state.
-- DISCONNECT stands on every way into a final state and nowhere else, so `websocket.disconnect` is told
+- All of them are here: a (state, trigger) pair that TRANSITIONS does not contain is an error of the
+  application.
+- They are data. `connection.py` looks transitions up; tests and the table in `docs/behaviour.md` are generated
+  from them. Nothing else assigns a state.
+- DISCONNECT is on every transition into a final state and nowhere else, so `websocket.disconnect` is sent
   exactly once.
 """
 
@@ -18,8 +19,8 @@ class State(enum.IntEnum):
     CONNECTING = 0  # the handshake was read; the application has not answered
     OPEN = 1
     CLOSING = 2  # our close frame was sent; the client's is awaited
-    REFUSED = 3  # the application (or the server) said no to the handshake
-    FAILED = 4  # the client broke the protocol or a limit, or fell silent
+    REFUSED = 3  # the application (or the server) rejected the handshake
+    FAILED = 4  # the client violated the protocol or a limit, or fell silent
     CLOSED = 5
 
 
@@ -42,7 +43,7 @@ class Trigger(enum.Enum):
 
 class Effect(enum.IntFlag):
     NOTHING = 0
-    SEND_RESPONSE = enum.auto()  # the 101, or the refusal
+    SEND_RESPONSE = enum.auto()  # the 101, or the rejection
     SEND_CLOSE = enum.auto()  # a close frame, or the echo of the client's
     START_DEADLINE = enum.auto()
     END_TCP = enum.auto()

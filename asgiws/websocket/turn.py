@@ -1,39 +1,41 @@
-"""The work that a turn of the loop may take, shared by all connections of a worker.
+"""The work that one turn of the event loop may take, shared by all connections of a worker.
 
 Rules of this file:
-- Work is counted in units: a frame is one, whatever it holds, and what a message inflates to has its own price.
-- The first SMALL units of each feed are a connection's own and not counted: whoever sends little never waits
-  for those who send much.
-- The unit beyond is taken from `left`. Where there is none, the connection goes on in the loop's next turn; so
-  does one that has had SLICE units, though there be more.
-- What takes longest is what the application does with it. So a connection that has come to its own bound of
-  messages or requests in a turn takes a fixed price for them, and where nothing is left that bound is lower.
-- `begins` is called when a turn's first unit is taken; whoever gave it calls `renew` once the loop has turned.
+- Work is counted in units: a frame is one, whatever it contains, and inflated data has its own price.
+- The first SMALL units of each feed belong to the connection and are not counted: a client that sends little
+  never waits for clients that send much.
+- Further units are taken from `left`. If none are left, the connection continues in the event loop's next turn;
+  so does a connection that has used SLICE units, even if more are left.
+- What takes longest is what the application does with the messages. So a connection that has reached its own
+  limit of messages or requests in a turn pays a fixed price for them, and if nothing is left that limit is
+  lower.
+- `begins` is called when a turn's first unit is taken; the code that provided it calls `renew` once the event
+  loop has turned.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-#: A frame takes a tenth of a microsecond, or three in the pure build.
+#: A frame takes a tenth of a microsecond, or three microseconds in the pure build.
 SMALL = 64
 SLICE = 1024
 UNITS = 8192
 
-#: What a call of the inflater costs beside what it makes, and how many octets of that are a unit.
+#: The cost of a call of the inflater in addition to its output, and how many octets of output are a unit.
 INFLATE = 32
 INFLATED = 128
 
-#: The price of as many messages, or requests, as one connection has in a turn.
+#: The price of as many messages, or requests, as one connection may have in a turn.
 MESSAGES = 512
 REQUESTS = 2048
 
-# As the compiled module compares with it.
+# The same as a C integer for the compiled module.
 _UNITS = UNITS
 
 
 def _nobody() -> None:
-    """No loop turns."""
+    """There is no event loop."""
 
 
 class Turn:
@@ -46,11 +48,11 @@ class Turn:
         self.left = UNITS
 
     def take(self, units: int) -> None:
-        """Work was done beyond what is a connection's own."""
+        """Work was done beyond a connection's own share."""
         if self.left == _UNITS:
             self._begins()
         self.left -= units
 
     def renew(self) -> None:
-        """The loop has turned."""
+        """The event loop has turned."""
         self.left = _UNITS

@@ -1,7 +1,7 @@
 """Incremental validation of UTF-8 (RFC 6455, 8.1; RFC 3629).
 
-Rules of this file: nothing is stored but the state within one character; the first octet that cannot
-continue a valid text raises.
+Rules of this file: nothing is stored but the state within one character; the first octet that cannot continue
+valid text raises.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ _new_decoder = codecs.getincrementaldecoder("utf-8")
 
 
 class Utf8Validator:
-    """Checks a text that arrives in pieces.
+    """Checks text that arrives in pieces.
 
-    `feed` raises UnicodeDecodeError at the first octet that no valid text can have there; `finish` when the
-    text ends within a character. After either, `finish` included, the validator starts anew.
+    `feed` raises UnicodeDecodeError at the first octet that cannot occur there in valid text; `finish` if the
+    text ends within a character. After either, including a successful `finish`, the validator starts again.
     """
 
     __slots__ = ("_decoder", "pending")
 
     def __init__(self) -> None:
-        #: True within a character; between two, a piece of ASCII need not be fed.
+        #: True within a character; if false, a piece of ASCII need not be fed.
         self.pending = False
-        # None between characters: most pieces end at a character's boundary.
+        # None between characters: most pieces end at a character boundary.
         self._decoder: codecs.IncrementalDecoder | None = None
 
     def feed(self, piece: bytes | bytearray) -> None:

@@ -1,10 +1,10 @@
-"""The library that does the deflate itself: Python's own zlib, or zlib-ng where it is installed.
+"""The library that does the deflate itself: Python's own zlib, or zlib-ng if it is installed.
 
 Rules of this file:
-- It is the one place that names them. What is used of either is in `Compressor`, `Inflater` and `Backend`: raw
-  streams with a window of 9 to 15 bits, a memory level, sync and full flushes, an output limit.
-- What a stream holds is reckoned from the library's own allocations, as `python -m benchmarks.deflate` measures
-  them; it is the same from call to call, so that what was added for a stream can be taken off again.
+- It is the only place that names them. `Compressor`, `Inflater` and `Backend` are the parts of them that are
+  used: raw streams with a window of 9 to 15 bits, a memory level, sync and full flushes, an output limit.
+- The size of a stream is computed from the library's own allocations, as `python -m benchmarks.deflate`
+  measures them; it is the same from call to call, so that what was added for a stream can be subtracted again.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
-#: What `--ws-deflate-backend` takes; `auto` is the first that is installed of FASTEST_FIRST.
+#: The values of `--ws-deflate-backend`; `auto` is the first of FASTEST_FIRST that is installed.
 FASTEST_FIRST = ("zlib-ng", "zlib")
 
 #: zlib's values, which zlib-ng shares.
@@ -30,8 +30,8 @@ class Compressor(Protocol):
 
 
 class Inflater(Protocol):
-    """A raw inflate stream; `eof` once a final block ended it, `unused_data` is what stands behind that.
-    `unconsumed_tail` is what was not looked at when the output had come to its limit."""
+    """A raw inflate stream; `eof` once a final block ended it, `unused_data` is what follows that block.
+    `unconsumed_tail` is the input that was not processed when the output had reached its limit."""
 
     @property
     def eof(self) -> bool: ...
@@ -44,7 +44,7 @@ class Inflater(Protocol):
 
 class Backend(NamedTuple):
     """A library. `compressor_size(window_bits, memory_level)` and `inflater_size(window_bits)` are the octets
-    that a stream of it holds."""
+    that one of its streams holds."""
 
     name: str
     version: str
@@ -59,11 +59,11 @@ class Backend(NamedTuple):
 
 
 class BackendMissing(Exception):
-    """The library that was asked for is not installed; the text is one line."""
+    """The requested library is not installed; the text is one line."""
 
 
 def choose(name: str) -> Backend:
-    """The backend of that name; `auto` takes the first of FASTEST_FIRST that is installed.
+    """The backend with that name; `auto` selects the first of FASTEST_FIRST that is installed.
 
     Raises BackendMissing.
     """
@@ -99,7 +99,7 @@ def _backend(name: str, module: Any, version: str, *, is_ng: bool) -> Backend:
 
 
 def _zlib_compressor_size(bits: int, memory_level: int) -> int:
-    # Window and chains are two octets for each of 2 << bits places, hash heads and pending output grow with the
+    # Window and chains are two octets for each of 2 << bits places; hash heads and pending output grow with the
     # memory level.
     return (4 << bits) + (512 << memory_level) + 6100
 
@@ -117,7 +117,7 @@ def _ng_inflater_size(bits: int) -> int:
     return 42_200  # always with room for the largest window
 
 
-# Some Pythons are built on zlib-ng in the place of zlib.
+# Some Pythons are built with zlib-ng instead of zlib.
 _VERSION_OF_NG = getattr(zlib, "ZLIBNG_VERSION", None)
 ZLIB = _backend(
     "zlib",

@@ -61,7 +61,7 @@ CLAUSES = (
         "session, if applicable, discarding any trailing bytes that may have been received.",
         closes("7.1.1-1", "much behind the close frame", close(1000) + b"x" * 100_000, 1000),
         fails("7.1.1-2", "much behind a breach of the protocol", BREACH + b"x" * 100_000, 1002),
-        why="the runner takes a reset in place of the end of TCP for a failure, in every case",
+        why="the runner treats a reset instead of the end of TCP as a failure, in every case",
     ),
     clause(
         "7.1.1",
@@ -69,7 +69,7 @@ CLAUSES = (
         "(...) As such, when a server is instructed to _Close the WebSocket Connection_ it SHOULD "
         "initiate a TCP Close immediately",
         also=["5.5.1-1", "5.5.1-20", "7.1.7-1"],
-        why="the runner never ends TCP before the server has, but where a case says so",
+        why="the runner never ends TCP before the server has, unless a case says so",
     ),
     clause(
         "7.1.2",

@@ -522,7 +522,7 @@ CLAUSES = (
         'When any DEFLATE block with the "BFINAL" bit set to 1 doesn\'t end at a byte boundary, an '
         "endpoint MUST add minimal padding bits of 0 to make it end at a byte boundary.",
         also=["7692:7.2.1-1"],
-        why="the runner takes no octet that is left over behind a stream",
+        why="the runner accepts no leftover octet after a stream",
     ),
     clause(
         "7.2.1",

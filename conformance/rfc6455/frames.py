@@ -62,7 +62,7 @@ CLAUSES = (
         "5.1",
         "A server MUST NOT mask any frames that it sends to the client.",
         also=["5.7-1", "5.5.2-1", "5.5.1-1"],
-        why="the runner refuses a masked frame in every case",
+        why="the runner rejects a masked frame in every case",
     ),
     clause(
         "5.1",
@@ -137,7 +137,7 @@ CLAUSES = (
         fails("5.2-41", "65535 in 64 bits", binary(bytes(65535), form=64), 1002),
         fails("5.2-42", "of a continuation", text("a", fin=False) + last("b", form=16), 1002),
         also=["5.2-28", "5.2-32"],
-        why="the runner refuses a frame out that is not in its shortest form",
+        why="the runner rejects a sent frame that is not in its shortest form",
     ),
     clause(
         "5.2",
@@ -149,7 +149,7 @@ CLAUSES = (
         "5.3",
         "A masked frame MUST have the field frame-masked set to 1",
         also=["5.1-1"],
-        why="the client's",
+        why="for clients",
     ),
     clause(
         "5.3",
@@ -292,7 +292,7 @@ CLAUSES = (
     clause(
         "5.4",
         "an intermediary MUST NOT attempt to change the fragmentation of a control frame.",
-        why="an intermediary's, as the two clauses behind it",
+        why="for intermediaries, like the next two clauses",
     ),
     clause(
         "5.5",
@@ -484,7 +484,7 @@ CLAUSES = (
         "If an endpoint receives a Ping frame and has not yet sent Pong frame(s) in response to "
         "previous Ping frame(s), the endpoint MAY elect to send a Pong frame for only the most "
         "recently processed Ping frame.",
-        why="takes a peer that does not read: `tests/unit/drivers/test_websocket.py`",
+        why="needs a peer that does not read: `tests/unit/drivers/test_websocket.py`",
     ),
     clause(
         "5.5.3",

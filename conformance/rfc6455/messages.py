@@ -141,7 +141,7 @@ CLAUSES = (
         "6.1",
         "5. If the data is being sent by the client, the frame(s) MUST be masked",
         also=["5.1-1"],
-        why="the client's",
+        why="for clients",
     ),
     clause(
         "6.1",
@@ -273,13 +273,13 @@ CLAUSES = (
     clause(
         "8.1",
         "This rule applies both during the opening handshake and during subsequent data exchange.",
-        why="nothing of a handshake is read as UTF-8: fields are octets for ASGI, tokens are ASCII, "
+        why="no part of a handshake is read as UTF-8: fields are octets for ASGI, tokens are ASCII, "
         "and a path that is not UTF-8 has U+FFFD in `path` and its octets in `raw_path`",
     ),
     clause(
         "10.3",
         "Clients MUST choose a new masking key for each frame",
-        why="the client's, as the rest of 10.3",
+        why="for clients, like the rest of 10.3",
     ),
     clause(
         "10.4",

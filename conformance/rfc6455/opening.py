@@ -180,7 +180,7 @@ CLAUSES = (
         "4.2.1",
         "7. (...) A connection attempt lacking this header field SHOULD NOT be interpreted as coming "
         "from a browser client.",
-        why="the application's to interpret: the scope has all header fields",
+        why="left to the application: the scope has all header fields",
     ),
     clause(
         "4.2.1",
@@ -391,7 +391,7 @@ CLAUSES = (
         "If extension parameters are included in negotiations between the client and the server, "
         "those parameters MUST be chosen in accordance with the specification of the extension",
         also=["7692:7-1", "7692:7.1.1.1-1", "7692:7.1.2.1-1", "7692:7.1.2.2-1"],
-        why="every response is held against RFC 7692, 7.1, by the runner",
+        why="the runner checks every response against RFC 7692, 7.1",
     ),
     clause(
         "9.1",

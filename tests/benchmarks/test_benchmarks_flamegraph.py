@@ -60,7 +60,7 @@ def test_functions_of_cython_are_named_as_in_python(symbol, name):
 
 
 LOOP = ("uv_run", "loop.cpython-311.so")
-SEND = ("asgiws.net.connection.Connection._send", "stream.cpython-311.so")
+SEND = ("asgiws.net.sending.Sending._send", "sending.cpython-311.so")
 WRITE = ("__GI___libc_write", "libc.so.6")
 KERNEL = ("kernel", "kernel")
 

@@ -41,7 +41,7 @@ def findings(outcome: Outcome) -> list[str]:
     if not outcome.answers:
         lines.append("no probe was answered")
     if any(math.isinf(answer.control) for answer in outcome.answers):
-        lines.append("a control did not answer: the machine is no judge")
+        lines.append("a control did not answer: no verdict is possible on this machine")
     for name, told in outcome.servers.items():
         fresh, after = told["fresh"]["pss"], told["after"]["pss"]
         if after > fresh + GROWTH:
@@ -58,7 +58,7 @@ def findings(outcome: Outcome) -> list[str]:
         style, way, how = key.split("|")
         if how == "problem":
             lines.append(
-                f"{count} calls of {style!r} ({way}) ended with an exception that nobody asked for"
+                f"{count} calls of {style!r} ({way}) ended with an exception that was not requested"
             )
     return lines
 
@@ -74,7 +74,7 @@ def delays(outcome: Outcome) -> list[str]:
 
 
 def _ms(seconds: float) -> str:
-    return "for ever" if math.isinf(seconds) else f"{1000 * seconds:.1f} ms"
+    return "forever" if math.isinf(seconds) else f"{1000 * seconds:.1f} ms"
 
 
 def percentile(values: Iterable[float], share: float) -> float:

@@ -131,7 +131,7 @@ def test_an_answer_is_late_by_what_its_control_did_not_take(tmp_path: Path) -> N
     ]
     late = report.delays(outcome)
     assert len(late) == 2
-    assert "for ever" in late[0]
+    assert "forever" in late[0]
     assert "200.0 ms" in late[1]
 
 

@@ -26,7 +26,8 @@ KINDS = (
     "TLSTransport",
     "SSLObject",
     "HTTPDriver",
-    "HTTPCycle",
+    "HTTPExchange",
+    "HTTPCarrier",
     "HTTPConnection",
     "WebSocketSession",
 )

@@ -177,7 +177,7 @@ async def test_new_files_serve_new_connections_and_open_ones_stay(
             assert kept.request(request).json()["extensions"]["tls"]["server_cert"] == first
             authority.renew()
             server.wait_for_log(
-                r"The certificate '.*certificate\.pem' was loaded anew; it is valid until 3000-"
+                r"The certificate '.*certificate\.pem' was reloaded; it is valid until 3000-"
             )
             assert shown(server, authority) != first
             for message in ("still", "here"):
@@ -199,13 +199,13 @@ def test_hangup_loads_the_files_and_a_broken_pair_changes_nothing(
         replace(authority.key, authority.issue().private_key_pem.bytes())
         server.send_signal(signal.SIGHUP)
         server.wait_for_log(
-            r"ERROR +The certificate in use stays: the key in '.*' does not belong to the "
+            r"ERROR +Keeping the certificate in use: the key in '.*' does not belong to the "
             r"certificate '.*'\n"
         )
         assert shown(server, authority) == first
         authority.renew()
         server.send_signal(signal.SIGHUP)
-        server.wait_for_log("was loaded anew")
+        server.wait_for_log("was reloaded")
         assert shown(server, authority) != first
 
 
@@ -239,7 +239,7 @@ def test_a_password_from_the_environment(authority: Authority) -> None:
         authority.renew()
         encrypt(authority.key, "geheim")
         server.send_signal(signal.SIGHUP)
-        server.wait_for_log("was loaded anew")
+        server.wait_for_log("was reloaded")
     assert "geheim" not in server.stderr()
 
 
@@ -323,7 +323,7 @@ def test_the_commands_of_the_page(tmp_path: Path) -> None:
                     asked += 1
                 elif words[:2] == ["kill", "-HUP"]:
                     os.kill(server.process.pid, signal.SIGHUP)
-                    server.wait_for_log("was loaded anew")
+                    server.wait_for_log("was reloaded")
                 else:
                     raise AssertionError(f"nobody runs {line!r}")
     finally:

@@ -144,7 +144,7 @@ def test_a_stream_and_a_blocked_loop_hold_up_nobody_for_long(
         wait_for_starts(server, 2)
     assert answer_of(server) == "another"
     assert not is_alive(first)
-    assert ("is killed" in server.stderr()) == (path == "/block")
+    assert ("killing it" in server.stderr()) == (path == "/block")
 
 
 def test_a_syntax_error_is_shown_and_the_next_save_recovers(
@@ -152,7 +152,7 @@ def test_a_syntax_error_is_shown_and_the_next_save_recovers(
 ) -> None:
     change(project, 'ANSWER = "first"', "ANSWER = (")
     server.wait_for_log("SyntaxError: '\\(' was never closed")
-    server.wait_for_log("The application has ended; the next change starts it again")
+    server.wait_for_log("The application has exited; the next change starts it again")
     change(project, "ANSWER = (", 'ANSWER = "recovered"')
     wait_for_starts(server, 2)
     assert answer_of(server) == "recovered"
@@ -209,7 +209,7 @@ def test_a_child_that_was_killed_is_started_by_the_next_change(
     project: Path, server: RunningServer
 ) -> None:
     os.kill(get(server.url("/pid")), signal.SIGKILL)
-    server.wait_for_log("The application has ended; the next change starts it again")
+    server.wait_for_log("The application has exited; the next change starts it again")
     change(project, '"first"', '"another"')
     wait_for_starts(server, 2)
     assert answer_of(server) == "another"

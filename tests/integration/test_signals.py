@@ -125,7 +125,7 @@ def test_a_hangup_is_a_line_in_the_log() -> None:
     with serve(APP) as server:
         for _ in range(2):
             server.send_signal(signal.SIGHUP)
-            server.wait_for_log("SIGHUP: nothing is loaded anew")
+            server.wait_for_log("SIGHUP: there are no certificates to reload")
             assert get(server.url("/x")) == "/x"
 
 
@@ -133,7 +133,7 @@ def test_a_hangup_before_it_serves_does_not_end_it() -> None:
     with closing(start(APP, env={"LIFESPAN": "start-hangs"})) as server:
         server.wait_for_log("app: starting")
         server.send_signal(signal.SIGHUP)
-        server.wait_for_log("SIGHUP: nothing is loaded anew")
+        server.wait_for_log("SIGHUP: there are no certificates to reload")
         server.send_signal(signal.SIGTERM)
         server.wait_for_log("Stopping; the application is still starting")
         server.send_signal(signal.SIGTERM)
@@ -189,7 +189,7 @@ def test_a_thread_of_the_application_cannot_hold_the_end() -> None:
     with serve(APP, "--timeout-graceful-shutdown", "500ms") as server:
         assert get(server.url("/thread")) == "started"
         assert server.stop() == 0
-    assert "Error: ended without waiting for threads: " in server.stderr()
+    assert "Error: exited without waiting for threads: " in server.stderr()
 
 
 def test_a_signal_while_the_application_is_imported_ends_the_process(tmp_path: Path) -> None:

@@ -173,7 +173,7 @@ def test_a_worker_that_dies_is_replaced(path: str, how: str) -> None:
         until(lambda: len(READY.findall(server.stderr())) == 3)
         after = workers(server)
         assert len(set(before.values()) & set(after.values())) == 1
-        server.wait_for_log(rf"Worker \d \(\d+\) {how}; another takes its place")
+        server.wait_for_log(rf"Worker \d \(\d+\) {how}; starting another")
         assert {ask(server) for _ in range(20)} <= set(after.values())
         assert server.stop() == 0
 
@@ -184,9 +184,9 @@ def test_one_that_dies_again_and_again_is_replaced_later_each_time() -> None:
             pid = workers(server)[1]
             os.kill(pid, signal.SIGKILL)
             until(lambda times=times: len(READY.findall(server.stderr())) == times + 2)
-        assert "another takes its place\n" in server.stderr()
-        assert "another takes its place after 0.5 s\n" in server.stderr()
-        assert "another takes its place after 1 s\n" in server.stderr()
+        assert "; starting another\n" in server.stderr()
+        assert "starting another in 0.5 s\n" in server.stderr()
+        assert "starting another in 1 s\n" in server.stderr()
         assert ask(server) == workers(server)[1]
         assert server.stop() == 0
 
@@ -207,8 +207,8 @@ def test_a_worker_that_hangs_is_replaced_and_shows_where_it_hung() -> None:
         pid = workers(server)[1]
         with pytest.raises(OSError):
             ask(server, "/hang")
-        server.wait_for_log(rf"Worker 1 \({pid}\) has given no sign of life for [\d.]+ s: aborted")
-        server.wait_for_log(rf"Worker 1 \({pid}\) was killed by SIGABRT; another takes its place")
+        server.wait_for_log(rf"Worker 1 \({pid}\) has sent no heartbeat for [\d.]+ s: aborted")
+        server.wait_for_log(rf"Worker 1 \({pid}\) was killed by SIGABRT; starting another")
         until(lambda: workers(server)[1] != pid)
         assert ask(server) == workers(server)[1]
         assert server.stop() == 0
@@ -292,7 +292,7 @@ def test_new_code_that_does_not_start_leaves_the_old_workers(fault: str, tmp_pat
         before = workers(server)
         (tmp_path / fault).touch()
         server.send_signal(signal.SIGHUP)
-        server.wait_for_log(r"ended with exit code \d before it was ready: the old workers go on")
+        server.wait_for_log(r"ended with exit code \d before it was ready: keeping the old workers")
         assert {ask(server) for _ in range(10)} <= set(before.values())
         (tmp_path / fault).unlink()
         reload(server)
@@ -304,7 +304,7 @@ def test_a_replacement_that_does_not_start_is_tried_again(tmp_path: Path) -> Non
     with run(2, env={"APP_DIR": str(tmp_path)}, expect_errors=True) as server:
         (tmp_path / "fails").touch()
         os.kill(workers(server)[1], signal.SIGKILL)
-        server.wait_for_log(r"before it was ready; another try after 0.5 s")
+        server.wait_for_log(r"before it was ready; trying again in 0.5 s")
         ask(server)
         (tmp_path / "fails").unlink()
         until(lambda: len(READY.findall(server.stderr())) == 3)
@@ -315,10 +315,10 @@ def test_one_more_and_one_less() -> None:
     with run(1) as server:
         server.send_signal(signal.SIGTTIN)
         until(lambda: 2 in workers(server))
-        server.wait_for_log("2 workers from now on, after 1")
+        server.wait_for_log("Changing from 1 to 2 workers")
         server.send_signal(signal.SIGTTOU)
         second = workers(server)[2]
-        server.wait_for_log(rf"Worker 2 \({second}\) stops: it is one too many")
+        server.wait_for_log(rf"Stopping Worker 2 \({second}\): there is one worker too many")
         until(lambda: not is_alive(second))
         server.send_signal(signal.SIGTTOU)  # one stays
         assert ask(server) == workers(server)[1]
@@ -339,7 +339,7 @@ def test_a_worker_is_replaced_in_time(options: tuple[str, str], path: str, why: 
         while workers(server)[1] == first:
             ask(server, path)
             time.sleep(0.02)
-        server.wait_for_log(rf"Worker 1 \({first}\) is replaced: {why}")
+        server.wait_for_log(rf"Replacing Worker 1 \({first}\): {why}")
         until(lambda: not is_alive(first))
         ask(server, "/")
         assert server.stop() == 0
@@ -438,7 +438,7 @@ def test_a_worker_that_does_not_end_is_killed() -> None:
         pid = workers(server)[1]
         assert server.stop() == 0
         assert not is_alive(pid)
-    assert f"Worker 1 ({pid}) has not ended in time: killed" in server.stderr()
+    assert f"Worker 1 ({pid}) did not exit in time: killed" in server.stderr()
 
 
 def test_the_end_of_the_supervisor_ends_the_workers() -> None:

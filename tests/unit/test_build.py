@@ -107,6 +107,12 @@ def extensions(wheel: Path) -> list[str]:
         names = archive.namelist()
     for name in COMPILED_MODULES:
         assert name.replace(".", "/") + ".py" in names
+    for suffix in (".pxd", ".h"):  # what compiles against the package needs both
+        sources = {
+            path.relative_to(ROOT).as_posix() for path in (ROOT / "asgiws").rglob(f"*{suffix}")
+        }
+        assert sources
+        assert {name for name in names if name.endswith(suffix)} == sources
     assert not [name for name in names if name.endswith(".c")]
     return [name for name in names if name.endswith((".so", ".pyd"))]
 

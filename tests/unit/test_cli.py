@@ -207,7 +207,7 @@ def test_the_environment_gives_what_the_command_line_leaves_open(
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        ([], "no application is given; expected module:attribute, as in main:app"),
+        ([], "no application given; expected module:attribute, as in main:app"),
         (
             ["main:app", "--port", "x"],
             "Invalid value for '--port': 'x' is not allowed; expected a ",
@@ -341,7 +341,7 @@ def test_a_thread_that_never_ends_is_left_behind(
         release.set()
         thread.join()
     assert ended == [0]
-    assert "Error: ended without waiting for threads: stuck-one\n" in capsys.readouterr().err
+    assert "Error: exited without waiting for threads: stuck-one\n" in capsys.readouterr().err
 
 
 def test_a_thread_that_ends_in_time_is_waited_for(

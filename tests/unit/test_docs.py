@@ -1,11 +1,14 @@
-"""The documentation says what is true: the tests it names exist, and its generated parts are up to date.
+"""The documentation is true: the tests, files and classes it names exist; its generated parts are up to date.
 
-`python -m tests.unit.test_docs` writes the generated parts anew.
+`python -m tests.unit.test_docs` rewrites the generated parts.
 """
 
 from __future__ import annotations
 
+import ast
 import re
+from collections import defaultdict
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -15,7 +18,9 @@ from asgiws.config.kinds import Choice
 from asgiws.websocket.states import TRANSITIONS, Effect, State, Trigger
 
 ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = ROOT / "asgiws"
 BEHAVIOUR = ROOT / "docs" / "behaviour.md"
+DESIGN = ROOT / "docs" / "design.md"
 COMPRESSION = ROOT / "docs" / "compression.md"
 SECURITY = ROOT / "docs" / "security.md"
 TLS = ROOT / "docs" / "tls.md"
@@ -29,6 +34,11 @@ FOLDERS = {
     WORKERS: "tests/integration",
 }
 REFERENCE = re.compile(r"`([\w/]+\.py)::(\w+)`")
+#: A file, or a member of a class, in the text of docs/design.md.
+FILE = re.compile(r"`([\w./]+\.(?:py|pxd))`")
+MEMBER = re.compile(r"`([A-Z]\w*)\.(\w+)(?:\(\))?`")
+#: Classes that docs/design.md names and that are not of the package.
+FOREIGN = {"SSLContext"}
 BLOCK = re.compile(r"(<!-- states: .*? -->\n).*?(<!-- end of states -->)", re.DOTALL)
 WORDS = {
     Effect.SEND_RESPONSE: "answer the handshake",
@@ -127,6 +137,49 @@ def test_the_page_on_tls_has_every_option_and_its_default() -> None:
             shown = option.kind.show(option.default)
             default = f"`{shown}`" if isinstance(option.kind, Choice) else shown
             assert f"| `{option.flags[0]}` | {default} |" in page
+
+
+@cache
+def members() -> dict[str, set[str]]:
+    """The classes of the package, each with its methods and attributes and those of its bases."""
+    own: dict[str, set[str]] = defaultdict(set)
+    bases: dict[str, set[str]] = defaultdict(set)
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if not isinstance(node, ast.ClassDef):
+                continue
+            bases[node.name] |= {base.id for base in node.bases if isinstance(base, ast.Name)}
+            for inner in ast.walk(node):
+                match inner:
+                    case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+                        own[node.name].add(name)
+                    case ast.Attribute(value=ast.Name(id="self"), attr=name, ctx=ast.Store()):
+                        own[node.name].add(name)
+                    case ast.Name(id=name, ctx=ast.Store()):
+                        own[node.name].add(name)
+
+    def all_of(name: str) -> set[str]:
+        return own[name].union(*(all_of(base) for base in bases[name] if base in bases))
+
+    return {name: all_of(name) for name in bases}
+
+
+def test_the_page_on_the_design_names_files_that_exist() -> None:
+    named = set(FILE.findall(DESIGN.read_text("utf-8")))
+    assert len(named) > 40
+    missing = {
+        name for name in named if not (PACKAGE / name).exists() and not (ROOT / name).exists()
+    }
+    assert missing == set()
+
+
+def test_the_page_on_the_design_names_members_that_exist() -> None:
+    named = {pair for pair in MEMBER.findall(DESIGN.read_text("utf-8")) if pair[0] not in FOREIGN}
+    assert len(named) > 10
+    missing = {
+        f"{name}.{member}" for name, member in named if member not in members().get(name, ())
+    }
+    assert missing == set()
 
 
 def test_links_lead_somewhere() -> None:

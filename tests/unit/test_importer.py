@@ -72,7 +72,7 @@ def test_an_object_is_taken_as_it_is() -> None:
             "src/main:api",
             "'src/main:api' names a file; give the module instead, as in 'src.main:api'",
         ),
-        ("..:app", "'..' is no name of a module"),
+        ("..:app", "'..' is not the name of a module"),
     ],
 )
 def test_what_is_not_of_the_form_is_told(directory: Path, app: str, text: str) -> None:
@@ -200,11 +200,11 @@ def test_a_factory_makes_the_application(directory: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        ("thing", "'factory_app:thing' is no factory: it cannot be called"),
-        ("coroutine", "'factory_app:coroutine' is no factory: it is a coroutine function"),
+        ("thing", "'factory_app:thing' is not a factory: it cannot be called"),
+        ("coroutine", "'factory_app:coroutine' is not a factory: it is a coroutine function"),
         (
             "needs",
-            "'factory_app:needs' is no factory: called without arguments, "
+            "'factory_app:needs' is not a factory: called without arguments, "
             "missing a required argument: 'a'",
         ),
     ],

@@ -128,15 +128,15 @@ def many(a: Any, b: Any, c: Any, d: Any) -> None: ...
 @pytest.mark.parametrize(
     ("app", "text"),
     [
-        (None, "the application is no application: NoneType is not callable"),
-        ("text", "the application is no application: str is not callable"),
+        (None, "the application is not an application: NoneType is not callable"),
+        ("text", "the application is not an application: str is not callable"),
         (functools, "the application is a module, not the application in it"),
-        (wsgi, "the application takes two arguments, as a WSGI application does"),
-        (WSGIInstance(), "the application takes two arguments, as a WSGI application does"),
+        (wsgi, "the application takes two arguments, like a WSGI application"),
+        (WSGIInstance(), "the application takes two arguments, like a WSGI application"),
         (factory, "the application takes no arguments: .* add --factory"),
         (Instance3, "the application takes no arguments: .* add --factory"),
-        (one, "the application is no ASGI application: it is called as "),
-        (many, "the application is no ASGI application: it is called as "),
+        (one, "the application is not an ASGI application: its signature is "),
+        (many, "the application is not an ASGI application: its signature is "),
     ],
 )
 def test_what_is_no_application_is_told_in_one_line(app: Any, text: str) -> None:

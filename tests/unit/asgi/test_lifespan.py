@@ -123,7 +123,7 @@ async def test_the_traceback_behind_no_support_is_there_to_debug(
     ("app", "logged"),
     [
         (script(ValueError("broken")), "ValueError: broken"),
-        (script(), "returned from its lifespan without an answer"),
+        (script(), "returned from its lifespan without answering"),
     ],
 )
 async def test_on_insists(app: App, logged: str, caplog: pytest.LogCaptureFixture) -> None:

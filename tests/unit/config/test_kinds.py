@@ -212,7 +212,7 @@ def test_several_are_a_list(given: object, result: list[int]) -> None:
 
 @pytest.mark.parametrize("given", ["", "1,", "1,x", [1, ["2"]], 1, None])
 def test_what_is_no_list_of_them_is_refused(given: object) -> None:
-    with pytest.raises(ValueError, match=r"a whole number .*; several are separated by commas"):
+    with pytest.raises(ValueError, match=r"a whole number .*; separate several with commas"):
         Several(Integer(0, 9)).convert(given)
 
 
@@ -290,5 +290,5 @@ def test_a_close_reason_is_one_that_has_room() -> None:
     assert CloseReason().convert("") == ""
     assert close.MAX_REASON == CloseReason.MOST
     for given in (longest + "x", "\ud800", "a\0b", 5, None):
-        with pytest.raises(ValueError, match="a text"):
+        with pytest.raises(ValueError, match="a string"):
             CloseReason().convert(given)

@@ -110,7 +110,7 @@ def test_the_process_environment_is_read_by_load_and_not_by_config(
 
 
 def test_without_an_application_there_is_nothing_to_serve() -> None:
-    with pytest.raises(ConfigError, match="no application is given; expected module:attribute"):
+    with pytest.raises(ConfigError, match="no application given; expected module:attribute"):
         load({}, {})
 
 
@@ -153,7 +153,9 @@ def test_what_kubernetes_says_of_a_service_of_our_name_is_not_ours(
     config = load({"app": "main:app"}, SERVICE)
     assert config == Config("main:app")
     (line,) = caplog.messages
-    assert line.startswith("ASGIWS_PORT=tcp://10.0.0.1:80 is left aside: it is what Kubernetes")
+    assert line.startswith(
+        "ASGIWS_PORT=tcp://10.0.0.1:80 is ignored: Kubernetes sets it for a service"
+    )
     assert load({"app": "main:app", "port": 9}, SERVICE).port == 9
 
 

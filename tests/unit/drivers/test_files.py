@@ -1,9 +1,8 @@
-"""asgiws/drivers/files.py: what is sent of a file; how, is in test_http.py and
+"""asgiws/drivers/files.py: what is sent of a file; how, is in test_file_response.py and
 tests/integration/test_gone.py."""
 
 from __future__ import annotations
 
-import asyncio
 import os
 from pathlib import Path
 from typing import Any
@@ -22,13 +21,12 @@ def path(tmp_path: Path) -> Path:
 
 
 async def test_a_whole_file(path: Path) -> None:
-    loop = asyncio.get_running_loop()
-    file, size = await files.open_whole(loop, str(path))
+    file, size = await files.open_whole(str(path))
     with file:
         assert size == 10
         assert file.read() == b"0123456789"
     with pytest.raises(ApplicationError, match="Is a directory"):
-        await files.open_whole(loop, str(path.parent))
+        await files.open_whole(str(path.parent))
 
 
 @pytest.mark.parametrize(

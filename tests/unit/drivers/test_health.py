@@ -10,7 +10,7 @@ import pytest
 from asgiws.asgi.types import Headers
 from asgiws.drivers.health import Health
 from asgiws.http.head import RequestHead
-from tests.unit.drivers.test_http import OK, Served, ok
+from tests.support.served_http import OK, Served, ok
 
 
 def head(path: bytes, method: str = "GET") -> RequestHead:

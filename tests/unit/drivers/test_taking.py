@@ -33,3 +33,16 @@ def test_what_was_taken_at_once_puts_nothing_off() -> None:
     taking.look(outlet)
     outlet.now = (100, 0)
     assert not taking.look(outlet)
+
+
+def test_a_peer_is_there_while_it_takes_some_or_has_some_to_take() -> None:
+    outlet, taking = Figures(), Taking()
+    outlet.now = (100, 0)
+    taking.is_there(outlet)
+    assert not taking.is_there(outlet)
+    outlet.now = (100, 50)
+    assert taking.is_there(outlet)
+    assert taking.is_there(outlet)  # it may not take it, but what is on its way would fail
+    outlet.now = (150, 0)
+    assert taking.is_there(outlet)
+    assert not taking.is_there(outlet)

@@ -55,7 +55,7 @@ async def test_one_that_ends_others_in_the_same_turn() -> None:
 
     def end_all() -> None:
         for pair in pairs:
-            pair.stream.abort()
+            pair.connection.abort()
 
     for pair in pairs:
         pair.driver.react = end_all

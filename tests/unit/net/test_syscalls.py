@@ -17,9 +17,11 @@ from asgiws.net import syscalls, transport
 from tests.support.loops import on_each_loop
 from tests.unit.net.test_connection import Pair, whose_transport
 
-__all__ = ["whose_transport"]  # each test with a stream has either transport
+__all__ = ["whose_transport"]  # each test with a connection has either transport
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no stream writes by itself there")
+pytestmark = pytest.mark.skipif(
+    sys.platform == "win32", reason="no connection writes by itself there"
+)
 
 LARGE = bytes(range(256)) * 32768  # more than any buffer of the kernel's holds
 
@@ -118,7 +120,7 @@ def test_accepting_on_what_does_not_listen(accept: Callable[[socket.socket], Any
         assert caught.value.errno == errno.EINVAL
 
 
-# The same through a stream: what the socket does not take goes to the transport, in order.
+# The same through a connection: what the socket does not take goes to the transport, in order.
 
 
 def told_to_the_transport(pair: Pair) -> int:
@@ -129,7 +131,7 @@ def told_to_the_transport(pair: Pair) -> int:
 async def test_a_stream_sends_whole() -> None:
     pair = await Pair().open()
     for data in (b"\x00", b"text", bytes(range(256)) * 16):
-        pair.stream.write(data)
+        pair.connection.write(data)
         assert told_to_the_transport(pair) == 0
         assert await pair.read(len(data)) == data
     await pair.close()
@@ -139,10 +141,10 @@ async def test_a_stream_sends_whole() -> None:
 async def test_a_stream_of_which_the_socket_takes_a_part() -> None:
     pair = await Pair().open(send_buffer=262144)
     large = LARGE[: 4 << 20]
-    pair.stream.write(large)
+    pair.connection.write(large)
     left = told_to_the_transport(pair)
     assert 0 < left < len(large)
-    pair.stream.write(b"behind it")
+    pair.connection.write(b"behind it")
     assert told_to_the_transport(pair) == left + 9
     assert await pair.read(len(large) + 9) == large + b"behind it"
     await pair.close()
@@ -160,7 +162,7 @@ async def test_a_stream_whose_socket_is_full() -> None:
         except BlockingIOError:
             break
         filled += LARGE[:sent]
-    pair.stream.write(b"behind it")
+    pair.connection.write(b"behind it")
     assert told_to_the_transport(pair) in (0, 9)  # 0 when the kernel has found room meanwhile
     assert await pair.read(len(filled) + 9) == filled + b"behind it"
     await pair.close()
@@ -168,11 +170,11 @@ async def test_a_stream_whose_socket_is_full() -> None:
 
 @on_each_loop
 async def test_a_stream_whose_peer_has_reset() -> None:
-    """The write meets the reset first; the stream learns of the end by its transport, and once."""
+    """The write meets the reset first; the connection learns of the end by its transport, and once."""
     pair = await Pair().open()
     pair.peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     pair.peer.close()
-    pair.stream.write(b"too late")
+    pair.connection.write(b"too late")
     await pair.driver.until("lost")
     assert pair.driver.events.count("lost") == 1
     pair.ticker.close()

@@ -169,8 +169,8 @@ def test_what_fell_due_in_a_stall_is_put_off_and_then_ticked_once(
     clock.advance(1200.0)
     assert [entry.ticks for entry in [*entries, later]] == [[]] * 101
     assert caplog.messages == [
-        "The event loop stood still for 200.0 seconds or more: as a rule the application has blocked it "
-        "(work that belongs in a thread), or this process or machine was paused"
+        "The event loop stood still for 200.0 seconds or more: usually the application has blocked it "
+        "(with work that belongs in a thread), or this process or machine was paused"
     ]
     asked = Entry()
     ticker.schedule(asked, 1200.0)  # nor is anybody else ticked in the grace

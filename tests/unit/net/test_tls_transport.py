@@ -25,7 +25,7 @@ __all__ = ["whose_transport"]  # a fixture
 
 
 class Secured(Pair):
-    """A TLS connection: the stream on one side, an SSLObject of the test's on the other."""
+    """A TLS connection: the connection on one side, an SSLObject of the test's on the other."""
 
     def __init__(self, directory: Path) -> None:
         authority = Authority(directory)
@@ -92,14 +92,14 @@ class Secured(Pair):
 @on_each_loop
 async def test_there_and_back(tmp_path: Path) -> None:
     pair = await Secured(tmp_path).opened()
-    assert pair.stream.secure
-    assert pair.stream.client == pair.peer.getsockname()
+    assert pair.connection.secure
+    assert pair.connection.client == pair.peer.getsockname()
     assert pair.pending == set()
     await pair.say(b"hello")
-    pair.stream.write(b"hello ")
-    pair.stream.writelines([b"to ", b"", b"you"])
+    pair.connection.write(b"hello ")
+    pair.connection.writelines([b"to ", b"", b"you"])
     assert await pair.hear(12) == b"hello to you"
-    assert pair.stream.tls()["tls_version"] == 0x0304  # type: ignore[index]
+    assert pair.connection.tls()["tls_version"] == 0x0304  # type: ignore[index]
     await pair.close()
 
 
@@ -109,7 +109,7 @@ async def test_a_handshake_is_pending_until_it_is_complete(tmp_path: Path) -> No
     assert isinstance(pair, Secured)
     assert len(pair.pending) == 1
     assert len(pair.ticker) == 1
-    assert pair.stream not in pair.runtime.connections
+    assert pair.connection not in pair.runtime.connections
     assert pair.driver.events == []
     await pair.call(pair.client.do_handshake)
     await pair.driver.until("connected")
@@ -183,9 +183,9 @@ async def test_a_peer_that_closes_its_side_still_reads_the_answer(tmp_path: Path
         pair.client.unwrap()
     await pair.flush()
     await pair.driver.until("eof")
-    pair.stream.write(b"the answer")
+    pair.connection.write(b"the answer")
     assert await pair.hear(10) == b"the answer"
-    pair.stream.close()
+    pair.connection.close()
     assert await pair.hear(1) == b""
     await pair.driver.until("lost")
     pair.peer.close()
@@ -196,7 +196,7 @@ async def test_a_fin_without_a_close_notify_is_the_same(tmp_path: Path) -> None:
     pair = await Secured(tmp_path).opened()
     pair.peer.shutdown(socket.SHUT_WR)
     await pair.driver.until("eof")
-    pair.stream.write(b"the answer")
+    pair.connection.write(b"the answer")
     assert await pair.hear(10) == b"the answer"
     await pair.close()
 
@@ -205,9 +205,9 @@ async def test_a_fin_without_a_close_notify_is_the_same(tmp_path: Path) -> None:
 async def test_our_close_is_a_close_notify_behind_all_that_was_written(tmp_path: Path) -> None:
     pair = await Secured(tmp_path).opened(send_buffer=65536)
     payload = bytes(range(256)) * 8000
-    pair.stream.write(payload)
-    pair.stream.close()
-    assert pair.stream.write_paused
+    pair.connection.write(payload)
+    pair.connection.close()
+    assert pair.connection.write_paused
     assert await pair.hear(len(payload)) == payload
     assert await pair.hear(1) == b""  # and no SSLEOFError
     assert await pair.loop.sock_recv(pair.peer, 100) == b""
@@ -219,18 +219,18 @@ async def test_our_close_is_a_close_notify_behind_all_that_was_written(tmp_path:
 async def test_what_a_peer_does_not_take_is_not_encrypted(tmp_path: Path) -> None:
     pair = await Secured(tmp_path).opened(send_buffer=65536)
     payload = b"z" * 20_000_000
-    pair.stream.write(payload)
-    assert pair.stream.write_paused
+    pair.connection.write(payload)
+    assert pair.connection.write_paused
     overhead = pair.transport.overhead()
     assert overhead < 5_000
-    taken, outstanding = pair.stream.taken()
+    taken, outstanding = pair.connection.taken()
     assert outstanding > 15_000_000
-    drained = asyncio.ensure_future(pair.stream.drain())
+    drained = asyncio.ensure_future(pair.connection.drain())
     assert await pair.hear(len(payload)) == payload
     await drained
-    while pair.stream.taken()[1]:
+    while pair.connection.taken()[1]:
         await asyncio.sleep(0.01)
-    assert pair.stream.taken()[0] == taken + outstanding + pair.transport.overhead() - overhead
+    assert pair.connection.taken()[0] == taken + outstanding + pair.transport.overhead() - overhead
     await pair.close()
 
 
@@ -239,7 +239,7 @@ async def test_octets_that_wait_decrypted_are_given_out_when_reading_is_resumed(
     tmp_path: Path,
 ) -> None:
     pair = await Secured(tmp_path).opened()
-    pair.driver.react = pair.stream.pause_reading
+    pair.driver.react = pair.connection.pause_reading
     first, second = b"1" * 200, b"2" * 60_000
     pair.client.write(first)
     pair.client.write(second)
@@ -247,7 +247,7 @@ async def test_octets_that_wait_decrypted_are_given_out_when_reading_is_resumed(
     while not any(isinstance(event, bytes) for event in pair.driver.events):
         await asyncio.sleep(0.01)
     pair.driver.react = None
-    pair.stream.resume_reading()
+    pair.connection.resume_reading()
     while sum(len(event) for event in pair.driver.events if isinstance(event, bytes)) < 60_200:
         await asyncio.sleep(0.01)
     assert b"".join(event for event in pair.driver.events if isinstance(event, bytes)) == (
@@ -261,7 +261,7 @@ async def test_an_end_in_the_read_that_pauses_is_told_when_reading_is_resumed(
     tmp_path: Path,
 ) -> None:
     pair = await Secured(tmp_path).opened()
-    pair.driver.react = pair.stream.pause_reading
+    pair.driver.react = pair.connection.pause_reading
     pair.client.write(b"the last")
     with suppress(ssl.SSLWantReadError):
         pair.client.unwrap()
@@ -269,7 +269,7 @@ async def test_an_end_in_the_read_that_pauses_is_told_when_reading_is_resumed(
     await pair.driver.until(b"the last")
     pair.driver.react = None
     assert "eof" not in pair.driver.events
-    pair.stream.resume_reading()
+    pair.connection.resume_reading()
     await pair.driver.until("eof")
     await pair.close()
 
@@ -277,8 +277,8 @@ async def test_an_end_in_the_read_that_pauses_is_told_when_reading_is_resumed(
 @on_each_loop
 async def test_what_comes_behind_our_close_is_thrown_away(tmp_path: Path) -> None:
     pair = await Secured(tmp_path).opened()
-    pair.stream.write(b"413")
-    pair.stream.close()
+    pair.connection.write(b"413")
+    pair.connection.close()
     for _ in range(20):
         pair.client.write(b"u" * 10_000)
         await pair.flush()
@@ -299,16 +299,16 @@ async def test_a_spoilt_record_ends_the_connection(tmp_path: Path) -> None:
     await pair.loop.sock_sendall(pair.peer, bytes(data))
     await pair.driver.until("lost")
     assert b"fine" in pair.driver.events
-    assert pair.stream.write_paused
-    assert pair.stream.is_closing()
+    assert pair.connection.write_paused
+    assert pair.connection.is_closing()
     pair.peer.close()
 
 
 @on_each_loop
 async def test_a_reset_is_the_end(tmp_path: Path) -> None:
     pair = await Secured(tmp_path).opened()
-    pair.stream.abort()
-    assert pair.stream.write_paused
+    pair.connection.abort()
+    assert pair.connection.write_paused
     await pair.driver.until("lost")
     assert await pair.until_it_ends() == "reset"
     pair.peer.close()

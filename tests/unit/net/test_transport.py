@@ -1,4 +1,4 @@
-"""`asgiws/net/transport.py`: what test_stream.py does not show of it, over real sockets and both loops."""
+"""`asgiws/net/transport.py`: what test_connection.py does not show of it, over real sockets and both loops."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ async def test_the_descriptor_is_closed_behind_the_last_call() -> None:
     open_then: list[bool] = []
     note = pair.driver.note
     pair.driver.note = lambda event: (open_then.append(is_open(fd)), note(event))  # type: ignore
-    pair.stream.abort()
+    pair.connection.abort()
     await pair.driver.until("lost")
     assert open_then == [True]
     await settle()
@@ -77,13 +77,13 @@ async def test_a_peer_that_resets_behind_its_end_is_noticed() -> None:
 @on_each_loop
 async def test_a_paused_one_that_is_broken_is_told_once_and_ends_with_the_next_write() -> None:
     pair = await Pair().open()
-    pair.stream.pause_reading()
+    pair.connection.pause_reading()
     pair.peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
     pair.peer.close()
     await pair.driver.until("hung up")
     await settle()
     assert pair.driver.events.count("hung up") == 1
-    pair.stream.write(b"anybody?")
+    pair.connection.write(b"anybody?")
     await pair.driver.until("lost")
     pair.ticker.close()
 
@@ -91,16 +91,41 @@ async def test_a_paused_one_that_is_broken_is_told_once_and_ends_with_the_next_w
 @on_each_loop
 async def test_reading_goes_on_where_a_hang_up_was_told() -> None:
     pair = await Pair().open()
-    pair.stream.pause_reading()
+    pair.connection.pause_reading()
     pair.peer.send(b"last words")
     pair.peer.close()
     await pair.driver.until("hung up")
-    pair.stream.resume_reading()
-    pair.stream.pause_reading()
-    pair.stream.resume_reading()
+    pair.connection.resume_reading()
+    pair.connection.pause_reading()
+    pair.connection.resume_reading()
     await pair.driver.until("eof")
     assert pair.driver.events[-2:] == [b"last words", "eof"]
-    pair.stream.abort()
+    pair.connection.abort()
+    await pair.driver.until("lost")
+    pair.ticker.close()
+
+
+@on_each_loop
+async def test_a_hang_up_is_told_again_in_the_next_pause() -> None:
+    """What has come of a client that ended its side may fill the next queue as well."""
+    pair = await Pair().open()
+    pair.connection.pause_reading()
+    pair.peer.send(b"last words")
+    pair.peer.close()
+    await pair.driver.until("hung up")
+    assert pair.connection.hung_up
+    pair.driver.react = pair.connection.pause_reading
+    pair.driver.events.clear()
+    pair.connection.resume_reading()
+    await pair.driver.until(b"last words")
+    await pair.driver.until("hung up")
+    assert "eof" not in pair.driver.events
+    assert pair.connection.hung_up
+    assert not pair.connection.eof
+    pair.connection.resume_reading()
+    await pair.driver.until("eof")
+    assert pair.driver.events == [b"last words", "hung up", "eof"]
+    pair.connection.abort()
     await pair.driver.until("lost")
     pair.ticker.close()
 
@@ -113,8 +138,8 @@ class UnixPair(Pair):
         self.peer.setblocking(False)
         accepted.setblocking(False)
         self.poller = self.make_poller()
-        self.stream = ProtocolConnection(self.runtime, self.ticker, self.driver)
-        self.transport = SocketTransport(self.loop, self.poller, accepted.detach(), self.stream)
+        self.connection = ProtocolConnection(self.runtime, self.ticker, self.driver)
+        self.transport = SocketTransport(self.loop, self.poller, accepted.detach(), self.connection)
         self.transport.start(None, ("", None), socket.AF_UNIX)
         return self
 
@@ -123,8 +148,8 @@ class UnixPair(Pair):
 async def test_a_paused_one_whose_peer_ends_both_sides_is_not_told_of_for_ever() -> None:
     pair = await UnixPair().open()
     while not pair.transport.get_write_buffer_size():
-        pair.stream.write(bytes(8192))
-    pair.stream.pause_reading()
+        pair.connection.write(bytes(8192))
+    pair.connection.pause_reading()
     await settle()
     pair.peer.shutdown(socket.SHUT_RDWR)
     await pair.driver.until("lost")
@@ -138,17 +163,17 @@ async def test_pausing_in_the_moment_that_data_comes_is_no_hang_up() -> None:
     """The driver pauses because what it wrote was taken, and the socket was found readable as well."""
     pair = await Pair().open(send_buffer=65536)
     pair.transport.set_write_buffer_limits(0)
-    while not pair.stream.write_paused:
-        pair.stream.write(bytes(8192))
+    while not pair.connection.write_paused:
+        pair.connection.write(bytes(8192))
     note = pair.driver.note
-    pair.driver.note = lambda event: (pair.stream.pause_reading(), note(event))  # type: ignore
+    pair.driver.note = lambda event: (pair.connection.pause_reading(), note(event))  # type: ignore
     drain(pair.peer)
     pair.peer.send(b"more")
     await pair.driver.until("writable")
     await settle()
     assert "hung up" not in pair.driver.events
     pair.driver.note = note  # type: ignore[method-assign]
-    pair.stream.resume_reading()
+    pair.connection.resume_reading()
     await pair.driver.until(b"more")
     await pair.close()
 
@@ -157,12 +182,12 @@ async def test_pausing_in_the_moment_that_data_comes_is_no_hang_up() -> None:
 async def test_the_marks_of_what_waits_to_be_written() -> None:
     pair = await Pair().open(send_buffer=4096)
     while not pair.transport.get_write_buffer_size():
-        pair.stream.write(bytes(8192))
-    assert not pair.stream.write_paused
+        pair.connection.write(bytes(8192))
+    assert not pair.connection.write_paused
     while pair.transport.get_write_buffer_size() <= HIGH_WATER:
-        assert not pair.stream.write_paused
-        pair.stream.write(bytes(8192))
-    assert pair.stream.write_paused
+        assert not pair.connection.write_paused
+        pair.connection.write(bytes(8192))
+    assert pair.connection.write_paused
     levels: list[int] = []
     note = pair.driver.note
     pair.driver.note = lambda event: (  # type: ignore
@@ -175,7 +200,7 @@ async def test_the_marks_of_what_waits_to_be_written() -> None:
     assert pair.driver.events[-1] == "writable"
     pair.transport.set_write_buffer_limits(0)
     if pair.transport.get_write_buffer_size():
-        assert pair.stream.write_paused
+        assert pair.connection.write_paused
     await pair.close()
 
 
@@ -185,9 +210,9 @@ async def test_our_end_comes_behind_what_waits() -> None:
     pair = await Pair().open(send_buffer=4096)
     size = 0
     while pair.transport.get_write_buffer_size() < 50000:
-        pair.stream.write(bytes(10000))
+        pair.connection.write(bytes(10000))
         size += 10000
-    pair.stream.close()
+    pair.connection.close()
     assert len(await pair.read_to_end()) == size
     pair.peer.close()
     await pair.driver.until("lost")
@@ -200,8 +225,8 @@ async def test_a_peer_that_resets_when_it_gets_the_last_octets_is_no_fault_of_ou
     pair = await Pair().open(send_buffer=65536)
     pair.loop.set_exception_handler(lambda _, context: told.append(context))
     while not pair.transport.get_write_buffer_size():
-        pair.stream.write(bytes(8192))
-    pair.stream.close()
+        pair.connection.write(bytes(8192))
+    pair.connection.close()
     drain(pair.peer)
     pair.peer.close()
     await pair.driver.until("lost")
@@ -217,10 +242,10 @@ async def test_nothing_at_all_behind_what_waits() -> None:
     assert pair.transport.get_write_buffer_size() == 0
     size = 0
     while pair.transport.get_write_buffer_size() < 20000:
-        pair.stream.write(bytes(10000))
-        pair.stream.write(b"")
+        pair.connection.write(bytes(10000))
+        pair.connection.write(b"")
         size += 10000
-    pair.stream.write(b"end")
+    pair.connection.write(b"end")
     assert await pair.read(size + 3) == bytes(size) + b"end"
     await pair.close()
 
@@ -235,7 +260,7 @@ async def test_a_driver_that_fails_at_the_start_ends_its_connection() -> None:
     await pair.driver.until("lost")
     (context,) = told
     assert isinstance(context["exception"], ZeroDivisionError)
-    assert pair.stream not in pair.runtime.connections
+    assert pair.connection not in pair.runtime.connections
     assert await pair.read_to_end() == b""
     pair.peer.close()
     pair.ticker.close()
@@ -246,7 +271,7 @@ async def test_a_driver_that_fails_at_the_start_ends_its_connection() -> None:
 async def test_one_that_outlives_its_poller_still_ends() -> None:
     pair = await Pair().open()
     pair.poller.close()
-    pair.stream.abort()
+    pair.connection.abort()
     await pair.driver.until("lost")
     pair.peer.close()
     pair.ticker.close()

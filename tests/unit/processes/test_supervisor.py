@@ -310,7 +310,7 @@ async def test_what_the_system_refuses_to_start_is_tried_again(
     (worker,) = bench.all_ready()
     Process.refuses = True
     bench.end(worker, -9)
-    assert "Cannot start a worker: no room; another try after 0.5 s" in caplog.text
+    assert "Cannot start a worker: no room; trying again in 0.5 s" in caplog.text
     Process.refuses = False
     bench.wait(0.5)
     assert bench.live() == [1]
@@ -362,7 +362,7 @@ def test_what_cannot_be_is_one_line(
     assert supervise(Config("a:b", workers=2)) == 1
     assert capsys.readouterr().err == (
         "Error: cannot listen on 127.0.0.1:8123: this system has no SO_REUSEPORT\n"
-        "Error: workers need a system on which processes inherit sockets: not Windows\n"
+        "Error: workers need a system on which processes inherit sockets, so not Windows\n"
     )
 
 

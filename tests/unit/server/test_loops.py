@@ -48,7 +48,7 @@ def test_on_windows_it_is_the_one_that_can_do_subprocesses(monkeypatch: pytest.M
 
 
 async def test_not_within_a_running_loop() -> None:
-    with pytest.raises(RuntimeError, match="a loop is running already"):
+    with pytest.raises(RuntimeError, match="an event loop is already running"):
         run(which, "auto")
 
 

@@ -368,7 +368,7 @@ async def posting() -> tuple[Runtime, HTTPDriver, MemoryOutlet, list[Any], async
                 await send(order)
 
     runtime = Runtime(app, Config("main:app"), asyncio.get_running_loop(), None)
-    driver = HTTPDriver(runtime, lambda head, outlet, driver: None)
+    driver = HTTPDriver(runtime, lambda head, outlet, carrier: None)
     outlet = MemoryOutlet(driver)
     await outlet.feed(HEAD + bytes(LARGE))
     await settle()

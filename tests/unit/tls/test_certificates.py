@@ -57,7 +57,7 @@ def test_new_files_are_loaded_once_they_are_left_alone(
     assert served(certificates, authority) != first
     (record,) = log.records
     assert record.getMessage() == (
-        f"The certificate {authority.certificate!r} was loaded anew; "
+        f"The certificate {authority.certificate!r} was reloaded; "
         "it is valid until 3000-01-01 00:00:00 UTC"
     )
     context = certificates.context
@@ -115,7 +115,7 @@ def test_a_broken_pair_is_one_line_and_the_old_one_stays(
         certificates.tick(now)
     (record,) = log.records
     assert record.getMessage() == (
-        f"The certificate in use stays: the key in {authority.key!r} does not belong to the "
+        f"Keeping the certificate in use: the key in {authority.key!r} does not belong to the "
         f"certificate {authority.certificate!r}"
     )
     assert record.exc_info is None

@@ -1,0 +1,22 @@
+# Types of shared.py.
+from asgiws.drivers.gate cimport Gate
+from asgiws.websocket.turn cimport Turn
+
+
+cdef class Shared:
+    cdef readonly bint access_log
+    cdef readonly bint cancels
+    cdef readonly object defaults
+    cdef readonly Gate gate
+    cdef readonly Py_ssize_t limit_pipelined
+    cdef readonly object limits
+    cdef readonly object notices
+    cdef readonly object parser
+    cdef readonly double timeout_head
+    cdef readonly double timeout_keep_alive
+    cdef readonly double timeout_send
+    cdef readonly double timeout_upload
+    cdef readonly Turn turn
+
+
+cpdef Shared shared(object runtime)

@@ -1,0 +1,79 @@
+"""What the HTTP drivers of one worker have in common.
+
+Rules of this file: it is made from the configuration once, by the first driver, and never changes.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from asgiws.drivers.gate import Gate
+from asgiws.http.errors import HTTPError
+from asgiws.http.limits import Limits
+from asgiws.http.parsers import make_parser
+from asgiws.http.response import ResponseDefaults
+from asgiws.services.runtime import Runtime
+from asgiws.websocket.turn import Turn
+
+#: Seconds that a client has to send its first request, or the rest of a request's head, once the server stops.
+LAST_REQUEST = 2.0
+
+
+class Shared:
+    """The parts and the limits of one worker's HTTP."""
+
+    __slots__ = (
+        "access_log",
+        "cancels",
+        "defaults",
+        "gate",
+        "limit_pipelined",
+        "limits",
+        "notices",
+        "parser",
+        "timeout_head",
+        "timeout_keep_alive",
+        "timeout_send",
+        "timeout_upload",
+        "turn",
+    )
+
+    def __init__(self, runtime: Runtime) -> None:
+        config = runtime.config
+        self.parser = make_parser(config.http)
+        self.turn: Turn = runtime.turn
+        self.limits = Limits(
+            request_line=config.limit_request_line,
+            header_bytes=config.limit_header_bytes,
+            header_count=config.limit_header_count,
+            request_body=-1 if config.limit_request_body is None else config.limit_request_body,
+        )
+        self.defaults = ResponseDefaults(
+            config.headers, b"asgiws" if config.server_header else b"", config.date_header
+        )
+        self.gate = Gate(runtime)
+        self.notices = runtime.notices
+        self.access_log = config.access_log
+        self.cancels = runtime.http_reaper is not None
+        self.timeout_head = config.timeout_request_head
+        self.timeout_upload = config.timeout_request_body
+        self.timeout_keep_alive = config.timeout_keep_alive
+        self.timeout_send = config.timeout_send
+        self.limit_pipelined = config.limit_pipelined
+
+    def tell(self, client: str, error: HTTPError) -> None:
+        """Log a refusal: a malformed request is the client's matter, a limit that was met the operator's."""
+        self.notices.tell(
+            error.limit or f"status {error.status}",
+            client,
+            f"request refused: {error.status}, {error.message}",
+            logging.WARNING if error.limit else logging.INFO,
+        )
+
+
+def shared(runtime: Runtime) -> Shared:
+    """That of the worker."""
+    if runtime.http is None:
+        runtime.http = Shared(runtime)
+    found: Shared = runtime.http
+    return found

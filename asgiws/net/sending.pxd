@@ -1,0 +1,41 @@
+# Types of sending.py.
+cimport cython
+from asgiws.bridge.outlet cimport Outlet
+from asgiws.net cimport syscalls
+from asgiws.net.gathering cimport Gathering
+
+cdef Py_ssize_t JOIN_BELOW
+cdef Py_ssize_t _IOV_MAX
+cdef int _CLOSING
+cdef int _LOST
+cdef int _THROUGH
+cdef int _BEHIND
+cdef int _STRAIGHT
+
+
+cdef class Sending(Outlet):
+    cdef object _drains
+    cdef int _fd
+    cdef Gathering _gathering
+    cdef long long _given
+    cdef bint _own
+    cdef double _send_timeout
+    cdef int _state
+    cdef object _transport
+    cdef object _watch
+    cdef int _way
+
+    cpdef object uncork(self)
+    cdef object _flush(self)
+    cdef object _forget_gathered(self)
+    @cython.locals(chunk=bytes, sent=Py_ssize_t)
+    cdef object _send_many(self, list chunks)
+    @cython.locals(sent=Py_ssize_t)
+    cdef object _send(self, bytes data)
+    @cython.locals(way=int)
+    cdef bint _can_send_directly(self) except -1
+    cdef object _give_to_transport(self, object data)
+    cdef object _waiter(self)
+    cdef object _wake_drains(self)
+    cpdef object count_sent(self, long long size)
+    cdef object _watch_progress(self)

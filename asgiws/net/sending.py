@@ -1,0 +1,268 @@
+"""How what is written on a connection leaves.
+
+Rules of this file:
+- What is written during a read is gathered (`gathering.py`), and leaves in one system call when the read is
+  done.
+- Octets go straight to the socket while the transport holds none, and through the transport otherwise, or
+  under TLS. A transport that is closing is never written to: its descriptor may be another connection's
+  already.
+- What is needed for a time only is an object of its own, made then: `files.py` sends a file, `progress.py`
+  watches a peer that is waited for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import deque
+from typing import Any, BinaryIO
+
+from asgiws.bridge.outlet import Outlet
+from asgiws.bridge.wakeup import Waiter
+from asgiws.net import files, syscalls
+from asgiws.net.gathering import Gathering
+from asgiws.net.progress import Watch, in_kernel
+from asgiws.services.runtime import Runtime
+
+#: Several pieces below this many octets are joined to one; larger ones are handed over as they are.
+JOIN_BELOW = 65536
+
+#: Whether this system can be written to past a transport.
+DIRECT = hasattr(os, "writev")
+
+_IOV_MAX = 1024
+_HAS_SENDFILE = hasattr(os, "sendfile")
+
+#: The states of a connection, one after the other. In STOPPING the driver knows that the server stops; from
+#: CLOSING on nothing is taken to be written, and nothing that comes is handed to the driver.
+OPEN, STOPPING, CLOSING, LOST = range(4)
+
+#: How octets leave: through the transport (under TLS, and once there is no socket any more); straight to the
+#: socket once the transport has sent what it was given; straight to the socket.
+THROUGH, BEHIND, STRAIGHT = range(3)
+
+_CLOSING, _LOST = CLOSING, LOST
+_THROUGH, _BEHIND, _STRAIGHT = THROUGH, BEHIND, STRAIGHT
+
+
+class Sending(Outlet):
+    """The half of a connection that sends, and the state that it is in."""
+
+    __slots__ = (
+        "_drains",
+        "_fd",
+        "_gathering",
+        "_given",
+        "_own",
+        "_send_timeout",
+        "_state",
+        "_transport",
+        "_watch",
+        "_way",
+        "loop",
+        "secure",
+        "write_paused",
+    )
+
+    def __init__(self, runtime: Runtime) -> None:
+        self.loop = runtime.loop
+        self.secure = False
+        self.write_paused = False
+        #: Ours, or the event loop's.
+        self._transport: Any = _NO_TRANSPORT
+        self._fd = -1
+        #: Whether the transport is our own.
+        self._own = False
+        self._way = THROUGH
+        self._state = OPEN
+        if runtime.gathering is None:
+            runtime.gathering = Gathering()
+        self._gathering: Gathering = runtime.gathering
+        #: Octets that were sent, ever, or given to the transport for it.
+        self._given = 0
+        #: Seconds that the peer may take nothing, 0.0 for ever; and what watches it while it is waited for.
+        self._send_timeout = 0.0
+        self._watch: Watch | None = None
+        self._drains: deque[Waiter] | None = None
+
+    def is_closing(self) -> bool:
+        return self._state >= _CLOSING
+
+    def write(self, data: bytes) -> None:
+        gathering = self._gathering
+        if self._state >= _CLOSING:
+            return
+        if gathering.connection is self:
+            if gathering.add(data):
+                self._flush()
+        else:
+            self._send(data)
+
+    def writelines(self, chunks: list[bytes]) -> None:
+        gathering = self._gathering
+        if self._state >= _CLOSING:
+            return
+        if gathering.connection is self:
+            if gathering.add_all(chunks):
+                self._flush()
+        else:
+            self._send_many(chunks)
+
+    def uncork(self) -> None:
+        """Send what was gathered, and gather no more, unless a read within this one has done so."""
+        gathering = self._gathering
+        if gathering.connection is self:
+            try:
+                self._flush()
+            finally:
+                gathering.connection = None
+
+    def _flush(self) -> None:
+        """Send what was gathered."""
+        gathering = self._gathering
+        if gathering.connection is self and gathering.out:
+            try:
+                self._send_many(gathering.out)
+            finally:
+                gathering.clear()  # whatever happens: the next read is another connection's
+
+    def _forget_gathered(self) -> None:
+        if self._gathering.connection is self:
+            self._gathering.clear()
+
+    def _send_many(self, chunks: list[bytes]) -> None:
+        if len(chunks) == 1:
+            self._send(chunks[0])
+        elif sum(map(len, chunks)) < JOIN_BELOW:
+            self._send(b"".join(chunks))
+        elif self._can_send_directly() and len(chunks) <= _IOV_MAX:
+            self._given += sum(map(len, chunks))
+            try:
+                sent = os.writev(self._fd, chunks)
+            except OSError:
+                sent = 0  # full, or broken: the transport finds out which
+            for chunk in chunks:
+                if sent >= len(chunk):
+                    sent -= len(chunk)
+                else:
+                    self._give_to_transport(memoryview(chunk)[sent:] if sent else chunk)
+                    sent = 0
+        elif self._own and self.secure and self._state < _CLOSING:
+            self._given += sum(map(len, chunks))
+            self._transport.writelines(chunks)
+        else:
+            for chunk in chunks:
+                self._send(chunk)
+
+    def _send(self, data: bytes) -> None:
+        self._given += len(data)
+        if self._can_send_directly():
+            sent = syscalls.send(self._fd, data)
+            if sent == len(data):
+                return
+            self._give_to_transport(memoryview(data)[sent:] if sent else data)
+        else:
+            self._give_to_transport(data)
+
+    def _can_send_directly(self) -> bool:
+        way = self._way
+        if way == _THROUGH or (not self._own and self._transport.is_closing()):
+            return False
+        if way == _BEHIND:
+            if self._transport.get_write_buffer_size():
+                return False
+            self._way = _STRAIGHT
+        return True
+
+    def _give_to_transport(self, data: bytes | memoryview) -> None:
+        if not self._transport.is_closing():
+            if self._way == _STRAIGHT:
+                self._way = _BEHIND
+            self._transport.write(data)
+        else:
+            # The loop's transport knows already that the peer has gone, and will tell us.
+            self._state = _CLOSING
+            self._wake_drains()
+
+    async def drain(self) -> None:
+        while self.write_paused and self._state < _CLOSING:
+            await self._waiter()
+
+    def _waiter(self) -> Waiter:
+        """What `_wake_drains` wakes."""
+        if self._drains is None:
+            self._drains = deque()
+        waiter = Waiter(self.loop)
+        self._drains.append(waiter)
+        return waiter
+
+    def _wake_drains(self) -> None:
+        self.write_paused = self._state >= _CLOSING
+        waiters = self._drains
+        if waiters is not None:
+            self._drains = None
+            for waiter in waiters:
+                waiter.wake_soon()
+
+    def sends_files(self) -> bool:
+        return self._way != _THROUGH and _HAS_SENDFILE
+
+    async def send_file(self, file: BinaryIO, size: int) -> int:
+        self._flush()  # what was written in the read in progress comes first
+        if not self.sends_files():
+            return await files.read_and_write(self, file, size)
+        transport = self._transport
+        sending = files.KernelSending(file, self._fd)
+        try:
+            transport.set_write_buffer_limits(0)  # so that `drain` waits for the last octet
+            await self.drain()
+            return await sending.run(self, size)
+        finally:
+            sending.close()
+            if self._state < _CLOSING:
+                transport.set_write_buffer_limits()
+
+    def count_sent(self, size: int) -> None:
+        """So many octets were sent past this object."""
+        self._given += size
+
+    async def until_writable(self, fd: int) -> None:
+        """Wait until `fd`, a descriptor of the socket that is no transport's, takes octets, or the connection
+        is closing."""
+        waiter = self._waiter()
+        self.loop.add_writer(fd, waiter.wake_soon)
+        self._watch_progress()
+        try:
+            await waiter
+        finally:
+            if self._state < _CLOSING:
+                self._watch = None
+            self.loop.remove_writer(fd)
+            if self._drains is not None and waiter in self._drains:
+                self._drains.remove(waiter)
+
+    def watch_sending(self, timeout: float) -> None:
+        self._send_timeout = timeout
+
+    def taken(self) -> tuple[int, int]:
+        held = 0 if self._state == _LOST else in_kernel(self._fd)
+        outstanding = self._transport.get_write_buffer_size() + held
+        given = self._given
+        if self._own:
+            given += self._transport.overhead()
+        return given - outstanding, outstanding
+
+    def unsent(self) -> int:
+        gathering = self._gathering
+        size: int = self._transport.get_write_buffer_size()
+        return size + (gathering.size if gathering.connection is self else 0)
+
+    def _watch_progress(self) -> None:
+        """The peer is waited for."""
+        if self._send_timeout:
+            taken, _ = self.taken()
+            self._watch = Watch(self._send_timeout, self.loop.time(), taken)
+            self.check_at(self._watch.when)
+
+
+_NO_TRANSPORT = asyncio.Transport()
