@@ -33,6 +33,7 @@ from asgiws.asgi.errors import ApplicationError, ClientDisconnected
 from asgiws.drivers.websocket import ANSWER_GRACE
 from asgiws.websocket.states import FINAL, TRANSITIONS, Effect, State, Trigger
 from tests.support.loops import Loop, settle
+from tests.support.websocket_peer import ACCEPT, Peer, Script, disconnect, received, send_text
 from tests.support.wire import (
     BINARY,
     CONT,
@@ -43,7 +44,6 @@ from tests.support.wire import (
     close_frame,
     server_frames,
 )
-from tests.unit.drivers.test_websocket import ACCEPT, Peer, Script, disconnect, received, send_text
 
 Cell = tuple[State, Trigger]
 

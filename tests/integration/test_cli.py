@@ -93,7 +93,11 @@ def test_the_version() -> None:
         (["lifecycle_app:create"], 1, "takes no arguments: .* add --factory"),
         (["lifecycle_app:app", "--factory"], 1, "is not a factory"),
         (["lifecycle_app:wsgi"], 1, "'lifecycle_app:wsgi' takes two arguments, as a WSGI"),
-        (["lifecycle_app:something"], 1, "'lifecycle_app:something' is not an application: int is not"),
+        (
+            ["lifecycle_app:something"],
+            1,
+            "'lifecycle_app:something' is not an application: int is not",
+        ),
         ([APP, "--host", "192.0.2.1"], 1, "cannot listen on 192.0.2.1:0: "),
         ([APP, "--uds", "none/such"], 1, "cannot listen on unix:none/such: no such file"),
         ([APP, "--fd", "99"], 1, "cannot listen on file descriptor 99: bad file descriptor"),
