@@ -236,25 +236,25 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     add = parser.add_argument
-    add("--scenarios", default="*", help="names, parted by commas; `scaling` for all of it")
+    add("--scenarios", default="*", help="names, separated by commas; `scaling` for all of scaling")
     add("--servers", default=",".join(servers.NAMES), help=f"default: {','.join(servers.NAMES)}")
     add("--rounds", type=int, default=5, metavar="N", help="how often each is measured (5)")
-    add("--seconds", type=float, default=3, metavar="S", help="of each measurement (3)")
-    add("--warm-up", type=float, default=1, metavar="S", help="before each measurement (1)")
+    add("--seconds", type=float, default=3, metavar="S", help="length of each measurement (3)")
+    add("--warm-up", type=float, default=1, metavar="S", help="time before each measurement (1)")
     add("--peers-bin", type=Path, metavar="DIR", help="where the peers are, instead of installing")
     add(
         "--asgiws",
         action="append",
         default=[],
         metavar="NAME=DIR",
-        help="another asgiws beside it, by the folder of its programs; may be given often",
+        help="another asgiws to compare, by the folder of its programs; repeatable",
     )
     add(
         "--add",
         action="append",
         default=[],
         metavar="NAME=COMMAND",
-        help="another server: a command line with {app} and {port}; may be given often",
+        help="another server: a command line with {app} and {port}; repeatable",
     )
     add(
         "--json", type=Path, default=OUTPUT / "results.json", metavar="FILE", help="for the results"
@@ -266,7 +266,7 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         type=Path,
         metavar="FILE",
-        help="measure nothing: take the results of an earlier run; may be given often",
+        help="measure nothing: use the results of an earlier run; repeatable",
     )
     add("--write-docs", action="store_true", help="write the tables and plots into docs/")
     add("--list", action="store_true", help="show the scenarios, run nothing")

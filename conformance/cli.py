@@ -252,16 +252,16 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     add = parser.add_argument
-    add("--cases", default="*", help="patterns, parted by commas: 7.1.5, 9.3, 6.*, 12.*.1")
+    add("--cases", default="*", help="patterns, separated by commas: 7.1.5, 9.3, 6.*, 12.*.1")
     add("--server", metavar="COMMAND", help="another server instead: a command line with {port}")
     add("--compare", metavar="NAMES", help=f"peers beside it: {', '.join(servers.PEERS)}")
     add("--peers-bin", type=Path, metavar="DIR", help="where the peers are, if not on PATH")
-    add("--peers-only", action="store_true", help="only the peers, nothing beside them")
+    add("--peers-only", action="store_true", help="run only the peers")
     add("--http", choices=["httptools", "h11"], help="asgiws' HTTP parser")
     add("--loop", choices=["uvloop", "asyncio"], help="asgiws' event loop")
-    add("--deflate", choices=["zlib", "zlib-ng"], help="what asgiws compresses with")
+    add("--deflate", choices=["zlib", "zlib-ng"], help="asgiws' compression library")
     add("--pure", action="store_true", help="asgiws without its compiled modules")
-    add("--tls", action="store_true", help="over wss://, with a certificate made on the fly")
+    add("--tls", action="store_true", help="use wss://, with a certificate made on the fly")
     add("--repeat", type=int, default=1, metavar="N", help="pass over the cases N times")
     add("--output", type=Path, default=OUTPUT, metavar="DIR", help=f"for reports ({OUTPUT})")
     add("--expectations", type=Path, default=expectations.FILE, metavar="FILE")
@@ -273,7 +273,7 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         type=Path,
         metavar="SUMMARY",
-        help="run nothing: take the results of an earlier summary.json; may be given often",
+        help="run nothing: use the results of an earlier summary.json; repeatable",
     )
     add("--write-docs", action="store_true", help="write the tables to docs/conformance.md")
     return parser

@@ -37,7 +37,7 @@ cdef class Reading:
     cpdef object accepted(self, KeepAlive keepalive)
     @cython.locals(keepalive=KeepAlive)
     cpdef object receive(self, bytearray data, Py_ssize_t start, Py_ssize_t end)
-    cpdef object proceed(self)
+    cpdef bint proceed(self) except -1
     cpdef object take_last(self)
     cpdef object drop(self)
     @cython.locals(inbox=Inbox)

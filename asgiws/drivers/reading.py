@@ -121,12 +121,13 @@ class Reading:
         if self._pump(_TURN_EVENTS if self._turn.left > 0 else _LEAST_EVENTS):
             self._keep(data, end - self._ws.unread(), end)
 
-    def proceed(self) -> None:
-        """Take so much of what is kept as this turn allows."""
+    def proceed(self) -> bool:
+        """Take as much of what is kept as this turn allows; true once nothing is kept any more."""
         if not self._pump(_TURN_EVENTS if self._turn.left > 0 else _LEAST_EVENTS):
             self.drop()
         elif self.is_full():
             self._search(0)
+        return self.kept is None
 
     def take_last(self) -> None:
         """The client has ended its side: take all that it sent, as far as there is room for it."""

@@ -124,8 +124,7 @@ class WebSocketSession(Driver):
     def proceed(self) -> None:
         reading = self._reading
         if reading.keepalive is not None and reading.kept is not None:
-            reading.proceed()
-            if reading.kept is None:
+            if reading.proceed():
                 self._go_on()
             self._deliver(True)
 

@@ -12,9 +12,9 @@ import gc
 def settle() -> None:
     """Collect what the start has left behind, and have later collections leave out what is there now.
 
-    A full collection visits every object, and nobody is served meanwhile: with a framework's modules loaded that
-    takes tens of milliseconds each time, for objects that live as long as the process. Does nothing where the
-    application has turned the collector off.
+    A full collection visits every object, and nobody is served meanwhile: with a framework's modules loaded
+    that takes tens of milliseconds each time, for objects that live as long as the process. Does nothing
+    where the application has turned the collector off.
     """
     if gc.isenabled() and hasattr(gc, "freeze"):  # PyPy has neither the pauses nor the function
         gc.collect()

@@ -45,7 +45,7 @@ class CountedConnection(Connection, asyncio.BufferedProtocol):
 
     def __init__(self, runtime: Runtime, ticker: Ticker) -> None:
         http = HTTPDriver(runtime, upgrade)
-        #: The driver that must reject it, until that is decided.
+        #: The driver, which rejects it if necessary, until that is decided.
         self._http: HTTPDriver | None = http
         self._admission = runtime.admission
         self._notices = runtime.notices

@@ -144,10 +144,10 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     add = parser.add_argument
-    add("--minutes", type=float, default=20, metavar="N", help="of the soak itself (20)")
-    add("--connections", type=int, default=5000, metavar="N", help="at a time (5000)")
-    add("--processes", type=int, default=2, metavar="N", help="of the load (2)")
-    add("--seed", type=int, metavar="S", help="of the behaviours and faults (a random one)")
+    add("--minutes", type=float, default=20, metavar="N", help="length of the soak itself (20)")
+    add("--connections", type=int, default=5000, metavar="N", help="concurrent connections (5000)")
+    add("--processes", type=int, default=2, metavar="N", help="load processes (2)")
+    add("--seed", type=int, metavar="S", help="seed for the behaviours and faults (random)")
     add("--warm-up", type=float, metavar="S", help="seconds before the first measurement")
     add("--options", default="", metavar="'...'", help="options of asgiws")
     add(
@@ -155,9 +155,9 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="NAME",
-        help="this behaviour; may be given often",
+        help="only this behaviour; repeatable",
     )
-    add("--fault", choices=sorted(FAULTS), help="put a fault into the server: the soak must fail")
+    add("--fault", choices=sorted(FAULTS), help="plant a fault in the server: the soak must fail")
     add("--json", type=Path, metavar="FILE", help="for the results (results.json of the output)")
     add("--output", type=Path, default=OUTPUT, metavar="DIR", help=f"for all files ({OUTPUT})")
     return parser

@@ -111,25 +111,41 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     add = parser.add_argument
-    add("--minutes", type=float, default=20, metavar="N", help="of the load (20)")
-    add("--seed", type=int, metavar="S", help="of all that is random (a new one)")
+    add("--minutes", type=float, default=20, metavar="N", help="length of the load (20)")
+    add("--seed", type=int, metavar="S", help="seed for everything random (a new one)")
     add("--slots", type=int, default=16, metavar="N", help="clients of each server at a time (16)")
-    add("--pause", type=float, default=0.1, metavar="S", help="between two visits, at most (0.1)")
-    for name, what in ((TLS, "over TLS alone"), (PLAIN, "over TCP alone")):
+    add(
+        "--pause",
+        type=float,
+        default=0.1,
+        metavar="S",
+        help="longest pause between two visits (0.1)",
+    )
+    for name, what in ((TLS, "only over TLS"), (PLAIN, "only over plain TCP")):
         add(f"--{name}", dest="transport", action="store_const", const=name, help=what)
-    add("--loop", metavar="NAME", help="of the server: uvloop, asyncio")
-    add("--http", metavar="NAME", help="of the server: httptools, h11")
+    add("--loop", metavar="NAME", help="the server's event loop: uvloop, asyncio")
+    add("--http", metavar="NAME", help="the server's parser: httptools, h11")
     add("--pure", action="store_true", help="without the compiled modules")
     add("--options", default="", metavar="'...'", help="more options of the server")
     for name, help_text in (
-        ("--only", "this style of applications; may be given often"),
+        ("--only", "only this style of application; repeatable"),
         ("--without", "not this one"),
-        ("--only-way", "this way to leave; may be given often"),
+        ("--only-way", "only this way to leave; repeatable"),
         ("--without-way", "not this one"),
     ):
         add(name, action="append", default=[], metavar="NAME", help=help_text)
-    add("--plant", action="append", default=[], choices=PLANTS, help="a fault that must be found")
-    add("--no-verdict-on-delays", action="store_true", help="late answers are shown and not judged")
+    add(
+        "--plant",
+        action="append",
+        default=[],
+        choices=PLANTS,
+        help="plant a fault that must be found",
+    )
+    add(
+        "--no-verdict-on-delays",
+        action="store_true",
+        help="show late answers, but do not judge them",
+    )
     add(
         "--output",
         type=Path,
@@ -137,7 +153,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help=f"for results and logs ({OUTPUT})",
     )
-    add("--write-docs", action="store_true", help="put what came out into docs/chaos.md")
+    add("--write-docs", action="store_true", help="write the results into docs/chaos.md")
     return parser
 
 

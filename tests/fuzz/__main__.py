@@ -197,7 +197,10 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--jobs", type=int, default=1, help="targets at a time (default 1)")
     parser.add_argument("--mutator", action="store_true", help="without Atheris")
     parser.add_argument(
-        "--seed", type=int, default=0, help="of Atheris; 0, the default, is another each time"
+        "--seed",
+        type=int,
+        default=0,
+        help="seed for Atheris; 0, the default, is a new one each time",
     )
     asked = parser.parse_args(arguments)
     targets = [asked.target] if asked.target else []

@@ -92,7 +92,7 @@ def test_the_version() -> None:
         (["lifecycle_app:ap"], 1, "has no attribute 'ap'; did you mean 'app'?"),
         (["lifecycle_app:create"], 1, "takes no arguments: .* add --factory"),
         (["lifecycle_app:app", "--factory"], 1, "is not a factory"),
-        (["lifecycle_app:wsgi"], 1, "'lifecycle_app:wsgi' takes two arguments, as a WSGI"),
+        (["lifecycle_app:wsgi"], 1, "'lifecycle_app:wsgi' takes two arguments, like a WSGI"),
         (
             ["lifecycle_app:something"],
             1,

@@ -262,7 +262,7 @@ def test_sighup_replaces_one_after_the_other_and_never_has_fewer(number: int) ->
         text = server.stderr()
         for place in before:
             ready = text.index(f"Worker {place} ({after[place]}) is ready")
-            assert ready < text.index(f"Worker {place} ({before[place]}) stops")
+            assert ready < text.index(f"Stopping Worker {place} ({before[place]})")
         assert server.stop() == 0
 
 
