@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asgiws.config import Config
@@ -499,7 +499,7 @@ def test_the_conversations_are_worth_it() -> None:
     chance = random.Random(6455)
 
     @given(conversations())
-    @examples(600, database=None, derandomize=True)
+    @settings(deadline=None, max_examples=600, database=None, derandomize=True)
     def look(wire: bytes) -> None:
         for kind, value in outcome(RUNNING, [wire], chance.random() < 0.5):
             seen.add((kind, value[0]) if kind == "Close" and value[2] else kind)

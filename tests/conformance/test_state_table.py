@@ -33,6 +33,8 @@ from asgiws.asgi.errors import ApplicationError, ClientDisconnected
 from asgiws.drivers.websocket import ANSWER_GRACE
 from asgiws.websocket.states import FINAL, TRANSITIONS, Effect, State, Trigger
 from tests.support.loops import Loop, settle
+from tests.support.properties import THOROUGH
+from tests.support.websocket_peer import ACCEPT, Peer, Script, disconnect, received, send_text
 from tests.support.wire import (
     BINARY,
     CONT,
@@ -43,7 +45,6 @@ from tests.support.wire import (
     close_frame,
     server_frames,
 )
-from tests.unit.drivers.test_websocket import ACCEPT, Peer, Script, disconnect, received, send_text
 
 Cell = tuple[State, Trigger]
 
@@ -709,7 +710,7 @@ def test_any_way_through_the_table() -> None:
         type("Ways", (Machine,), {"visited": visited}),
         settings=settings(
             deadline=None,
-            max_examples=250,
+            max_examples=250 if THOROUGH else 100,
             stateful_step_count=50,
             derandomize=True,
             database=None,

@@ -20,7 +20,9 @@ FILE = Path(__file__).with_name("gone_app.py")
 
 @pytest.fixture(scope="module", params=["uvloop", "asyncio"])
 def server(request: Any) -> Iterator[RunningServer]:
-    with serve(APP, "--loop", request.param) as server:
+    # Applications that hear nothing, and are not cancelled, would hold the end for as long as they may.
+    options = ("--loop", request.param, "--timeout-graceful-shutdown", "1")
+    with serve(APP, *options) as server:
         yield server
 
 

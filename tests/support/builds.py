@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import functools
 import importlib
+import os
+import subprocess
 import sys
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
@@ -87,3 +89,22 @@ def _modules(package: str) -> Build:
 
 def _is_in(package: str, name: str) -> bool:
     return name == package or name.startswith(f"{package}.")
+
+
+#: The checkout; ROOT is where the package is taken from, which may be elsewhere.
+CHECKOUT = Path(__file__).resolve().parents[2]
+
+SHOW = "from asgiws import _extensions; print(*_extensions.compiled())"
+
+
+def run(
+    root: Path, mode: str | None, code: str = SHOW, **env: str
+) -> subprocess.CompletedProcess[str]:
+    """Run `code` in a fresh interpreter with the package in `root`."""
+    environment = {key: value for key, value in os.environ.items() if key != "ASGIWS_EXTENSIONS"}
+    environment.update(env, PYTHONPATH=str(root))
+    if mode is not None:
+        environment["ASGIWS_EXTENSIONS"] = mode
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, cwd=root
+    )

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from asgiws._extensions import COMPILED_MODULES, MODES
-from tests.unit.test_extensions import ROOT, run
+from tests.support.builds import CHECKOUT, run
 
 #: What the builds that compile anything compile. Each module goes its own way, so a few of them show it; all
 #: are compiled by whoever installs the package with ASGIWS_EXTENSIONS=require, as CI does.
@@ -32,7 +32,7 @@ spec.loader.exec_module(importlib.util.module_from_spec(spec))
 
 def load(mode: str, before: str = "") -> subprocess.CompletedProcess[str]:
     """Load the build's commands in a fresh interpreter, as setuptools does first of all."""
-    return run(ROOT, "auto", LOAD.format(mode=mode, before=before))
+    return run(CHECKOUT, "auto", LOAD.format(mode=mode, before=before))
 
 
 needs_setuptools = pytest.mark.skipif(
@@ -78,7 +78,7 @@ def build(
     """Build a wheel from a copy of the checkout; the output and the wheels."""
     source = tmp_path / "source"
     ignored = shutil.ignore_patterns("*.so", "*.pyd", "*.c", "__pycache__")
-    shutil.copytree(ROOT / "asgiws", source / "asgiws", ignore=ignored)
+    shutil.copytree(CHECKOUT / "asgiws", source / "asgiws", ignore=ignored)
     listed = source / "asgiws" / "_extensions.py"
     text, count = re.subn(
         r"(?ms)^COMPILED_MODULES\b.*?^\)$",
@@ -88,8 +88,8 @@ def build(
     assert count == 1
     listed.write_text(text, "utf-8")
     for name in ("pyproject.toml", "LICENSE", "README.md"):
-        if (ROOT / name).exists():
-            shutil.copy(ROOT / name, source)
+        if (CHECKOUT / name).exists():
+            shutil.copy(CHECKOUT / name, source)
         else:
             (source / name).write_text("")
     command = [sys.executable, "-m", "pip", "wheel", "-v", "--no-deps", "--no-build-isolation"]
@@ -109,7 +109,8 @@ def extensions(wheel: Path) -> list[str]:
         assert name.replace(".", "/") + ".py" in names
     for suffix in (".pxd", ".h"):  # what compiles against the package needs both
         sources = {
-            path.relative_to(ROOT).as_posix() for path in (ROOT / "asgiws").rglob(f"*{suffix}")
+            path.relative_to(CHECKOUT).as_posix()
+            for path in (CHECKOUT / "asgiws").rglob(f"*{suffix}")
         }
         assert sources
         assert {name for name in names if name.endswith(suffix)} == sources

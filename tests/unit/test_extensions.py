@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
-import sys
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
@@ -13,25 +10,10 @@ import pytest
 
 import asgiws
 from asgiws._extensions import COMPILED_MODULES, MODES, compiled, is_compiled
+from tests.support.builds import run
 
-ROOT = Path(__file__).resolve().parents[2]
 #: Where this interpreter's asgiws is, which may be a checkout or an installed wheel.
 PACKAGE = Path(asgiws.__file__).resolve().parent
-
-SHOW = "from asgiws import _extensions; print(*_extensions.compiled())"
-
-
-def run(
-    root: Path, mode: str | None, code: str = SHOW, **env: str
-) -> subprocess.CompletedProcess[str]:
-    """Run `code` in a fresh interpreter with the package in `root`."""
-    environment = {key: value for key, value in os.environ.items() if key != "ASGIWS_EXTENSIONS"}
-    environment.update(env, PYTHONPATH=str(root))
-    if mode is not None:
-        environment["ASGIWS_EXTENSIONS"] = mode
-    return subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, cwd=root
-    )
 
 
 @pytest.fixture(scope="module")

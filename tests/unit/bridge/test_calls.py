@@ -18,7 +18,7 @@ import pytest
 from asgiws.asgi.errors import ApplicationError, ClientDisconnected
 from asgiws.bridge.calls import ROW
 from tests.support.loops import on_each_loop, settle
-from tests.unit.drivers.test_websocket import (
+from tests.support.websocket_peer import (
     Peer,
     Script,
     disconnect,

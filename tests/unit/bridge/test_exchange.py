@@ -15,7 +15,7 @@ from asgiws.drivers.http import HTTPDriver
 from asgiws.services.runtime import Runtime
 from tests.support.loops import on_each_loop, settle
 from tests.support.memory_outlet import MemoryOutlet
-from tests.unit.drivers.test_websocket import Peer
+from tests.support.websocket_peer import Peer
 
 
 def request(app: Any) -> MemoryOutlet:

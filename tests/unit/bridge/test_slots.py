@@ -9,7 +9,7 @@ from asgiws.bridge import slots
 from asgiws.bridge.calls import Call
 from asgiws.bridge.exchange import Send
 from tests.support.loops import on_each_loop
-from tests.unit.drivers.test_websocket import scripted, send_text
+from tests.support.websocket_peer import scripted, send_text
 
 
 @on_each_loop

@@ -10,7 +10,7 @@ import pytest
 
 from asgiws.net import files
 from tests.support.loops import on_each_loop
-from tests.unit.net.test_connection import Pair, whose_transport
+from tests.support.pair import Pair, whose_transport
 
 __all__ = ["whose_transport"]  # each test has either transport
 

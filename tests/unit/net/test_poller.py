@@ -11,7 +11,7 @@ import pytest
 
 from asgiws.net.poller import AVAILABLE, BATCH, Poller
 from tests.support.loops import on_each_loop
-from tests.unit.net.test_connection import OURS, Pair, whose_transport
+from tests.support.pair import OURS, Pair, whose_transport
 
 __all__ = ["whose_transport"]
 

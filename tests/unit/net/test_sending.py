@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from tests.support.loops import on_each_loop, settle
-from tests.unit.net.test_connection import Pair, whose_transport
+from tests.support.pair import Pair, whose_transport
 
 __all__ = ["whose_transport"]  # each test has either transport
 

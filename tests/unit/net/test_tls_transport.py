@@ -14,8 +14,8 @@ import pytest
 from asgiws.net.poller import AVAILABLE
 from asgiws.tls.context import make_context
 from tests.support.loops import on_each_loop
+from tests.support.pair import OURS, Pair, whose_transport
 from tests.support.pki import Authority
-from tests.unit.net.test_connection import OURS, Pair, whose_transport
 
 pytestmark = [
     pytest.mark.skipif(not AVAILABLE, reason="needs a Poller"),

@@ -15,7 +15,7 @@ from asgiws.net.connection import HIGH_WATER
 from asgiws.net.poller import AVAILABLE
 from asgiws.net.transport import LOW_PART, SocketTransport
 from tests.support.loops import on_each_loop, settle
-from tests.unit.net.test_connection import OURS, Pair, ProtocolConnection, whose_transport
+from tests.support.pair import OURS, Pair, ProtocolConnection, whose_transport
 
 __all__ = ["whose_transport"]
 

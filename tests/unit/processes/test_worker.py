@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from asgiws.processes import worker as module
-from tests.unit.processes.test_worker_process import bench
+from tests.support.worker_bench import bench
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="workers are not for Windows")
 

@@ -18,8 +18,7 @@ from asgiws.services.budget import SHARE, Budget
 from asgiws.services.runtime import Runtime
 from tests.support.loops import on_each_loop, settle
 from tests.support.memory_outlet import MemoryOutlet
-from tests.support.wire import BINARY, CONT, client_frame, close_frame
-from tests.unit.drivers.test_websocket import (
+from tests.support.websocket_peer import (
     ACCEPT,
     Peer,
     closed,
@@ -29,6 +28,7 @@ from tests.unit.drivers.test_websocket import (
     send_text,
     text,
 )
+from tests.support.wire import BINARY, CONT, client_frame, close_frame
 
 DEFLATE = "Sec-WebSocket-Extensions: permessage-deflate"
 LARGE = 4 * SHARE
