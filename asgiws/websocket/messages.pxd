@@ -23,6 +23,15 @@ cdef int PONG
 cdef int TEXT
 
 
+cdef class Inflated:
+    cdef bint final
+    cdef Py_ssize_t octets
+    cdef list pieces
+
+    @cython.locals(pieces=list)
+    cdef object keep(self, bytes piece)
+
+
 cdef class MessageReader:
     cdef Py_ssize_t _max_size
     cdef Py_ssize_t _max_fragments
@@ -38,12 +47,10 @@ cdef class MessageReader:
     cdef int _opcode
     cdef bint _compressed
     cdef bytearray _message
-    cdef list _pieces
-    cdef Py_ssize_t _inflated
+    cdef Inflated _inflated
     cdef bytearray _control
     cdef object _utf8
     cdef bytes _target
-    cdef bint _has_target
     cdef Py_ssize_t _filled
     cdef Turn _turn
     cdef Py_ssize_t _work
@@ -51,7 +58,6 @@ cdef class MessageReader:
     cdef bytearray _gather
     cdef Py_ssize_t _unchecked
     cdef bint _inflating
-    cdef bint _final
 
     cpdef int feed(self, bytearray data, Py_ssize_t start, Py_ssize_t end) except -1
 
@@ -64,7 +70,9 @@ cdef class MessageReader:
 
     cpdef int64_t expected(self) except -1
 
-    @cython.locals(frame=FrameReader, take=Py_ssize_t, start=Py_ssize_t, stop=Py_ssize_t, complete=bint)
+    @cython.locals(
+        frame=FrameReader, take=Py_ssize_t, start=Py_ssize_t, stop=Py_ssize_t, complete=bint, inflated=Inflated
+    )
     cpdef object next_event(self)
 
     cdef bint _is_used_up(self) except -1
@@ -93,14 +101,11 @@ cdef class MessageReader:
     @cython.locals(gather=bytearray)
     cdef bytes _take_gathered(self)
 
-    @cython.locals(inflated=bytes, units=Py_ssize_t)
+    @cython.locals(inflated=Inflated, data=bytes, units=Py_ssize_t)
     cdef bint _inflate(self, bytes piece, bint final) except -1
 
     @cython.locals(frame=FrameReader, message=bytearray, piece=bytes, begin=Py_ssize_t)
     cdef object _take_data(self, Py_ssize_t start, Py_ssize_t stop, bint final)
-
-    @cython.locals(pieces=list)
-    cdef object _keep_inflated(self, bytes inflated)
 
     @cython.locals(size=Py_ssize_t)
     cdef int _find_target(self, bytearray message, Py_ssize_t length) except -1
@@ -111,5 +116,5 @@ cdef class MessageReader:
     @cython.locals(opcode=int, data=bytes)
     cdef object _finished_target(self)
 
-    @cython.locals(opcode=int, message=bytearray, pieces=list)
+    @cython.locals(opcode=int, message=bytearray, inflated=Inflated, pieces=list)
     cdef object _assembled_message(self)

@@ -65,6 +65,29 @@ MAX_FRAGMENTS = 131072
 NO_TARGET = octets.new_target(0)
 
 
+class Inflated:
+    """What a compressed message has inflated to so far: its pieces, and how many octets that is. `final` tells
+    whether the inflater's input, while it has more to give, ends the message."""
+
+    __slots__ = ("final", "octets", "pieces")
+
+    def __init__(self) -> None:
+        self.pieces: list[bytes | bytearray] = []
+        self.octets = 0
+        self.final = False
+
+    def keep(self, piece: bytes) -> None:
+        """Add a piece. Small ones are joined, but for the first."""
+        pieces = self.pieces
+        self.octets += len(piece)
+        if not pieces or len(piece) >= _JOIN_BELOW:
+            pieces.append(piece)
+        elif type(pieces[-1]) is bytearray:
+            pieces[-1] += piece
+        else:
+            pieces.append(bytearray(piece))
+
+
 class MessageReader:
     """Reads the messages and control frames that a client sends.
 
@@ -79,12 +102,10 @@ class MessageReader:
         "_deflate",
         "_end",
         "_filled",
-        "_final",
         "_fragments",
         "_frame",
         "_gather",
         "_gathered",
-        "_has_target",
         "_in_frame",
         "_inflated",
         "_inflating",
@@ -93,7 +114,6 @@ class MessageReader:
         "_message",
         "_opcode",
         "_phase",
-        "_pieces",
         "_position",
         "_remaining",
         "_target",
@@ -131,12 +151,10 @@ class MessageReader:
         self._compressed = False
         #: What has arrived of the message in progress; None until its first octets are kept.
         self._message: bytearray | None = None
-        #: The same for a compressed one: what it has inflated to, and how many octets that is.
-        self._pieces: list[bytes | bytearray] | None = None
-        self._inflated = 0
+        #: The same for a compressed one.
+        self._inflated: Inflated | None = None
         #: The target of a message of one frame while it arrives in several reads.
         self._target = NO_TARGET
-        self._has_target = False
         self._filled = 0
         self._control: bytearray | None = None
         self._utf8: Utf8Validator | None = None
@@ -145,9 +163,8 @@ class MessageReader:
         self._gathered = False
         self._gather: bytearray | None = None
         self._unchecked = 0
-        #: Whether the inflater's input has more to give; `_final` says whether that input ends the message.
+        #: Whether the inflater's input has more to give.
         self._inflating = False
-        self._final = False
 
     def feed(self, data: bytearray, start: int, end: int) -> None:
         """Take the octets `data[start:end]`; `next_event` must have returned None since the last feed."""
@@ -166,11 +183,13 @@ class MessageReader:
 
     def held(self) -> int:
         """The number of octets kept of an incomplete message."""
-        held = self._inflated
+        held = 0
         if self._message is not None:
             held = len(self._message)
-        elif self._has_target:
+        elif self._target is not NO_TARGET:
             held = self._filled
+        elif self._inflated is not None:
+            held = self._inflated.octets
         if self._inflating:
             assert self._deflate is not None
             held += self._deflate.waiting()
@@ -190,9 +209,11 @@ class MessageReader:
         frame = self._frame
         while True:
             if self._inflating:
-                if not self._inflate(b"", self._final):
+                inflated = self._inflated
+                assert inflated is not None
+                if not self._inflate(b"", inflated.final):
                     return MORE
-                if self._final:
+                if inflated.final:
                     return self._assembled_message()
             if not self._in_frame:
                 if self._position == self._end:
@@ -229,11 +250,11 @@ class MessageReader:
                 and frame.fin
                 and self._message is None
                 and not self._compressed
-                and not self._has_target
+                and self._target is NO_TARGET
             ):
                 # The whole message is in this one stretch of octets: no copy but the event's own.
                 return self._whole_message(start, stop)
-            elif self._has_target:
+            elif self._target is not NO_TARGET:
                 if take:
                     self._fill_target(start, stop, complete)
                 if complete:
@@ -399,7 +420,7 @@ class MessageReader:
             piece = octets.to_bytes(self._data, start, stop)
             if self._gathered:
                 piece = self._take_gathered() + piece
-            elif final and start == stop and self._pieces is None:
+            elif final and start == stop and self._inflated is None:
                 # An empty message is one octet of deflate (RFC 7692, 7.2.3.6); no octet at all is not a stream.
                 raise ProtocolError(INVALID_PAYLOAD, "compressed message without a payload")
             self._inflate(piece, final)
@@ -420,13 +441,16 @@ class MessageReader:
         """Inflate as much as this turn has work for; false if there is more."""
         deflate = self._deflate
         assert deflate is not None  # RSV1 passes the frame reader only with compression
+        inflated = self._inflated
+        if inflated is None:
+            inflated = self._inflated = Inflated()
         while True:
-            inflated = deflate.inflate(piece, final, self._max_size - self._inflated, _STEP)
-            self._keep_inflated(inflated)
+            data = deflate.inflate(piece, final, self._max_size - inflated.octets, _STEP)
+            inflated.keep(data)
             self._inflating = deflate.more
             if self._opcode == TEXT:
-                self._validate(inflated, final and not self._inflating)
-            units = _INFLATE + len(inflated) // _INFLATED
+                self._validate(data, final and not self._inflating)
+            units = _INFLATE + len(data) // _INFLATED
             self._work += units
             if self._work > _SMALL:
                 self._turn.take(units)
@@ -434,21 +458,9 @@ class MessageReader:
                 return True
             if self._work >= _SMALL and (self._work >= _SLICE or self._turn.left <= 0):
                 self._work = 0
-                self._final = final
+                inflated.final = final
                 return False
             piece = b""
-
-    def _keep_inflated(self, inflated: bytes) -> None:
-        pieces = self._pieces
-        self._inflated += len(inflated)
-        if pieces is None:
-            self._pieces = [inflated]
-        elif len(inflated) >= _JOIN_BELOW:
-            pieces.append(inflated)
-        elif type(pieces[-1]) is bytearray:
-            pieces[-1] += inflated
-        else:
-            pieces.append(bytearray(inflated))
 
     def _find_target(self, message: bytearray, length: int) -> None:
         """Allocate room for a message of one frame, once enough of it has arrived to trust its length."""
@@ -456,7 +468,6 @@ class MessageReader:
         if size >= length // TRUST:
             self._target = octets.new_target(length)
             octets.put(self._target, 0, message, 0, size)
-            self._has_target = True
             self._filled = size
             self._message = None
 
@@ -490,7 +501,6 @@ class MessageReader:
         opcode = self._opcode
         data = octets.finish(self._target)
         self._opcode = NONE
-        self._has_target = False
         self._target = NO_TARGET
         if opcode == TEXT:
             return data.decode()
@@ -499,10 +509,10 @@ class MessageReader:
     def _assembled_message(self) -> Event:
         opcode = self._opcode
         self._opcode = NONE
-        pieces = self._pieces
-        if pieces is not None:
-            self._pieces = None
-            self._inflated = 0
+        inflated = self._inflated
+        if inflated is not None:
+            self._inflated = None
+            pieces = inflated.pieces
             # The first piece is never joined to another.
             data: Any = pieces[0] if len(pieces) == 1 else b"".join(pieces)
             return data.decode() if opcode == TEXT else data  # type: ignore[no-any-return]
