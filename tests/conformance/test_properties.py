@@ -313,7 +313,8 @@ def test_what_a_client_encodes_we_decode(
     if len(payload) <= MAX_SIZE:
         expected = [(type(content).__name__, content)]
     else:
-        expected = [("Close", (1009, f"message of more than {MAX_SIZE} bytes", True))]  # type: ignore[list-item]
+        reason = f"message of more than {MAX_SIZE} bytes"
+        expected = [("Close", (1009, reason, True, "ws_max_size"))]  # type: ignore[list-item]
     assert outcome(RUNNING, data.draw(splits(wire)), False) == expected
 
 
