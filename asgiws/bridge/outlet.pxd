@@ -11,6 +11,7 @@ cdef class Driver:
     cpdef object stalled(self)
     cpdef object proceed(self)
     cpdef object shutdown(self)
+    cpdef object conversations(self)
     cpdef bint lasts(self) except -1
 
 

@@ -11,9 +11,18 @@ Rules of this file:
 from __future__ import annotations
 
 import asyncio
-from typing import Any, BinaryIO
+from collections.abc import Collection
+from typing import Any, BinaryIO, Protocol
 
 from asgiws.asgi.types import Address
+
+
+class Conversation(Protocol):
+    """What a stopping server ends: a connection, or one of several conversations on it."""
+
+    def lasts(self) -> bool: ...
+
+    def shutdown(self) -> None: ...
 
 
 class Driver:
@@ -65,6 +74,11 @@ class Driver:
     def shutdown(self) -> None:
         """The server is stopping: end what is idle at once, and let everything else finish properly."""
         raise NotImplementedError
+
+    def conversations(self) -> Collection[Conversation]:
+        """The conversations that a stopping server ends one by one, if the driver carries several; by default it
+        is the only one."""
+        return ()
 
     def lasts(self) -> bool:
         """True for a conversation that does not end by itself: a stopping server chooses when to end it."""

@@ -60,7 +60,7 @@ class Gate:
         if self._hosts is not None and not self._hosts.allows(head.get(b"host")):
             return Forbidden("this host is not served here", "allowed_hosts")
         if self._limits_concurrency:
-            refusal = runtime.admission.request(len(runtime.connections), len(runtime.tasks))
+            refusal = runtime.admission.request(len(runtime.tasks))
             if refusal is not None:
                 return refusal
         # RFC 9110 7.8: an Upgrade may be ignored, and is: every other protocol's, and one behind a

@@ -142,6 +142,7 @@ class HTTPDriver(Pipeline):
 
     def connected(self, outlet: Outlet) -> None:
         self.outlet = outlet
+        self.runtime.admission.http += 1
         outlet.watch_sending(self.shared.timeout_send)
         if self.shared.timeout_head:
             self._set_deadline(outlet.loop.time() + self.shared.timeout_head)
@@ -161,6 +162,7 @@ class HTTPDriver(Pipeline):
 
     def connection_lost(self) -> None:
         self.http.closing = True  # no further request is begun
+        self.runtime.admission.http -= 1
         self._log_incomplete()
         self._carrier = None
         # The exchange stays: what has arrived of the body is still given out, the unparsed rest too.
@@ -384,6 +386,7 @@ class HTTPDriver(Pipeline):
             session = self._upgrade(head, self.outlet, carrier)
             if session is not None:
                 self._carrier = None  # which refers to this
+                self.runtime.admission.http -= 1
                 self.http.closing = True  # whatever is answered, it serves no further request
                 self._resume_reading()
                 self.outlet.hand_over(session, self.http.take_tail())

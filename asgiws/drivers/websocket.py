@@ -10,8 +10,8 @@ Rules of this file:
   It is the one place that puts `websocket.disconnect` into the inbox.
 - What is held for the application is told to the worker's budget (`_recount`) whenever something came, was
   taken or dropped; above SHARE, so that small messages cost a comparison.
-- The end (a close frame, a protocol error) takes effect once the application had its turn to answer what
-  came before it: when it waits in `receive()` again, when it returns, or after ANSWER_GRACE seconds.
+- The client's end takes effect once the application had its turn to answer what came before it: when it waits
+  in `receive()` again, when it returns, or after ANSWER_GRACE seconds.
 """
 
 from __future__ import annotations
@@ -21,11 +21,7 @@ import random
 from collections.abc import Awaitable, Coroutine
 from typing import Any
 
-from asgiws.asgi.errors import (
-    ApplicationError,
-    ClientDisconnected,
-    comes_from_disconnect,
-)
+from asgiws.asgi.errors import ApplicationError, ClientDisconnected, comes_from_disconnect
 from asgiws.asgi.types import ASGIApp, Message, Scope
 from asgiws.bridge.calls import begin_row
 from asgiws.bridge.exchange import Exchange
@@ -102,6 +98,7 @@ class WebSocketSession(Driver):
         scope = opening.take_scope()
         runtime = self._runtime
         runtime.admission.websockets += 1
+        runtime.admission.websocket_calls += 1
         config = runtime.config
         outlet.watch_sending(config.ws_send_timeout)
         task = runtime.spawn(_Serve(self, self._inbox, scope), True)
@@ -394,6 +391,7 @@ class WebSocketSession(Driver):
 
     def _finish(self, code: int, reason: str) -> None:
         """The application has ended."""
+        self._runtime.admission.websocket_calls -= 1
         self._inbox.is_closed = True
         if self._ws.state <= CLOSING:  # else websocket.disconnect is in there, for who still asks
             self._inbox.clear()

@@ -21,10 +21,11 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Collection
 from typing import Any
 
 from asgiws.asgi.types import Address
-from asgiws.bridge.outlet import Driver
+from asgiws.bridge.outlet import Conversation, Driver
 from asgiws.net import syscalls
 from asgiws.net.ending import Ending, Passing
 from asgiws.net.sending import (
@@ -275,6 +276,11 @@ class Connection(Sending):
             self._end_side(False)
         elif ending is not None:
             ending.hurry(self.loop.time())
+
+    def conversations(self) -> Collection[Conversation]:
+        """What a server that stops ends one by one: the driver's conversations if it has several, else this."""
+        driver = self._driver
+        return driver.conversations() or (self,)
 
     def lasts(self) -> bool:
         """True while the driver's conversation has no end of its own."""

@@ -16,10 +16,11 @@ import asyncio
 import logging
 import random
 from bisect import insort
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from asgiws.bridge.contexts import OwnContext
+from asgiws.bridge.outlet import Conversation
 from asgiws.config import Config
 from asgiws.server.registry import Registry
 
@@ -47,7 +48,8 @@ def spread(count: int, window: float, random: Callable[[], float] = random.rando
 
 
 class Drain:
-    """Ends all connections in `connections`; those that do not end by themselves over `window` seconds."""
+    """Ends all conversations on the connections in `connections`; those that do not end by themselves over `window`
+    seconds."""
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, connections: Registry, window: float
@@ -57,8 +59,8 @@ class Drain:
         self._connections = connections
         self._window = window
         self._end = 0.0
-        #: (moment, connection), the next one last.
-        self._due: list[tuple[float, Any]] = []
+        #: (moment, connection, conversation), the next one last.
+        self._due: list[tuple[float, Any, Conversation]] = []
         self._timer: asyncio.TimerHandle | None = None
 
     def begin(self) -> None:
@@ -68,15 +70,14 @@ class Drain:
         self._connections.added = self._added
         lasting = []
         for connection in list(self._connections):
-            if _lasts(connection):
-                lasting.append(connection)
-            else:
-                _shut_down(connection)
+            for conversation in _conversations(connection):
+                if _lasts(conversation):
+                    lasting.append((connection, conversation))
+                else:
+                    _shut_down(conversation)
         random.shuffle(lasting)
         offsets = spread(len(lasting), self._window)
-        self._due = [
-            (now + offset, connection) for offset, connection in zip(offsets, lasting, strict=True)
-        ]
+        self._due = [(now + offset, *one) for offset, one in zip(offsets, lasting, strict=True)]
         self._due.reverse()
         self._work()
 
@@ -96,38 +97,56 @@ class Drain:
         if connection not in self._connections:
             return
         now = self._loop.time()
-        if now < self._end and _lasts(connection):
-            moment = now + random.random() * (self._end - now)
-            insort(self._due, (moment, connection), key=lambda entry: -entry[0])
-            self._work()
-        else:
-            _shut_down(connection)
+        for conversation in _conversations(connection):
+            if now < self._end and _lasts(conversation):
+                moment = now + random.random() * (self._end - now)
+                entry = (moment, connection, conversation)
+                insort(self._due, entry, key=lambda entry: -entry[0])
+            else:
+                _shut_down(conversation)
+        self._work()
 
     def _work(self) -> None:
-        """Shut down the connections whose moment has come, and wait for the next moment."""
+        """Shut down the conversations whose moment has come, and wait for the next moment."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         now = self._loop.time()
         due = self._due
         while due and due[-1][0] <= now:
-            connection = due.pop()[1]
+            _, connection, conversation = due.pop()
             if connection in self._connections:
-                _shut_down(connection)
+                _shut_down(conversation)
         if due:
             self._timer = self._loop.call_at(due[-1][0], self._work)
 
 
-def _lasts(connection: Any) -> bool:
+def count_lasting(connections: Registry) -> int:
+    """How many conversations do not end by themselves."""
+    return sum(_lasts(one) for connection in connections for one in _conversations(connection))
+
+
+def _conversations(connection: Any) -> Collection[Conversation]:
     try:
-        return bool(connection.lasts())
+        found: Collection[Conversation] = connection.conversations()
     except Exception:
-        logger.exception("Exception while a connection was asked how long it lasts: %r", connection)
+        logger.exception("Exception while a connection was asked what it carries: %r", connection)
+        return (connection,)
+    return tuple(found)
+
+
+def _lasts(conversation: Conversation) -> bool:
+    try:
+        return bool(conversation.lasts())
+    except Exception:
+        logger.exception(
+            "Exception while a connection was asked how long it lasts: %r", conversation
+        )
         return False
 
 
-def _shut_down(connection: Any) -> None:
+def _shut_down(conversation: Conversation) -> None:
     try:
-        connection.shutdown()
+        conversation.shutdown()
     except Exception:  # the others must be shut down anyway
-        logger.exception("Exception while a connection was shut down: %r", connection)
+        logger.exception("Exception while a connection was shut down: %r", conversation)

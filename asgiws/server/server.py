@@ -377,7 +377,7 @@ class Server:
         end -= self._reserve()
         window = 0.0 if self.in_hurry else drain.window(self.config, end - loop.time())
         await self._tell_application(lifespan, window)
-        if lasting := sum(connection.lasts() for connection in connections):
+        if lasting := drain.count_lasting(connections):
             logger.info("Closing %d WebSockets over %g s", lasting, window)
         draining = Drain(loop, connections, window)
         loop.call_soon(draining.begin)

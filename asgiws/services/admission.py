@@ -39,8 +39,12 @@ class Admission:
         self._rate = config.limit_handshakes_per_ip
         #: True if connections must be reported with `enter` and `leave`.
         self.counts_connections = bool(self._limit_connections or self._limit_per_ip)
-        #: WebSockets, from their handshake until their connection is lost.
+        #: Connections that carry HTTP requests, including those that are refused.
+        self.http = 0
+        #: WebSockets, from their handshake until they are lost, and how many of them the application still serves.
+        #: Several may share a connection.
         self.websockets = 0
+        self.websocket_calls = 0
         self._connections = 0
         #: Connections that were rejected, and linger.
         self._refused = 0
@@ -86,13 +90,12 @@ class Admission:
             else:
                 del self._of_address[key]
 
-    def request(self, connections: int, tasks: int) -> HTTPError | None:
-        """The error to reject an HTTP request with, if there are too many. `connections` are open, including
-        this one, and `tasks` of the application are running; both include those of WebSockets."""
+    def request(self, tasks: int) -> HTTPError | None:
+        """The error to refuse an HTTP request with if there are too many. Its connection is counted already; `tasks`
+        of the application run, including those of WebSockets."""
         limit = self._limit_concurrency
         if limit is not None and (
-            connections - self._refused - self.websockets > limit
-            or tasks - self.websockets >= limit
+            self.http - self._refused > limit or tasks - self.websocket_calls >= limit
         ):
             return _overloaded("Service Unavailable", "limit_concurrency")
         return None

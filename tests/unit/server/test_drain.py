@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import pytest
 
 from asgiws.config import Config
-from asgiws.server.drain import Drain, spread, window
+from asgiws.server.drain import Drain, count_lasting, spread, window
 from asgiws.server.registry import Registry
 
 
@@ -60,7 +60,12 @@ class Connection:
     def __init__(self, bench: Bench, lasts: bool = True) -> None:
         self.bench = bench
         self.does_last = lasts
+        #: Where there are several conversations on it.
+        self.several: tuple[Connection, ...] = ()
         self.ends: list[float] = []
+
+    def conversations(self) -> Collection[Any]:
+        return self.several or (self,)
 
     def lasts(self) -> bool:
         return self.does_last
@@ -216,3 +221,40 @@ async def test_on_a_real_loop() -> None:
     registry.add(One())
     Drain(loop, registry, 0.05).begin()
     await asyncio.wait_for(ended.wait(), 30)
+
+
+def test_each_of_several_conversations_on_a_connection_has_its_own_moment() -> None:
+    bench = Bench(10.0, True, True)
+    shared, alone = bench.connections
+    shared.several = tuple(Connection(bench, lasts) for lasts in (True, True, True, False))
+    assert count_lasting(bench.registry) == 4
+    bench.drain.begin()
+    assert [one.ends for one in shared.several] == [[], [], [], [0.0]]
+    bench.clock.go(10.0)
+    ends = [*(one.ends[0] for one in shared.several[:3]), *alone.ends]
+    assert len(ends) == len(set(ends)) == 4
+    assert shared.ends == []
+    parts = sorted(int(end / 2.5) for end in ends)
+    assert parts == [0, 1, 2, 3]
+
+
+def test_conversations_of_a_connection_that_has_gone_are_left_alone() -> None:
+    bench = Bench(10.0, True)
+    (connection,) = bench.connections
+    connection.several = (Connection(bench), Connection(bench))
+    bench.drain.begin()
+    bench.registry.discard(connection)
+    bench.clock.go(10.0)
+    assert [one.ends for one in connection.several] == [[], []]
+
+
+def test_one_that_cannot_say_what_it_carries_is_ended_itself(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = Bench(10.0, True)
+    (connection,) = bench.connections
+    monkeypatch.setattr(connection, "conversations", lambda: 1 / 0)
+    bench.drain.begin()
+    bench.clock.go(10.0)
+    assert len(connection.ends) == 1
+    assert "was asked what it carries" in caplog.text

@@ -101,11 +101,18 @@ def test_websockets() -> None:
 
 def test_requests_without_websockets() -> None:
     one = admission(limit_concurrency=2)
-    assert one.request(2, 1) is None
-    assert status(one.request(3, 1)) == (503, "limit_concurrency")
-    assert status(one.request(2, 2)) == (503, "limit_concurrency")
-    one.websockets = 5
-    assert one.request(7, 6) is None
+    one.http = 2
+    assert one.request(1) is None
+    assert status(one.request(2)) == (503, "limit_concurrency")
+    # Many WebSockets, on however few connections, neither take a request's place nor make room for one.
+    one.websockets, one.websocket_calls = 5, 5
+    assert one.request(6) is None
+    assert status(one.request(7)) == (503, "limit_concurrency")
+    # One whose application has ended waits for the client's close frame.
+    one.websocket_calls = 4
+    assert status(one.request(6)) == (503, "limit_concurrency")
+    one.http = 3
+    assert status(one.request(0)) == (503, "limit_concurrency")
 
 
 def test_the_rate_of_handshakes() -> None:
