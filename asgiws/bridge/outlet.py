@@ -76,8 +76,8 @@ class Driver:
         raise NotImplementedError
 
     def conversations(self) -> Collection[Conversation]:
-        """The conversations that a stopping server ends one by one, if the driver carries several; by default it
-        is the only one."""
+        """The conversations that a stopping server ends one by one, if the driver carries several; by
+        default it is the only one."""
         return ()
 
     def lasts(self) -> bool:

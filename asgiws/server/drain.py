@@ -48,8 +48,8 @@ def spread(count: int, window: float, random: Callable[[], float] = random.rando
 
 
 class Drain:
-    """Ends all conversations on the connections in `connections`; those that do not end by themselves over `window`
-    seconds."""
+    """Ends all conversations on the connections in `connections`; those that do not end by themselves over
+    `window` seconds."""
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, connections: Registry, window: float

@@ -41,8 +41,8 @@ class Admission:
         self.counts_connections = bool(self._limit_connections or self._limit_per_ip)
         #: Connections that carry HTTP requests, including those that are refused.
         self.http = 0
-        #: WebSockets, from their handshake until they are lost, and how many of them the application still serves.
-        #: Several may share a connection.
+        #: WebSockets, from their handshake until they are lost, and how many of them the application still
+        #: serves. Several may share a connection.
         self.websockets = 0
         self.websocket_calls = 0
         self._connections = 0
@@ -91,8 +91,8 @@ class Admission:
                 del self._of_address[key]
 
     def request(self, tasks: int) -> HTTPError | None:
-        """The error to refuse an HTTP request with if there are too many. Its connection is counted already; `tasks`
-        of the application run, including those of WebSockets."""
+        """The error to refuse an HTTP request with if there are too many. Its connection is counted
+        already; `tasks` of the application run, including those of WebSockets."""
         limit = self._limit_concurrency
         if limit is not None and (
             self.http - self._refused > limit or tasks - self.websocket_calls >= limit

@@ -15,7 +15,6 @@ from asgiws.bridge.outlet import Driver, Outlet
 from asgiws.server.wiring import ServedConnection
 from tests.support.memory_outlet import MemoryOutlet
 
-
 #: What has an answer in the interface that fits nearly all.
 OPTIONAL = {"conversations"}
 

@@ -112,8 +112,9 @@ async def test_the_host_is_the_one_that_a_trusted_proxy_names() -> None:
 
 async def test_too_many_at_a_time_are_rejected() -> None:
     gate, runtime = await gate_of(limit_concurrency=1)
+    runtime.admission.http = 1
     assert gate.judge(head_of(), Peer()) is SERVE
-    runtime.connections.add(object())
+    runtime.admission.http = 2
     error = gate.judge(head_of(), Peer())
     assert isinstance(error, HTTPError)
     assert (error.status, error.limit) == (503, "limit_concurrency")
@@ -122,7 +123,7 @@ async def test_too_many_at_a_time_are_rejected() -> None:
 
 async def test_the_host_is_looked_at_before_the_count() -> None:
     gate, runtime = await gate_of(limit_concurrency=1, allowed_hosts=["example.com"])
-    runtime.connections.add(object())
+    runtime.admission.http = 2
     error = gate.judge(head_of(), Peer())
     assert isinstance(error, HTTPError)
     assert error.status == 403

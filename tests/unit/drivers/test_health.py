@@ -91,7 +91,7 @@ class TestInTheDriver:
 
     async def test_it_is_not_subject_to_the_limit_of_concurrency(self) -> None:
         served = Served(never, health_path="/h", limit_concurrency=1)
-        served.runtime.connections.update(object() for _ in range(5))
+        served.runtime.admission.http += 5
         assert await served.exchange(request("/h")) == response("200 OK", "alive")
         assert (await served.exchange(request("/"))).startswith(b"HTTP/1.1 503 ")
 

@@ -1221,7 +1221,6 @@ class TestLimitConcurrency:
         app = Recorder()
         served = Served(app, limit_concurrency=1)
         await served.exchange(GET)
-        served.runtime.connections.clear()
         second = Served(app, runtime=served.runtime)
         written = await second.exchange(GET)
         assert written.startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
@@ -1240,13 +1239,18 @@ class TestLimitConcurrency:
         assert (await third.exchange(GET)).startswith(b"HTTP/1.1 503 ")
 
     async def test_websockets_do_not_count(self) -> None:
-        served = Served(ok, limit_concurrency=1)
-        served.runtime.connections.add(object())
-        assert (await served.exchange(GET)).startswith(b"HTTP/1.1 503 ")
-        served = Served(ok, limit_concurrency=1)
-        served.runtime.connections.add(object())
-        served.runtime.admission.websockets = 1
-        assert await served.exchange(GET) == OK
+        session = RecordingDriver()
+        first = Served(ok, lambda *_: session, limit_concurrency=1)
+        await first.exchange(WEBSOCKET)
+        assert first.outlet.handed_over[0][0] is session
+        second = Served(ok, runtime=first.runtime)
+        assert await second.exchange(GET) == OK
+        third = Served(ok, runtime=first.runtime)
+        assert (await third.exchange(GET)).startswith(b"HTTP/1.1 503 ")
+        await second.outlet.lose()
+        fourth = Served(ok, runtime=first.runtime)
+        await third.outlet.lose()
+        assert await fourth.exchange(GET) == OK
 
 
 def test_the_module_says_how_a_half_close_is_taken() -> None:

@@ -115,9 +115,13 @@ def test_what_lasts_is_ended_over_the_window_and_the_rest_at_once() -> None:
 
 
 def test_the_order_is_not_that_of_their_coming(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(random, "shuffle", lambda items: items.sort(key=connections.index))  # type: ignore[has-type]
     bench = Bench(10.0, True, True, True)
     connections = bench.connections[::-1]
+
+    def shuffle(items: list[Any]) -> None:
+        items.sort(key=lambda item: connections.index(item[1]))
+
+    monkeypatch.setattr(random, "shuffle", shuffle)
     bench.drain.begin()
     bench.clock.go(10.0)
     assert bench.ends() == sorted(bench.ends(), reverse=True)

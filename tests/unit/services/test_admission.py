@@ -34,7 +34,8 @@ def test_without_limits_everybody_is_let_in() -> None:
     one = admission()
     assert not one.counts_connections
     assert one.enter(("192.0.2.1", 1)) is None
-    assert one.request(10**6, 10**6) is None
+    one.http = 10**6
+    assert one.request(10**6) is None
     assert one.handshake(("192.0.2.1", 1)) is None
 
 
@@ -60,9 +61,10 @@ def test_who_is_refused_takes_nobodys_place() -> None:
     for _ in range(5):
         assert status(one.enter(client)) == (429, "limit_per_ip")
     assert one.enter(("192.0.2.2", 1)) is None
-    assert one.request(7, 0) is None
+    one.http = 7
+    assert one.request(0) is None
     one.leave_refused()
-    assert status(one.request(7, 0)) == (503, "limit_concurrency")
+    assert status(one.request(0)) == (503, "limit_concurrency")
 
 
 def test_connections_of_one_address() -> None:
