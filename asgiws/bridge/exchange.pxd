@@ -10,7 +10,7 @@ cdef class Exchange(Job):
     cdef object next_message(self)
     cdef Waiter wait(self)
     cdef object give_up(self, Waiter waiter)
-    cdef object send_now(self, object message)
+    cdef object begin_send(self, object message)
 
 
 cdef class Receive(Call):

@@ -45,8 +45,8 @@ class Exchange(Job):
         """A `receive()` that waited so was cancelled."""
         raise NotImplementedError
 
-    def send_now(self, message: Message) -> Coroutine[Any, Any, None] | None:
-        """`send`, or its beginning: what there is to wait for then."""
+    def begin_send(self, message: Message) -> Coroutine[Any, Any, None] | None:
+        """Take a message; returns what is left to await, None if nothing is."""
         raise NotImplementedError
 
 
@@ -77,7 +77,7 @@ class Send(Call):
 
     def advance(self) -> None:
         exchange: Exchange = self._owner
-        self._coroutine = exchange.send_now(self._message)
+        self._coroutine = exchange.begin_send(self._message)
 
 
 slots.install(Receive)

@@ -59,7 +59,7 @@ cdef class HTTPExchange(Exchange):
     cdef object _body_done(self, bint more)
     cdef object _throw_away(self, object kind, object message)
     cdef object _done(self)
-    cdef object send_now(self, object message)
+    cdef object begin_send(self, object message)
 
 
 @cython.locals(plain=dict)

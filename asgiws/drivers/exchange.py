@@ -296,7 +296,7 @@ class HTTPExchange(Exchange):
         self._carrier.body_taken(more)
         return message
 
-    def send_now(self, message: Message) -> Coroutine[Any, Any, None] | None:
+    def begin_send(self, message: Message) -> Coroutine[Any, Any, None] | None:
         """`send`, or its beginning: what there is to wait for then."""
         stage = self._stage
         if stage == _LOST:

@@ -64,6 +64,11 @@ class Journal:
             self.client(),
         )
 
+    def late(self) -> None:
+        """The application has not answered the handshake in time."""
+        what = f'"WebSocket {self.path()}": the application did not answer in time'
+        self.notice("ws_handshake_timeout", what)
+
     def unanswered(self) -> None:
         """The application has returned, and the handshake has no answer."""
         logger.error(

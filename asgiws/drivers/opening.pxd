@@ -20,4 +20,5 @@ cdef class Opening:
     cdef list _start_denial(self, object message)
     cdef list _continue_denial(self, object kind, object message)
     cdef object _outcome(self, int outcome, int status)
+    cpdef bint is_late(self, double now) except -1
     cpdef bint has_begun(self) except -1

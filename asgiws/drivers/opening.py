@@ -150,6 +150,13 @@ class Opening:
         self.status = status
         self.denial = 0
 
+    def is_late(self, now: float) -> bool:
+        """True, once, when the answer was due before `now` and has not begun. Nothing is due after that."""
+        if not self.due or (now < self.due and not self.denial):
+            return False
+        self.due = 0.0
+        return not self.denial
+
     def has_begun(self) -> bool:
         """True once a response was started in the place of a 101."""
         return self._answer.response_started()

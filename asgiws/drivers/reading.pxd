@@ -30,7 +30,7 @@ cdef class Reading:
     cdef readonly KeepAlive keepalive
     cdef readonly Kept kept
     cdef readonly bint overran
-    cdef public object terminal
+    cdef public object client_end
 
     cpdef object begin(self, Outlet outlet)
     @cython.locals(kept=Kept)

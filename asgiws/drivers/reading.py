@@ -7,7 +7,7 @@ Rules of this file:
   inbox is full, what comes is kept as well, and searched for control frames; reading pauses when that is
   above the high mark.
 - Once the client has ended its side, all that it sent is taken at once, up to LAST_ROOM times the high mark.
-- The client's end is noted (`terminal`), and never acted on: the session does that, when it is time.
+- The client's end is noted (`client_end`), and never acted on: the session does that, when it is time.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Kept:
 class Reading:
     """What comes in on one connection.
 
-    `kept` is None while nothing is kept. `keepalive` is None until the handshake was accepted. `terminal`
+    `kept` is None while nothing is kept. `keepalive` is None until the handshake was accepted. `client_end`
     is the client's end of the connection, which has not taken effect. `overran` is set when more has come
     behind the end of the client's side than is kept.
     """
@@ -71,10 +71,10 @@ class Reading:
         "_turn",
         "_unanswered",
         "_ws",
+        "client_end",
         "keepalive",
         "kept",
         "overran",
-        "terminal",
     )
 
     def __init__(self, ws: WebSocketConnection, inbox: Inbox, turn: Turn, journal: Journal) -> None:
@@ -88,7 +88,7 @@ class Reading:
         #: most recent one only).
         self._unanswered: bytes | None = None
         self.keepalive: KeepAlive | None = None
-        self.terminal: Close | None = None
+        self.client_end: Close | None = None
         self.overran = False
 
     def begin(self, outlet: Outlet) -> None:
@@ -199,7 +199,7 @@ class Reading:
                 else:
                     self._take_pong(event.payload)  # type: ignore[union-attr]
             elif kind is Close:
-                self.terminal = event  # type: ignore[assignment]
+                self.client_end = event  # type: ignore[assignment]
 
     def _hold_back(self, data: bytearray, start: int, end: int) -> None:
         """Keep what has come before the application has accepted."""
@@ -242,8 +242,8 @@ class Reading:
         for opcode, payload in kept.ahead.look(kept.data, more):
             if opcode == CLOSE:
                 self.take_last()
-                if self.terminal is None:  # there was not room for all that came before it
-                    self.terminal = close_event(payload)
+                if self.client_end is None:  # there was not room for all that came before it
+                    self.client_end = close_event(payload)
                 return
             kept.seen += 1
             if opcode == PING:

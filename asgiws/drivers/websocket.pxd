@@ -53,9 +53,9 @@ cdef class WebSocketSession(Driver):
     @cython.locals(has_room=bint)
     cdef object _took(self, object event)
     @cython.locals(outlet=Outlet)
-    cdef object send(self, object message)
+    cdef object begin_send(self, object message)
     @cython.locals(chunks=list)
-    cdef object send_now(self, object message)
+    cdef object _write_message(self, object message)
 
 
 cdef class _Serve(Exchange):
@@ -66,4 +66,4 @@ cdef class _Serve(Exchange):
     cdef object next_message(self)
     cdef Waiter wait(self)
     cdef object give_up(self, Waiter waiter)
-    cdef object send_now(self, object message)
+    cdef object begin_send(self, object message)

@@ -132,7 +132,7 @@ class WebSocketSession(Driver):
         if reading.keepalive is not None and reading.kept is not None:
             reading.take_last()
             self._deliver(True)
-        if reading.kept is None and reading.terminal is None:
+        if reading.kept is None and reading.client_end is None:
             self._end_lost()
 
     def connection_lost(self) -> None:
@@ -140,7 +140,7 @@ class WebSocketSession(Driver):
         self._runtime.admission.websockets -= 1
         if reading.keepalive is not None and reading.kept is not None:
             reading.take_last()
-        if reading.terminal is not None:
+        if reading.client_end is not None:
             self._end()
         else:
             self._act(self._ws.apply(Trigger.LOST))
@@ -195,7 +195,7 @@ class WebSocketSession(Driver):
         """Hand out what came, `now` or soon; then end the connection, or go on with what is kept."""
         reading = self._reading
         self._inbox.wake_if_any(now)
-        if reading.terminal is not None:
+        if reading.client_end is not None:
             waiting = self._owes_turn or self._inbox.has_messages()
             if waiting and self._ws.state == OPEN and not self._inbox.is_closed:
                 if not self._end_by:
@@ -254,18 +254,13 @@ class WebSocketSession(Driver):
     def _check_opening(self, now: float) -> float:
         opening = self._opening
         assert opening is not None
-        if opening.denial or not opening.due:
-            return 0.0  # the answer is on its way
-        if now < opening.due:
-            return opening.due
-        opening.due = 0.0
-        what = f'"WebSocket {self._journal.path()}": the application did not answer in time'
-        self._journal.notice("ws_handshake_timeout", what)
-        self._refuse(503, "the application did not answer in time")
-        return 0.0
+        if opening.is_late(now):
+            self._journal.late()
+            self._refuse(503, "the application did not answer in time")
+        return opening.due
 
     def _check_open(self, now: float) -> float:
-        if self._reading.terminal is not None:
+        if self._reading.client_end is not None:
             if now < self._end_by:
                 return self._end_by
             self._end()
@@ -287,9 +282,9 @@ class WebSocketSession(Driver):
 
     def _fail(self, code: int, reason: str, limit: str | None) -> None:
         """Fail the connection from our side, for the limit that an option sets: a close frame, and no waiting
-        for the client's. None where the log has told of it."""
-        self._reading.terminal = Close(code, reason, True, limit)
-        self._end()
+        for the client's. None where the log has told of it. If the client has ended the connection already, its
+        code stands."""
+        self._take_effect(self._reading.client_end or Close(code, reason, True, limit))
 
     def _end_slow(self, what: str, limit: str) -> None:
         """The client does not read: do what ws_slow_consumer says."""
@@ -309,20 +304,21 @@ class WebSocketSession(Driver):
         self._outlet.close(linger=False)
 
     def _end(self) -> None:
-        """Let what the client ended the connection with take effect."""
-        terminal = self._reading.terminal
-        assert terminal is not None
-        self._reading.terminal = None
-        self._limit = terminal.limit
-        trigger = Trigger.FAILURE if terminal.failed else Trigger.CLOSE_FRAME
-        self._act(
-            self._ws.apply(trigger, terminal.code, terminal.reason), terminal.code, terminal.reason
-        )
+        """Let the client's end of the connection take effect."""
+        end = self._reading.client_end
+        assert end is not None
+        self._take_effect(end)
+
+    def _take_effect(self, end: Close) -> None:
+        self._reading.client_end = None
+        self._limit = end.limit
+        trigger = Trigger.FAILURE if end.failed else Trigger.CLOSE_FRAME
+        self._act(self._ws.apply(trigger, end.code, end.reason), end.code, end.reason)
 
     def _close(self, code: int, reason: str) -> None:
         """Close from our side."""
         self._act(self._ws.apply(Trigger.CLOSE), code, reason)
-        if self._reading.terminal is not None:
+        if self._reading.client_end is not None:
             self._end()  # the client's close frame is there already
 
     def _refuse(self, status: int, reason: str) -> None:
@@ -407,7 +403,7 @@ class WebSocketSession(Driver):
             else:
                 self._refuse(500, "Internal Server Error")
             return
-        if self._reading.terminal is not None and self._ws.state == OPEN:
+        if self._reading.client_end is not None and self._ws.state == OPEN:
             self._end()
             return
         self._go_on()
@@ -422,7 +418,7 @@ class WebSocketSession(Driver):
                     "receive() was called after websocket.disconnect; nothing comes after it"
                 )
             self._owes_turn = False
-            if self._reading.terminal is None:
+            if self._reading.client_end is None:
                 return None
             self._end()
         event: Any = inbox.take()
@@ -448,12 +444,12 @@ class WebSocketSession(Driver):
             self._go_on()
         self._inbox.wake_if_any(False)
 
-    def send(self, message: Message) -> Coroutine[Any, Any, None] | None:
+    def begin_send(self, message: Message) -> Coroutine[Any, Any, None] | None:
         """Take a message from the application; what there is to wait for then."""
         outlet = self._outlet
         if outlet.write_paused:
             return self._send_slowly(message)
-        self.send_now(message)
+        self._write_message(message)
         return self._drained(message) if outlet.write_paused else None
 
     async def _send_slowly(self, message: Message) -> None:
@@ -461,7 +457,7 @@ class WebSocketSession(Driver):
         if self._outlet.write_paused and self._ws.state == OPEN:
             await self._make_room(message)
         self._see_end()
-        self.send_now(message)
+        self._write_message(message)
         await self._drained(message)
 
     async def _drained(self, message: Message) -> None:
@@ -470,7 +466,7 @@ class WebSocketSession(Driver):
             await self._outlet.drain()
             self._see_end()
             if self._ws.state in FINAL and message["type"] == "websocket.send":
-                self._send_late("websocket.send", message)  # it was lost meanwhile
+                self._refuse_message("websocket.send")  # it was lost meanwhile
 
     def _see_end(self) -> None:
         """The connection may be over without our having been told yet: the next `send` is to say so."""
@@ -489,8 +485,8 @@ class WebSocketSession(Driver):
                 return
             await outlet.drain()
 
-    def send_now(self, message: Message) -> None:
-        """`send` without waiting."""
+    def _write_message(self, message: Message) -> None:
+        """Take a message from the application, without waiting."""
         try:
             kind = message["type"]
         except (KeyError, TypeError):
@@ -507,19 +503,23 @@ class WebSocketSession(Driver):
                 self._outlet.writelines(chunks)
         elif self._ws.state == CONNECTING:
             self._send_answer(kind, message)
+        elif kind == "websocket.close":
+            self._close_by_app(message)
         else:
-            self._send_late(kind, message)
+            self._refuse_message(kind)
 
-    def _send_late(self, kind: str, message: Message) -> None:
-        """What the application sends in an open connection beside messages, or when it is over."""
-        if kind != "websocket.close":
-            opening = self._opening
-            was_answered = opening is None or opening.outcome == REFUSED
-            refuse_late(self._ws, kind, was_answered, self._closed_by_app)
-        elif self._ws.state == OPEN:
+    def _close_by_app(self, message: Message) -> None:
+        """The application closes the connection, unless it is over."""
+        if self._ws.state == OPEN:
             code, reason = close_arguments(message)
             self._closed_by_app = True
             self._close(code, reason)
+
+    def _refuse_message(self, kind: str) -> None:
+        """Raise what is wrong with a message of that kind now."""
+        opening = self._opening
+        was_answered = opening is None or opening.outcome == REFUSED
+        refuse_late(self._ws, kind, was_answered, self._closed_by_app)
 
     def _send_answer(self, kind: str, message: Message) -> None:
         """The application's answer to the opening handshake."""
@@ -553,7 +553,7 @@ class WebSocketSession(Driver):
         was_keeping = reading.kept is not None
         reading.accepted(keepalive)
         if was_keeping:
-            if self._outlet.eof and reading.terminal is None:
+            if self._outlet.eof and reading.client_end is None:
                 self._end_lost()
             elif reading.kept is None:
                 self._go_on()
@@ -590,8 +590,8 @@ class _Serve(Exchange):
     def give_up(self, waiter: Waiter) -> None:
         self._inbox.give_up(waiter)
 
-    def send_now(self, message: Message) -> Coroutine[Any, Any, None] | None:
-        return self._session.send(message)
+    def begin_send(self, message: Message) -> Coroutine[Any, Any, None] | None:
+        return self._session.begin_send(message)
 
 
 _NO_OUTLET = Outlet()

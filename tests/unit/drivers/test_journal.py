@@ -77,7 +77,10 @@ async def test_the_other_lines(lines: Any) -> None:
     one = journal()
     one.dropped()
     one.unanswered()
-    (_, first, dropped), (_, second, unanswered) = lines()
-    assert (first, second) == ("INFO", "ERROR")
+    one.late()
+    (_, first, dropped), (_, second, unanswered), (_, third, late) = lines()
+    assert (first, second, third) == ("INFO", "ERROR", "WARNING")
+    assert '"WebSocket /a%20b": the application did not answer in time' in late
+    assert "ws_handshake_timeout" in late
     assert dropped.startswith("192.0.2.1:4321 - messages dropped")
     assert unanswered.endswith("the WebSocket handshake of /a%20b")

@@ -141,3 +141,19 @@ def test_compression_is_what_the_client_offers(answer: Answer) -> None:
     opening.answer("websocket.accept", accept(), Compression(Settings()))
     assert opening.deflate is not None
     assert answer.calls[0][b"sec-websocket-extensions"].startswith(b"permessage-deflate")
+
+
+def test_when_the_answer_is_late(opening: Opening) -> None:
+    assert not opening.is_late(1e9)  # nothing is due
+    opening.due = 10.0
+    assert not opening.is_late(9.9)
+    assert opening.is_late(10.0)
+    assert (opening.due, opening.is_late(11.0)) == (0.0, False)
+
+
+def test_a_denial_that_has_begun_is_not_late(opening: Opening) -> None:
+    opening.due = 10.0
+    kind = "websocket.http.response.start"
+    opening.answer(kind, {"type": kind, "status": 401}, None)
+    assert not opening.is_late(10.0)
+    assert opening.due == 0.0

@@ -122,10 +122,10 @@ async def test_a_full_inbox_stops_a_read_and_not_the_control_frames() -> None:
 async def test_a_close_frame_behind_a_full_inbox_is_the_end_of_all() -> None:
     line = Line()
     line.feed(text("x" * HIGH), text("kept"))
-    assert line.reading.terminal is None
+    assert line.reading.client_end is None
     line.feed(close_frame(1000), text("never looked at"))
-    assert line.reading.terminal is not None
-    assert line.reading.terminal.code == 1000
+    assert line.reading.client_end is not None
+    assert line.reading.client_end.code == 1000
     assert line.take() == ["x" * HIGH, "kept"]
 
 
@@ -183,13 +183,13 @@ async def test_nothing_is_put_into_an_inbox_that_nobody_reads() -> None:
     line.feed(text("late"), client_frame(PING, b"p"), close_frame(1001))
     assert line.take() == []
     assert line.pongs() == [b"p"]
-    assert line.reading.terminal is not None
+    assert line.reading.client_end is not None
 
 
 async def test_what_breaks_the_protocol_is_noted_with_its_limit() -> None:
     line = Line()
     line.feed(text("fine"), client_frame(TEXT, b"x" * ((1 << 20) + 1)))
     assert line.take() == ["fine"]
-    terminal = line.reading.terminal
-    assert terminal is not None
-    assert (terminal.code, terminal.failed, terminal.limit) == (1009, True, "ws_max_size")
+    end = line.reading.client_end
+    assert end is not None
+    assert (end.code, end.failed, end.limit) == (1009, True, "ws_max_size")

@@ -2064,3 +2064,14 @@ async def test_a_client_that_takes_nothing_is_not() -> None:
     peer.outlet.waiting = 1000
     assert peer.session.check(deadline) == 0.0
     assert peer.take() == [closed(1011, "keepalive ping timeout")]
+
+
+@on_each_loop
+async def test_a_client_that_has_closed_keeps_its_code_whatever_the_server_does_then() -> None:
+    app, peer = await scripted()
+    await peer.feed(text("one"), close_frame(4001, b"bye"))
+    assert await app.do("receive") == received("one")
+    assert peer.take() == []  # the application has its turn to answer
+    await peer.outlet.call(peer.session.let_go)
+    assert peer.take() == [closed(4001, "bye")]
+    assert await app.do("receive") == disconnect(4001, "bye")
