@@ -56,6 +56,6 @@ class Gathering:
 
     def clear(self) -> None:
         """Forget what was gathered: it was sent, or there is no peer left to send it to."""
-        out = self.out  # Cython calls `clear` directly on a local variable, but by name on an attribute
+        out = self.out  # Cython calls `clear` directly on a variable, but by name on an attribute
         out.clear()
         self.size = 0
