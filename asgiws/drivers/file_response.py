@@ -61,7 +61,7 @@ class FileResponse:
     async def _open(self) -> None:
         path = self._message.get("path")
         if not isinstance(path, str):
-            raise ApplicationError("http.response.pathsend has no 'path' that is text")
+            raise ApplicationError("http.response.pathsend has no 'path' that is a str")
         try:
             self._file, self._size = await files.open_whole(path)
         except ApplicationError:

@@ -38,7 +38,7 @@ def _open_file(path: str) -> tuple[BinaryIO, int]:
     try:
         result = os.fstat(file.fileno())
         if not stat.S_ISREG(result.st_mode):
-            raise ValueError(f"{path!r} is no regular file")
+            raise ValueError(f"{path!r} is not a regular file")
     except BaseException:
         file.close()
         raise
@@ -68,14 +68,14 @@ class Part:
             self._fd: int = self._file if type(self._file) is int else self._file.fileno()  # type: ignore[union-attr]
             status = os.fstat(self._fd)
             if not stat.S_ISREG(status.st_mode):
-                raise ValueError("this is no regular file")
+                raise ValueError("this is not a regular file")
             offset = _count(message, "offset")
             count = _count(message, "count")
             self._is_here = offset is None
             self._position = self._tell() if offset is None else offset
         except AttributeError:
             raise ApplicationError(
-                "the 'file' of http.response.zerocopysend is an open file or its descriptor, "
+                "the 'file' of http.response.zerocopysend must be an open file or its descriptor, "
                 f"not {type(self._file).__name__}"
             ) from None
         except (OSError, ValueError) as error:
@@ -86,7 +86,7 @@ class Part:
         if self.size > left:
             raise ApplicationError(
                 "http.response.zerocopysend: the file is too short: "
-                f"{left} bytes from there on, and not {count}"
+                f"only {left} bytes from there on, not {count}"
             )
 
     def fileno(self) -> int:
@@ -120,5 +120,5 @@ def _count(message: Message, key: str) -> int | None:
     """A number of octets from `message`, None if it has none. Raises ValueError."""
     value = message.get(key)
     if value is not None and (type(value) is not int or value < 0):
-        raise ValueError(f"the {key!r} is a number of bytes, not {value!r:.80}")
+        raise ValueError(f"the {key!r} must be a number of bytes, not {value!r:.80}")
     return value

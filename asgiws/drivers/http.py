@@ -185,7 +185,7 @@ class HTTPDriver(Pipeline):
             error = RequestTimeout("the request head did not come in time", "timeout_request_head")
             self._refuse(error, True)
         elif self._phase == _UPLOAD:
-            error = RequestTimeout("the request body did not come on", "timeout_request_body")
+            error = RequestTimeout("the request body did not come in time", "timeout_request_body")
             self._refuse(error, True)
         elif self._phase == _IDLE and self._takes_what_was_sent():
             # A slow client is still reading the last response: it is not idle yet.

@@ -31,7 +31,7 @@ def frames(ws: WebSocketConnection, message: Message) -> list[bytes]:
             return ws.binary(data if type(data) is bytes else octets_of(data))
     except (AttributeError, TypeError, ValueError) as error:
         raise ApplicationError(f"websocket.send with a malformed payload: {error}") from None
-    raise ApplicationError("websocket.send needs one of 'text' and 'bytes', and not both")
+    raise ApplicationError("websocket.send needs one of 'text' and 'bytes', not both")
 
 
 def close_arguments(message: Message) -> tuple[int, str]:

@@ -40,7 +40,7 @@ class ProxyProtocolDriver(Driver):
     def connected(self, outlet: Outlet) -> None:
         self._outlet = outlet
         if (outlet.client[0] if outlet.client else None) not in self._trusted:
-            self._refuse("it is none of the trusted proxies")
+            self._refuse("it is not a trusted proxy")
             return
         self._deadline = outlet.loop.time() + PREFACE_TIMEOUT
         outlet.check_at(self._deadline)

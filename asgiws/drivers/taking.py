@@ -27,8 +27,9 @@ class Taking:
         return self._has_moved(outlet) and (owed or self._owes)
 
     def is_there(self, outlet: Outlet) -> bool:
-        """True if the peer has taken some data since the last look, or some is on its way to it. Only if neither
-        is the case can the peer have gone unnoticed: sending data to a peer that has gone would fail."""
+        """True if the peer has taken some data since the last look, or some is on its way to it. Only if
+        neither is the case can the peer have gone unnoticed: sending data to a peer that has gone would
+        fail."""
         return self._has_moved(outlet) or self._owes
 
     def _has_moved(self, outlet: Outlet) -> bool:

@@ -41,6 +41,6 @@ def _refusal(head: RequestHead, outlet: Outlet, runtime: Runtime) -> HTTPError |
         # RFC 6454, 7.3: there is at most one. If there are two, the application may look at the other.
         origin = origins[0] if origins else None
         if len(origins) > 1 or not runtime.origins.allows(origin, head.get(b"host")):
-            return Forbidden("WebSockets of this origin are not let in", "ws_allowed_origins")
+            return Forbidden("WebSockets from this origin are not allowed", "ws_allowed_origins")
     client = outlet.client if head.origin is None else head.origin.client
     return runtime.admission.handshake(client)

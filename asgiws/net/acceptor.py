@@ -169,12 +169,12 @@ class Acceptor:
         self._refused = True
         if error.errno == errno.EMFILE:
             logger.error(
-                "Out of file descriptors: nobody is accepted until some are free; the limit is %d "
+                "Out of file descriptors: no client is accepted until some are free; the limit is %d "
                 "(ulimit -n)",
                 descriptors.limit(),
             )
         else:
-            logger.error("Nobody is accepted for now: %s", error.strerror or error)
+            logger.error("No client is accepted for now: %s", error.strerror or error)
 
     def _connected(
         self,

@@ -120,7 +120,7 @@ def _bind(endpoint: Endpoint, passed: list[systemd.Passed], reuse_port: bool) ->
     chosen = [one for one in passed if endpoint.name in ("", one.name)]
     if not chosen:
         called = ", ".join(repr(one.name) for one in passed)
-        why = f"it has passed {called} alone" if passed else "it has passed none to this process"
+        why = f"it has passed only {called}" if passed else "it has passed none to this process"
         raise BindError(f"cannot listen on {endpoint}, a socket of systemd: {why}")
     return [_from_fd(one.fd) for one in chosen]
 
@@ -147,7 +147,7 @@ def _bind_tcp(host: str, port: int, reuse_port: bool) -> list[Listener]:
             host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )
     except (OSError, UnicodeError) as error:
-        reason = _reason(error) if isinstance(error, OSError) else "it is no host name"
+        reason = _reason(error) if isinstance(error, OSError) else "it is not a host name"
         raise BindError(f"cannot listen on host {host!r}: {reason}") from None
     listeners: list[Listener] = []
     try:
@@ -183,7 +183,9 @@ def _bind_tcp(host: str, port: int, reuse_port: bool) -> list[Listener]:
             listener.close()
         raise failure(_shown(host, port), error) from None
     if not listeners:
-        raise BindError(f"cannot listen on {_shown(host, port)}: it is no address of this machine")
+        raise BindError(
+            f"cannot listen on {_shown(host, port)}: it is not an address of this machine"
+        )
     return listeners
 
 
@@ -243,7 +245,7 @@ def _remove_stale(path: str) -> None:
     except OSError as error:
         raise failure(f"unix:{path}", error) from None
     if not stat.S_ISSOCK(mode):
-        raise BindError(f"cannot listen on unix:{path}: a file that is no socket is in the way")
+        raise BindError(f"cannot listen on unix:{path}: a file that is not a socket is in the way")
     with socket.socket(_UNIX, socket.SOCK_STREAM) as probe:
         probe.setblocking(False)
         try:
@@ -279,7 +281,7 @@ def _why_not_listening(sock: socket.socket) -> str:
     if sock.family not in (socket.AF_INET, socket.AF_INET6, _UNIX) or not (
         sock.type & socket.SOCK_STREAM
     ):
-        return "it is no stream socket"
+        return "it is not a stream socket"
     try:
         sock.getpeername()
     except OSError:
