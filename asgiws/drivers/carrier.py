@@ -37,7 +37,7 @@ class Carrier:
         raise NotImplementedError
 
     def body_taken(self, more: bool) -> None:
-        """The application has received the part of the body that was there; `more` says if some is to come."""
+        """The application has received the part of the body that was there; with `more`, the rest follows."""
         raise NotImplementedError
 
     # The response. What cannot be sent raises InvalidResponse, before any of it is sent.
@@ -56,7 +56,7 @@ class Carrier:
         raise NotImplementedError
 
     def inform(self, status: int, headers: HeaderPairs) -> None:
-        """An interim response. It is left out if the client does not know them, or if the head was sent."""
+        """An interim response. It is left out if the client knows none, and once the head was sent."""
         raise NotImplementedError
 
     def start_file(self, size: int, more: bool) -> None:

@@ -73,7 +73,7 @@ def forwarding(config: Config, trusted: TrustedAddresses) -> Forwarding | None:
 def _set_host(head: RequestHead, said: Forwarded, secure: bool) -> tuple[str, int | None] | None:
     """Set the Host field to what the client sent. Returns the server that it names, None if there is no host.
 
-    A separate port belongs to a host without one: proxies send it because they left it out there.
+    A separate port belongs to a host without one: proxies send it because they left it out of the host.
     """
     host = said.host or head.get(b"host")
     if not host:

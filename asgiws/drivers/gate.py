@@ -21,7 +21,7 @@ from asgiws.services.runtime import Runtime
 
 
 class Way(Enum):
-    """Where a request goes that is not answered at once."""
+    """Where a request that is not answered at once goes."""
 
     SERVE = "to the application"
     UPGRADE = "to the WebSocket handshake"

@@ -10,7 +10,7 @@ Rules of this file:
   same read is refused before the application has acted on it.
 - Requests are served in order, one at a time: the next head is not parsed before the response is complete and
   the peer has taken most of what was written.
-- A connection ends only in `_close` or `cut`, and in `stalled`.
+- A connection ends only in `_close`, `cut` and `stalled`.
 - The application is never run within an `except` block: its tracebacks would show our exception as the context
   of its own.
 - In one turn of the loop, at most TURN requests of one connection are begun, or as many pieces of a body taken.

@@ -52,7 +52,7 @@ class Pipeline(Driver):
         raise NotImplementedError
 
     def body_taken(self, more: bool) -> None:
-        """The application has received the part of the body that was there; `more` says if some is to come."""
+        """The application has received the part of the body that was there; with `more`, the rest follows."""
         raise NotImplementedError
 
     def answered(self) -> None:

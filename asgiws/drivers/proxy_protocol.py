@@ -3,8 +3,8 @@
 Rules of this file:
 - The driver lives from the connection's start to the last octet of the preface. Then the connection has the
   addresses that the preface gave, and the next driver takes over.
-- Only a trusted peer may name the client. Any other peer is cut off before anything is read from it; so is a
-  trusted one whose preface is missing or late.
+- Only a trusted peer may name the client. Any other peer is cut off before anything is read from it; a trusted
+  one is cut off if its preface is missing or late.
 - A stopping server waits as long for a preface that is on its way as for the first request of a client that was
   accepted just before: the two come together.
 """
