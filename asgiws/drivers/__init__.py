@@ -1,1 +1,1 @@
-"""What speaks on a connection: HTTP and WebSocket as the application sees them; no sockets, no processes."""
+"""The protocols on a connection: HTTP and WebSocket as the application sees them. No sockets, no processes."""

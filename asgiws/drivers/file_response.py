@@ -1,9 +1,9 @@
-"""A file as a piece of a response: `http.response.pathsend` and `http.response.zerocopysend`.
+"""A file as a part of a response: `http.response.pathsend` and `http.response.zerocopysend`.
 
 Rules of this file:
-- It is opened and announced (`begin`), then sent (`send`). Until it is announced nothing of it was sent, and
-  the response can go on in another way; behind that it can only be cut.
-- The response may end while something is waited for here: `check` is asked then.
+- A file is opened and announced (`begin`), then sent (`send`). Until it is announced, nothing of it was sent
+  and the response can continue in another way; after that it can only be cut off.
+- The response may end during every wait in this file: `check` is called afterwards.
 """
 
 from __future__ import annotations
@@ -20,15 +20,16 @@ from asgiws.http.errors import InvalidResponse
 _PATH = "http.response.pathsend"
 _PART = "http.response.zerocopysend"
 
-#: The messages that bring a file.
+#: The types of messages that send a file.
 FILES = (_PATH, _PART)
 
 
 class FileResponse:
-    """The file that one of FILES names. `check` raises what ends a `send()` whose response has ended meanwhile.
+    """The file that a message of one of the types in FILES names. `check` raises the exception that ends a
+    `send()` if its response has ended meanwhile.
 
-    `more` of the body is to follow it; `has_begun` is true once it was announced. Its methods raise
-    ApplicationError for a file that cannot be sent as it is.
+    `more` says whether more of the body follows; `has_begun` is true once the file was announced. The methods
+    raise ApplicationError for a file that cannot be sent as it is.
     """
 
     __slots__ = ("_carrier", "_check", "_file", "_message", "_size", "has_begun", "more")
@@ -41,12 +42,12 @@ class FileResponse:
         self._check = check
         self._file: Any = None
         self._size = 0
-        # A file that is named is the whole body.
+        # A file that is named by its path is the whole body.
         self.more = message["type"] == _PART and bool(message.get("more_body", False))
         self.has_begun = False
 
     async def begin(self) -> None:
-        """Open it, and announce it to the client."""
+        """Open the file, and announce it to the client."""
         if self._message["type"] == _PATH:
             await self._open()
         else:
@@ -60,7 +61,7 @@ class FileResponse:
     async def _open(self) -> None:
         path = self._message.get("path")
         if not isinstance(path, str):
-            raise ApplicationError("http.response.pathsend has no 'path' that is text")
+            raise ApplicationError("http.response.pathsend has no 'path' that is a str")
         try:
             self._file, self._size = await files.open_whole(path)
         except ApplicationError:
@@ -75,7 +76,7 @@ class FileResponse:
         self._size = self._file.size
 
     async def send(self) -> None:
-        """Send what was announced."""
+        """Send the announced file."""
         if self._size and self._carrier.sends_body():
             await self._send_octets()
         self._carrier.end_file(self._size, self.more)
@@ -94,11 +95,11 @@ class FileResponse:
             )
 
     def move_on(self) -> None:
-        """`send()` is about to return: the position of a file that is open already is behind what was sent."""
+        """`send()` is about to return: move the position of the application's open file past what was sent."""
         if type(self._file) is files.Part:
             self._file.move_on()
 
     def close(self) -> None:
-        """Close what was opened here."""
+        """Close the file if it was opened here."""
         if self._file is not None and type(self._file) is not files.Part:
             self._file.close()

@@ -1,11 +1,11 @@
-"""Files of the application's, as a response sends them: a whole one by its path, or a part of one that is open.
+"""The application's files in a response: a whole file, given by its path, or a part of an open one.
 
 Rules of this file:
-- Only regular files are sent: what is announced to the client is their size.
-- A file that is opened here is closed by the caller. One that is open already is the application's, and is not
-  closed.
-- Whatever is wrong with a file is an ApplicationError: an OSError out of `send()` would mean that the client
-  has gone.
+- Only regular files are sent, because their size is announced to the client.
+- A file that is opened here is closed by the caller. One that was already open belongs to the application, and
+  is not closed.
+- Everything that is wrong with a file is an ApplicationError: an OSError from `send()` would mean that the
+  client has gone.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from asgiws.asgi.types import Message
 
 
 async def open_whole(path: str) -> tuple[BinaryIO, int]:
-    """A regular file and its size in bytes. Raises ApplicationError when it cannot be sent."""
+    """Open a regular file; returns it and its size in bytes. Raises ApplicationError if it cannot be sent."""
     opening = asyncio.get_running_loop().run_in_executor(None, _open_file, path)
     try:
         return await asyncio.shield(opening)
@@ -28,17 +28,17 @@ async def open_whole(path: str) -> tuple[BinaryIO, int]:
         opening.add_done_callback(_close_unused)
         raise
     except (OSError, ValueError) as error:
-        # Not as it is: an OSError from send() would mean that the peer has gone.
+        # Not as an OSError: from send(), that would mean that the peer has gone.
         raise ApplicationError(f"http.response.pathsend: {error}") from error
 
 
 def _open_file(path: str) -> tuple[BinaryIO, int]:
-    # Buffered: its `close` waits for a `read` that is still under way in another thread.
+    # Buffered: `close` then waits for a `read` that is still in progress in another thread.
     file = open(path, "rb", opener=_opener)  # noqa: SIM115
     try:
         result = os.fstat(file.fileno())
         if not stat.S_ISREG(result.st_mode):
-            raise ValueError(f"{path!r} is no regular file")
+            raise ValueError(f"{path!r} is not a regular file")
     except BaseException:
         file.close()
         raise
@@ -46,7 +46,7 @@ def _open_file(path: str) -> tuple[BinaryIO, int]:
 
 
 def _opener(path: str, flags: int) -> int:
-    # Or the thread would hang in a FIFO that nobody writes to.
+    # Otherwise the thread would hang on a FIFO that nobody writes to.
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
@@ -56,9 +56,10 @@ def _close_unused(opening: asyncio.Future[tuple[BinaryIO, int]]) -> None:
 
 
 class Part:
-    """The part of an open file that a `http.response.zerocopysend` names, as `Outlet.send_file` asks of a file.
+    """The part of an open file that an `http.response.zerocopysend` names, with the methods of a file that
+    `Outlet.send_file` needs.
 
-    Raises ApplicationError for what cannot be sent, or is not all there.
+    Raises ApplicationError for a part that cannot be sent, or for which the file is too short.
     """
 
     def __init__(self, message: Message) -> None:
@@ -67,25 +68,25 @@ class Part:
             self._fd: int = self._file if type(self._file) is int else self._file.fileno()  # type: ignore[union-attr]
             status = os.fstat(self._fd)
             if not stat.S_ISREG(status.st_mode):
-                raise ValueError("this is no regular file")
+                raise ValueError("this is not a regular file")
             offset = _count(message, "offset")
             count = _count(message, "count")
             self._is_here = offset is None
             self._position = self._tell() if offset is None else offset
         except AttributeError:
             raise ApplicationError(
-                "the 'file' of http.response.zerocopysend is an open file or its descriptor, "
+                "the 'file' of http.response.zerocopysend must be an open file or its descriptor, "
                 f"not {type(self._file).__name__}"
             ) from None
         except (OSError, ValueError) as error:
             raise ApplicationError(f"http.response.zerocopysend: {error}") from error
         left = max(status.st_size - self._position, 0)
-        #: How many octets it has.
+        #: The number of its octets.
         self.size = left if count is None else count
         if self.size > left:
             raise ApplicationError(
                 "http.response.zerocopysend: the file is too short: "
-                f"{left} bytes from there on, and not {count}"
+                f"only {left} bytes from there on, not {count}"
             )
 
     def fileno(self) -> int:
@@ -95,15 +96,15 @@ class Part:
         return self._position
 
     def move_on(self) -> None:
-        """It was sent: without an `offset`, the file's own position is behind it then."""
+        """The part was sent: without an `offset`, move the file's own position past it."""
         if self._is_here:
             try:
                 self._seek(self._position + self.size)
             except (OSError, ValueError):
-                pass  # the application has closed it already
+                pass  # the application has already closed it
 
     def _tell(self) -> int:
-        # A file object may have read ahead of its position.
+        # A file object may have read ahead: the descriptor's position is then beyond its own.
         tell = getattr(self._file, "tell", None)
         return os.lseek(self._fd, 0, os.SEEK_CUR) if tell is None else int(tell())
 
@@ -116,8 +117,8 @@ class Part:
 
 
 def _count(message: Message, key: str) -> int | None:
-    """A number of octets in `message`, None without one. Raises ValueError."""
+    """A number of octets from `message`, None if it has none. Raises ValueError."""
     value = message.get(key)
     if value is not None and (type(value) is not int or value < 0):
-        raise ValueError(f"the {key!r} is a number of bytes, not {value!r:.80}")
+        raise ValueError(f"the {key!r} must be a number of bytes, not {value!r:.80}")
     return value

@@ -1,9 +1,9 @@
-"""What the server believes of a request that came through proxies.
+"""What the server believes about a request that came through proxies.
 
 Rules of this file:
-- It is the one place where a trusted proxy's word becomes the client, the scheme, the host and the root path of
-  a request. All that comes after it, from the check of the host to the access log, sees the result.
-- Who is trusted is asked of the peer of the connection, whom the PROXY protocol may have named.
+- This is the only place where what a trusted proxy says becomes the client, the scheme, the host and the root
+  path of a request. Everything after it, from the host check to the access log, sees the result.
+- Trust is decided by the address of the connection's peer, which the PROXY protocol may have set.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ _DEFAULT_PORTS = {True: 443, False: 80}
 
 
 class Origin:
-    """Where a request came from, and where to, before the proxies: what its scope has in place of the
-    connection's own. `secure` is true where it came under TLS."""
+    """Where a request came from and went to in front of the proxies: its scope has these values in place of the
+    connection's own. `secure` is true if the request came over TLS."""
 
     __slots__ = ("client", "root_path", "secure", "server")
 
@@ -40,7 +40,7 @@ class Origin:
 
 
 class Forwarding:
-    """Whom a worker trusts, and in what."""
+    """Which proxies a worker trusts, and which of their fields."""
 
     def __init__(self, config: Config, trusted: TrustedAddresses) -> None:
         self._trusted = trusted
@@ -48,7 +48,7 @@ class Forwarding:
         self._root_path = config.root_path
 
     def apply(self, head: RequestHead, outlet: Outlet) -> None:
-        """Set `head.origin`, and the Host field, to what trusted proxies say, when it is one that asks."""
+        """Set `head.origin` and the Host field to what trusted proxies say, if the peer is one of them."""
         peer = outlet.client
         if (peer[0] if peer else None) not in self._trusted:
             return
@@ -66,14 +66,14 @@ class Forwarding:
 
 
 def forwarding(config: Config, trusted: TrustedAddresses) -> Forwarding | None:
-    """None where no proxy is believed."""
+    """The Forwarding of a worker; None if no proxy is trusted."""
     return Forwarding(config, trusted) if config.proxy_headers and trusted else None
 
 
 def _set_host(head: RequestHead, said: Forwarded, secure: bool) -> tuple[str, int | None] | None:
-    """Make the Host field what the client has sent; the server that it means, None where there is no host.
+    """Set the Host field to what the client sent. Returns the server that it names, None if there is no host.
 
-    A port that is given by itself belongs to a host that has none: proxies name it since they have left it out.
+    A separate port belongs to a host without one: proxies send it because they left it out of the host.
     """
     host = said.host or head.get(b"host")
     if not host:

@@ -1,9 +1,9 @@
-"""What a request has to pass before the application is called, in this order.
+"""The checks that a request must pass before the application is called, in this order.
 
 Rules of this file:
-- It decides and sends nothing: head and facts in, a verdict out, for whoever carries the request.
-- A probe of the worker's health is answered before anything else is asked. What trusted proxies say is put in
-  place before the host is looked at.
+- It decides and sends nothing: head and facts go in, a verdict for the request's driver comes out.
+- A health probe is answered before anything else is checked. What trusted proxies say is applied before the
+  host is checked.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from asgiws.services.runtime import Runtime
 
 
 class Way(Enum):
-    """Where a request goes on that is not answered at once."""
+    """Where a request that is not answered at once goes."""
 
     SERVE = "to the application"
     UPGRADE = "to the WebSocket handshake"
@@ -30,7 +30,7 @@ class Way(Enum):
 SERVE: Final = Way.SERVE
 UPGRADE: Final = Way.UPGRADE
 
-#: A Way to go on, an HTTPError to reject the request with, or a whole answer, which is for no access log.
+#: Where the request goes, an HTTPError to reject it with, or a complete response that is not in the access log.
 Verdict = Way | HTTPError | Answer
 
 
@@ -48,8 +48,8 @@ class Gate:
         self._limits_concurrency = config.limit_concurrency is not None
 
     def judge(self, head: RequestHead, outlet: Outlet) -> Verdict:
-        """What is to become of a request on a connection with the addresses of `outlet`, which is counted among
-        the worker's."""
+        """Decide on a request from the connection `outlet`, which is already counted among the worker's
+        connections."""
         runtime = self._runtime
         if self._health is not None:
             answer = self._health.answer(head, runtime.ready)
@@ -63,8 +63,8 @@ class Gate:
             refusal = runtime.admission.request(len(runtime.tasks))
             if refusal is not None:
                 return refusal
-        # RFC 9110 7.8: an Upgrade may be ignored, and is: every other protocol's, and one behind a
-        # body, which would stand between the handshake and the WebSocket's first byte.
+        # RFC 9110, 7.8: an Upgrade may be ignored. It is ignored for every other protocol, and for a request
+        # with a body, which would come between the handshake and the WebSocket's first byte.
         if (
             head.upgrade
             and b"websocket" in head.upgrade

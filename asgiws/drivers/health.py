@@ -1,7 +1,7 @@
-"""The answers to health probes (`--health-path`), which the application has no part in.
+"""The answers to health probes (`--health-path`), in which the application has no part.
 
-Rules of this file: a probe says how the worker is, not what it serves. Alive is who answers; ready is
-who takes new work, which ends when a drain begins. Nobody may keep an answer for later.
+Rules of this file: a probe is about the worker, not about what it serves. A worker that answers is alive; it is
+ready until its drain begins. Answers must not be cached.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from asgiws.asgi.types import Headers
 from asgiws.http.head import RequestHead
 
 _TEXT: Headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"cache-control", b"no-store")]
-_NOT_ALLOWED: Headers = [*_TEXT, (b"allow", b"GET, HEAD")]  # RFC 9110 15.5.6
+_NOT_ALLOWED: Headers = [*_TEXT, (b"allow", b"GET, HEAD")]  # RFC 9110, 15.5.6
 
 Answer = tuple[int, Headers, bytes]
 
 
 class Health:
-    """Answers to probes of `path`, and of `path` with `/ready` behind it."""
+    """Answers probes of `path`, and of `path` followed by `/ready`."""
 
     def __init__(self, path: str) -> None:
         self.alive = path.encode("ascii")

@@ -1,34 +1,31 @@
-"""The requests of one HTTP/1.1 connection, in their order, and the connection's clocks.
+"""The requests of one HTTP/1.1 connection, in order, and the connection's deadlines.
 
 Rules of this file:
-- The protocol's state is HTTPConnection's. Of a request, `gate.py` says where it goes, an HTTPExchange has the
-  application's side, and an HTTPCarrier what is answered.
-- Events are pulled in `_pump` alone. It runs from the loop's callbacks, where the application may
-  be stepped at once, or from within a task of the application, where it must not be; `now` says
-  which.
-- An application is called once all that the read brought of its request was taken, and runs within
-  that read: a request that came whole is served from one `receive()`, and a body that is malformed in
-  the same read is refused before anybody has acted on it.
-- Requests are served in order, one at a time: the next head is not parsed before the response is
-  complete and the peer has taken most of what was written.
-- A connection ends in `_close` or `cut` alone, beside `stalled`.
-- No callback of the application is run within an `except` block: its tracebacks would show our
-  exception as the context of its own.
-- A turn of the loop begins TURN requests of one connection, or takes as many pieces of a body, at most. What a
-  read brought beyond waits for the next turn, in which the other connections have theirs.
+- HTTPConnection has the state of the protocol. For each request, `gate.py` decides where it goes, an
+  HTTPExchange is the application's side, and an HTTPCarrier sends the response.
+- Events are taken only in `_pump`. It runs from callbacks of the loop, where the application may be stepped at
+  once, or from within a task of the application, where it must not be; `now` says which.
+- The application is called when everything that the read brought for its request was taken, and runs within
+  that read: a request that arrived whole is served from one `receive()`, and a body that is malformed in the
+  same read is refused before the application has acted on it.
+- Requests are served in order, one at a time: the next head is not parsed before the response is complete and
+  the peer has taken most of what was written.
+- A connection ends only in `_close`, `cut` and `stalled`.
+- The application is never run within an `except` block: its tracebacks would show our exception as the context
+  of its own.
+- In one turn of the loop, at most TURN requests of one connection are begun, or as many pieces of a body taken.
+  The rest of a read waits for the next turn, so that other connections get theirs.
 
-Half-close. A client that shuts down its sending side behind a whole request still gets its
-response: `send()` works on until the connection is lost. But nearly every such end of stream is a
-client that has gone, and what tells the two apart is a write: one that has gone resets the
-connection. So it counts as gone once it has taken nothing for ALONE seconds, with nothing on its way
-to it; then `receive()` gives `http.disconnect`, and `--http-cancel-after` begins to count, until the
-client takes something after all. Where reading is paused, the kernel tells of the end (`hung_up`);
-what is there of the body is given out first. Behind half a request the end is an error (RFC 9112 8):
-400.
+Half-close. A client that shuts down its sending side after a complete request still gets its response: `send()`
+works until the connection is lost. But nearly every such end of stream is a client that has gone, and only a
+write can tell the two apart: a client that has gone resets the connection. So a client counts as gone once it
+has taken nothing for ALONE seconds, with nothing on its way to it; then `receive()` returns `http.disconnect`,
+and `--http-cancel-after` begins to count, until the client takes something after all. While reading is paused,
+the kernel reports the end (`hung_up`); the part of the body that is there is passed on first. After an
+incomplete request the end is an error (RFC 9112, 8): 400.
 
-The last answer. Whoever is refused gets a text that says why, with `Connection: close`;
-`Outlet.close` then keeps listening for a moment, so that the answer is not lost to a reset (RFC
-9112 9.6).
+The last response. A client that is refused gets a text that says why, with `Connection: close`; `Outlet.close`
+then keeps reading for a moment, so that the response is not lost to a reset (RFC 9112, 9.6).
 """
 
 from __future__ import annotations
@@ -57,21 +54,21 @@ from asgiws.services.runtime import Runtime, peer_name
 from asgiws.websocket import octets
 from asgiws.websocket.turn import REQUESTS
 
-#: Seconds in which a client that has ended its side takes nothing, until it counts as gone.
+#: Seconds for which a client that has ended its side must take nothing to count as gone.
 ALONE = 1.0
 
-#: Bytes of a request body that may wait for `receive()` before reading pauses: uvicorn 64 KiB.
+#: Bytes of a request body that may wait for `receive()` before reading pauses; 64 KiB in uvicorn, too.
 #: `receive()` takes all of them at once, so there is no low mark.
 HIGH_WATER = 64 * 1024
 
-#: Pipelined requests of one connection that are begun, and pieces of a body that are taken, before other
-#: connections have their turn.
+#: How many pipelined requests of one connection are begun, or pieces of a body taken, before other
+#: connections get their turn.
 TURN = 32
 
-#: The same where all connections together have used up the turn's work.
+#: The same if all connections together have used up the turn's work.
 LEAST = 4
 
-# As the compiled module compares with them.
+# The same as C integers for the compiled module.
 _HIGH_WATER = HIGH_WATER
 _SHARE = SHARE
 
@@ -79,8 +76,8 @@ _TOO_MUCH = ServiceUnavailable(
     "too much is on its way to the application", "limit_incoming", RETRY_AFTER
 )
 
-#: What the connection is waiting for: its first byte, its next request, the rest of a head, the rest of a
-#: body, or the application; ALONE: and the client has ended its side, and may have gone.
+#: What the connection is waiting for: its first byte, its next request, the rest of a head, the rest of a body,
+#: or the application. ALONE: for the application, and the client has ended its side and may have gone.
 _NEW, _IDLE, _HEAD, _UPLOAD, _BUSY, _ALONE = range(6)
 
 Upgrade = Callable[[RequestHead, Outlet, HTTPCarrier], "Driver | None"]
@@ -89,8 +86,8 @@ Upgrade = Callable[[RequestHead, Outlet, HTTPCarrier], "Driver | None"]
 class HTTPDriver(Pipeline):
     """Serves the HTTP requests of one connection.
 
-    `upgrade` is asked when a request wants to become a WebSocket: it gives the driver that takes
-    over, or None when it has answered by itself, through the request's carrier.
+    `upgrade` is called for a request that wants to become a WebSocket: it returns the driver that takes over,
+    or None if it has sent a response itself, through the request's carrier.
     """
 
     __slots__ = (
@@ -115,27 +112,26 @@ class HTTPDriver(Pipeline):
         self.shared = shared(runtime)
         self.http = HTTPConnection(self.shared.parser, self.shared.defaults, self.shared.limits)
         self._upgrade = upgrade
-        #: The request in progress: what answers it, and the application's side, where it has one.
+        #: The request in progress: its carrier, and the application's side, if it has one.
         self._carrier: HTTPCarrier | None = None
         self._exchange: HTTPExchange | None = None
-        #: The one before, where the application goes on with a response that has no body.
+        #: The previous exchange, while its application is still sending a response that has no body.
         self._surplus: HTTPExchange | None = None
-        #: The application was not called yet for the exchange.
+        #: Whether the application has yet to be called for the exchange.
         self._uncalled = False
         self._pumping = False
         #: How many requests may still be begun in this turn of the loop.
         self._budget = 0
         self._phase = _NEW
-        #: The next request is the last one.
+        #: Whether the next request is the last one.
         self._last = False
-        #: When the wait in progress ends, and when the outlet was asked to call `check`; 0.0 for
-        #: never.
+        #: When the wait in progress ends, and when the outlet was asked to call `check`; 0.0 for never.
         self._deadline = 0.0
         self._asked = 0.0
         self._client: str | None = None
-        #: From when it was looked for the first time whether the client takes what is sent to it.
+        #: Whether the client takes what is sent to it; created at the first check.
         self._taking: Taking | None = None
-        #: What the worker's budget has of it.
+        #: How many octets the worker's budget counts for this connection.
         self._counted = 0
 
     # From the outlet.
@@ -165,7 +161,7 @@ class HTTPDriver(Pipeline):
         self.runtime.admission.http -= 1
         self._log_incomplete()
         self._carrier = None
-        # The exchange stays: what has arrived of the body is still given out, the unparsed rest too.
+        # The exchange stays: what has arrived of the body is still passed on, including the unparsed rest.
         exchange = self._exchange
         if exchange is not None:
             exchange.disconnect(True)
@@ -189,10 +185,10 @@ class HTTPDriver(Pipeline):
             error = RequestTimeout("the request head did not come in time", "timeout_request_head")
             self._refuse(error, True)
         elif self._phase == _UPLOAD:
-            error = RequestTimeout("the request body did not come on", "timeout_request_body")
+            error = RequestTimeout("the request body did not come in time", "timeout_request_body")
             self._refuse(error, True)
         elif self._phase == _IDLE and self._takes_what_was_sent():
-            # A slow client still reads the last response: it is not idle yet.
+            # A slow client is still reading the last response: it is not idle yet.
             self._set_deadline(now + self.shared.timeout_keep_alive)
             return self._deadline
         else:
@@ -215,7 +211,7 @@ class HTTPDriver(Pipeline):
 
     def shutdown(self) -> None:
         if self._exchange is None and (self._phase == _NEW or self._phase == _HEAD):
-            # Its client was let in and is to be served; who only connects holds up nobody for long.
+            # The client was accepted and must be served; one that only connects does not delay the stop much.
             self._last = True
             moment = self.outlet.loop.time() + LAST_REQUEST
             if self._deadline == 0.0 or moment < self._deadline:
@@ -231,7 +227,7 @@ class HTTPDriver(Pipeline):
     # Whether the client is there.
 
     def _watch_client(self) -> None:
-        """The client has ended its side: see whether it takes what is sent to it."""
+        """The client has ended its side: check from now on whether it takes what is sent to it."""
         if self._exchange is not None:
             self._taking = Taking()
             self._taking.is_there(self.outlet)
@@ -242,7 +238,7 @@ class HTTPDriver(Pipeline):
         exchange = self._exchange
         outlet = self.outlet
         if exchange is None or (outlet.reading and not outlet.eof):
-            self._phase = _BUSY  # its end is still to be read
+            self._phase = _BUSY  # its end has yet to be read
             self._taking = None
             return
         assert self._taking is not None
@@ -267,9 +263,9 @@ class HTTPDriver(Pipeline):
     # What arrives.
 
     def _pump(self, now: bool) -> None:
-        """Take events until there are none, or nothing is to be done with them yet."""
+        """Take events until there are none, or none that can be handled yet."""
         if self._pumping:
-            return  # called by what an event led to: the loop below goes on
+            return  # called while an event is handled: the loop below goes on
         self._pumping = True
         refused: HTTPError | None = None
         try:
@@ -282,7 +278,7 @@ class HTTPDriver(Pipeline):
                 self._refuse(refused, now)
         finally:
             self._pumping = False
-        # Only now, so that `receive()` gives all that came in this read, and its end with it.
+        # Only now, so that `receive()` returns everything that came in this read, including the end.
         exchange = self._exchange
         if exchange is not None:
             exchange.tell(now)
@@ -290,8 +286,8 @@ class HTTPDriver(Pipeline):
             self._recount()
 
     def _recount(self) -> None:
-        """Tell the worker's budget of what is held for the application, where it has changed. What a call
-        holds whose client has gone is its own."""
+        """Tell the worker's budget how much is held for the application, if that has changed. Once the client
+        has gone, what is held for its call is not counted."""
         held = self.http.buffered()
         if self._exchange is not None:
             held += self._exchange.queued
@@ -302,7 +298,7 @@ class HTTPDriver(Pipeline):
             self.runtime.budget.set(self, held)
 
     def let_go(self) -> None:
-        """All connections together hold too much, and this one most of it."""
+        """All connections together hold too much, and this one holds most."""
         exchange = self._exchange
         self._refuse(_TOO_MUCH, False)
         if exchange is not None:
@@ -310,7 +306,7 @@ class HTTPDriver(Pipeline):
         self._recount()
 
     def _take_event(self, now: bool) -> bool:
-        """Act on the next event; false when the pump is to stop."""
+        """Handle the next event; false if `_pump` must stop."""
         exchange = self._exchange
         if exchange is not None:
             if exchange.queued >= _HIGH_WATER:
@@ -323,17 +319,17 @@ class HTTPDriver(Pipeline):
         elif self.outlet.is_closing():
             return False
         elif self.outlet.write_paused:
-            # The peer sends requests and does not read the responses: `writable` goes on.
+            # The peer sends requests and does not read the responses: `writable` continues.
             self._pause_if_flooded()
             return False
         elif not now and self.http.buffered():
             self._pause_if_flooded()
             self.outlet.proceed_soon(self)
             return False
-        # The last request that is begun is read to its end where that is there.
+        # The last request that was begun is still read to its end, if that has arrived.
         if self._budget <= (0 if exchange is None else -1) and self.http.buffered():
             self.shared.turn.take(REQUESTS)
-            self._pause_reading()  # or the loop would go on reading from this connection
+            self._pause_reading()  # otherwise the loop would go on reading from this connection
             self.outlet.proceed_soon(self)
             return False
         event = self.http.next_event()
@@ -353,7 +349,7 @@ class HTTPDriver(Pipeline):
             return False
         if type(event) is RequestHead:
             return self._begin(event)
-        # A request that was answered in place of the application gives no more events.
+        # A request that was answered in place of the application has no more events.
         assert exchange is not None
         if type(event) is bytes:
             self._budget -= 1
@@ -367,7 +363,7 @@ class HTTPDriver(Pipeline):
         return True
 
     def _begin(self, head: RequestHead) -> bool:
-        """Serve a request; false when the connection is no longer ours."""
+        """Serve a request; false if the connection was handed over."""
         self._phase = _BUSY
         self._deadline = 0.0
         self._budget -= 1
@@ -385,9 +381,9 @@ class HTTPDriver(Pipeline):
         elif verdict is UPGRADE:
             session = self._upgrade(head, self.outlet, carrier)
             if session is not None:
-                self._carrier = None  # which refers to this
+                self._carrier = None  # it refers to this driver
                 self.runtime.admission.http -= 1
-                self.http.closing = True  # whatever is answered, it serves no further request
+                self.http.closing = True  # whatever the answer is, no further request is served
                 self._resume_reading()
                 self.outlet.hand_over(session, self.http.take_tail())
                 return False
@@ -406,9 +402,9 @@ class HTTPDriver(Pipeline):
             exchange.runs_as(task)
 
     def _wait_for_data(self) -> None:
-        """Start the clock for what is to come, unless it is running."""
+        """Start the clock for the data that is still to come, unless it is running."""
         if self._exchange is not None:
-            # Each piece starts it anew. A client that waits for `100 Continue` is not to blame.
+            # Each piece restarts it. A client that waits for `100 Continue` is not late.
             if self.shared.timeout_upload and not self.http.expects_continue:
                 self._phase = _UPLOAD
                 self._set_deadline(self.outlet.loop.time() + self.shared.timeout_upload)
@@ -423,7 +419,7 @@ class HTTPDriver(Pipeline):
             self._set_deadline(self.outlet.loop.time() + self.shared.timeout_keep_alive)
 
     def _stop_clock(self) -> None:
-        """The client is not to blame for what is waited for now."""
+        """Stop the clock for the body: what we wait for now does not depend on the client."""
         if self._phase == _UPLOAD:
             self._phase = _BUSY
             self._deadline = 0.0
@@ -437,7 +433,7 @@ class HTTPDriver(Pipeline):
     # Pausing.
 
     def _pause_if_flooded(self) -> None:
-        """Read on, to notice when the peer goes, unless it sends far ahead of what is served."""
+        """Keep reading, to notice when the peer goes, unless it sends far ahead of what is served."""
         if self.http.buffered() >= self.shared.limit_pipelined:
             self._pause_reading()
         else:
@@ -454,7 +450,7 @@ class HTTPDriver(Pipeline):
     # The end.
 
     def _refuse(self, error: HTTPError, now: bool) -> None:
-        """Answer what cannot be served, and end the connection."""
+        """Answer a request that cannot be served, and end the connection."""
         if not self.outlet.is_closing():
             self.shared.tell(self._who(), error)
         exchange, self._exchange = self._exchange, None
@@ -468,17 +464,17 @@ class HTTPDriver(Pipeline):
             exchange.disconnect(now)
 
     def refuse_connection(self, error: HTTPError) -> None:
-        """Answer before anything was asked, and end the connection."""
+        """Answer before any request, and end the connection."""
         self.shared.tell(self.client(), error)
         self.outlet.write(self.http.error_response(error))
-        # It takes nobody's place, and must not stay for it: there is no upload to wait for.
+        # It is not counted against the limit, and must not stay long: there is no upload to wait for.
         self._close(False)
 
     def cut(self) -> None:
         self._exchange = None
         self._log_incomplete()
         if self.http.ends_with_connection():
-            self.outlet.abort()  # an orderly end would look like the response's
+            self.outlet.abort()  # an orderly end would look like the end of the response
         else:
             self.outlet.close()
 
@@ -487,7 +483,7 @@ class HTTPDriver(Pipeline):
         self.outlet.close(linger)
 
     def _log_incomplete(self) -> None:
-        """Log the response in progress, which ends here, if any of it was sent."""
+        """Log the response in progress, which ends here, if part of it was sent."""
         carrier = self._carrier
         if carrier is not None and self.http.response_started():
             self._carrier = None
@@ -501,7 +497,7 @@ class HTTPDriver(Pipeline):
         return self._client
 
     def _who(self) -> str:
-        """The client's name for a log line: of the request in progress, or else of the connection."""
+        """The client's name for a log line: that of the request in progress, or else of the connection."""
         return self.client() if self._carrier is None else self._carrier.client()
 
     def body_asked_for(self) -> None:
@@ -519,7 +515,7 @@ class HTTPDriver(Pipeline):
         if self._phase == _ALONE:
             self._taking = None
             self._phase = _UPLOAD
-        self._stop_clock()  # what is left of the body is waited for as the next request is
+        self._stop_clock()  # the rest of the body has the same deadline as the next request
         self._pump(False)
 
     def answered_early(self) -> None:

@@ -1,11 +1,10 @@
 """One request on an HTTP/1.1 connection, and its response on the wire.
 
 Rules of this file:
-- There is one for each request from its head on, whoever answers it. It has no state: the protocol's is
-  HTTPConnection's, and the connection's is its driver's, which is known here as a Pipeline.
-- A response is complete in `done`, `done_early` and `respond` alone; what ends it before that is
-  `Pipeline.cut`. Every response of which something was sent gets its line in the access log: there, or where
-  the connection ends.
+- There is one for each request from its head on, whether or not the application answers it. It has no state:
+  HTTPConnection has the protocol's state, and the driver, known here as a Pipeline, has the connection's.
+- A response is complete only in `done`, `done_early` and `respond`; `Pipeline.cut` ends it before that. Every
+  response of which something was sent gets its line in the access log: there, or where the connection ends.
 """
 
 from __future__ import annotations
@@ -31,10 +30,10 @@ _TEXT_AND_CLOSE: Headers = [
 
 
 class Pipeline(Driver):
-    """The connection as its requests know it: what their carriers ask of its driver.
+    """The connection as its requests know it: what their carriers need from its driver.
 
-    `http` is the protocol's state. While an upgrade is decided on, and for the driver that takes over, its
-    sending methods answer that request.
+    `http` is the state of the protocol. During an upgrade, and for the driver that takes over, its sending
+    methods answer the request for the upgrade.
     """
 
     __slots__ = ("http", "outlet", "runtime", "shared")
@@ -45,37 +44,37 @@ class Pipeline(Driver):
     shared: Shared
 
     def client(self) -> str:
-        """The client's name for a log line, as the connection has it."""
+        """The client's name for a log line, by the connection's address."""
         raise NotImplementedError
 
     def body_asked_for(self) -> None:
-        """The client was told to go on and send the body."""
+        """The client was told to continue and send the body."""
         raise NotImplementedError
 
     def body_taken(self, more: bool) -> None:
-        """The application took the body that was there; `more` is to come."""
+        """The application has received the part of the body that was there; with `more`, the rest follows."""
         raise NotImplementedError
 
     def answered(self) -> None:
-        """The response in progress is complete: go on with the connection."""
+        """The response in progress is complete: continue with the connection."""
         raise NotImplementedError
 
     def answered_early(self) -> None:
-        """The same, and its application goes on."""
+        """The same, while its application is still sending it."""
         raise NotImplementedError
 
     def left(self, exchange: Exchange) -> None:
-        """Nothing is to be told to `exchange` any more."""
+        """`exchange` need not be told anything any more."""
         raise NotImplementedError
 
     def cut(self) -> None:
-        """End the connection within the response in progress, so that the client can tell."""
+        """End the connection in the middle of the response, in such a way that the client notices."""
         raise NotImplementedError
 
 
 def carry(pipeline: Pipeline, head: RequestHead) -> HTTPCarrier:
-    """What carries the request with that head, on that connection."""
-    # Without a look at arguments, which took 500 instructions of each request.
+    """The carrier of the request with that head, on that connection."""
+    # Without argument parsing, which took 500 instructions per request.
     carrier = HTTPCarrier.__new__(HTTPCarrier)
     carrier.pipeline = pipeline
     carrier._head = head
@@ -185,7 +184,7 @@ class HTTPCarrier(Carrier):
         self.respond(error.status, headers, error.message.encode() + b"\n")
 
     def fail(self) -> None:
-        # 500, or a cut where a response was begun.
+        # 500, or a cut if the response has begun.
         if self.has_started():
             self.pipeline.cut()
         else:
@@ -195,7 +194,7 @@ class HTTPCarrier(Carrier):
         self.pipeline.cut()
 
     def log(self) -> None:
-        """The line of the response in the access log."""
+        """Write the response's line in the access log."""
         pipeline = self.pipeline
         if pipeline.shared.access_log:
             head = self._head

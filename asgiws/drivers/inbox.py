@@ -1,10 +1,12 @@
-"""What waits for a WebSocket application's `receive()`, and the calls of `receive()` that wait for it.
+"""The events that wait for a WebSocket application's `receive()`, and the calls of `receive()` that wait for
+events.
 
 Rules of this file:
-- Messages are kept as the protocol gives them, `str` and `bytes`; other events as ASGI dictionaries.
-- Only messages count, in octets of memory: above the high mark the inbox is full, and at the low mark there is
-  room again.
-- A list and where it begins: empty, as it nearly always is, it takes a tenth of a deque's memory.
+- Messages are kept as the protocol provides them, `str` and `bytes`; other events as ASGI dictionaries.
+- Only messages count, in octets of memory: above the high mark the inbox is full, and from the low mark down
+  there is room again.
+- The queue is a list and the index of its first event: empty, as it nearly always is, that takes a tenth of a
+  deque's memory.
 - Calls of `receive()` are served in the order in which they began to wait.
 """
 
@@ -17,10 +19,10 @@ from typing import Any
 from asgiws.bridge.wakeup import Waiter
 from asgiws.websocket import octets
 
-#: How many taken events may stand in front of the list before they are cut off.
+#: How many taken events may be at the front of the list before they are removed.
 COMPACT = 256
 
-# As the compiled module compares with it.
+# The same as a C integer for the compiled module.
 _COMPACT = COMPACT
 
 Event = str | bytes | dict[str, Any]
@@ -30,7 +32,7 @@ class Inbox:
     """The events for one application.
 
     `octets` is the memory that the messages take, `high` and `low` are the marks for it. `is_over` is set
-    once the last event was received, and `is_closed` once the application has ended: nobody receives any
+    once the last event was received, and `is_closed` once the application has ended and calls `receive()` no
     more.
     """
 
@@ -56,7 +58,7 @@ class Inbox:
         self.low = low
         self.is_over = False
         self.is_closed = False
-        #: The first `receive()` that waits, and the others in order.
+        #: The first `receive()` that waits, and the others in their order.
         self._waiter: Waiter | None = None
         self._others: deque[Waiter] | None = None
 
@@ -68,7 +70,7 @@ class Inbox:
         self.octets += octets.memory(message)
 
     def put_event(self, event: dict[str, Any]) -> None:
-        """Add an event that is no message."""
+        """Add an event that is not a message."""
         self._events.append(event)
 
     def is_empty(self) -> bool:
@@ -79,11 +81,11 @@ class Inbox:
         return self.octets > self.high
 
     def has_messages(self) -> bool:
-        """True when the last event is a message."""
+        """True if the last event is a message."""
         return bool(self._events) and type(self._events[-1]) is not dict
 
     def take(self) -> Any:
-        """The first event; there is one. A message counts until it is `received`."""
+        """Take the first event; there must be one. A message counts until `received` is called."""
         events = self._events
         head = self._head
         event = events[head]
@@ -100,34 +102,34 @@ class Inbox:
         return event
 
     def received(self, message: str | bytes) -> bool:
-        """The application has got the message; true when there is room again."""
+        """The application has received the message; true if there is room again."""
         self.octets -= octets.memory(message)
         return self.octets <= self.low
 
     def widen(self, times: int) -> None:
-        """Make room for so many times more than the high mark, on top of what waits."""
+        """Raise the high mark to what is waiting now plus `times` the previous high mark."""
         self.high = self.octets + times * self.high
 
     def drop_messages(self) -> None:
-        """Let go of the messages; other events stay."""
+        """Drop the messages; other events stay."""
         events = self._events
         events[:] = [event for event in events[self._head :] if type(event) is dict]
         self._head = 0
         self.octets = 0
 
     def clear(self) -> None:
-        """Let go of everything."""
+        """Drop everything."""
         self._events.clear()
         self._head = 0
         self.octets = 0
 
-    # Who waits to receive.
+    # The calls that wait to receive.
 
     def is_awaited(self) -> bool:
         return self._waiter is not None
 
     def wait(self) -> Waiter:
-        """Stand in line for the next event."""
+        """Queue a waiter for the next event."""
         waiter = Waiter(self._loop)
         if self._waiter is None:
             self._waiter = waiter
@@ -138,7 +140,7 @@ class Inbox:
         return waiter
 
     def give_up(self, waiter: Waiter) -> None:
-        """A `receive()` was cancelled: what it was woken for goes to the next one."""
+        """A `receive()` was cancelled: the event that it was woken for goes to the next one."""
         if waiter is self._waiter:
             self._next()
         elif self._others and waiter in self._others:
@@ -156,17 +158,17 @@ class Inbox:
                 waiter.wake_soon()
 
     def wake_if_any(self, now: bool) -> None:
-        """The same if there is something to receive."""
+        """The same, if there is something to receive."""
         if self._waiter is not None and self._events:
             self.wake(now)
 
     def wake_all(self) -> None:
-        """Wake all of them soon: there will be nothing more to receive."""
+        """Wake all waiting calls soon: there will be nothing more to receive."""
         while self._waiter is not None:
             self._next().wake_soon()
 
     def _next(self) -> Waiter:
-        """Take the first one out of the line; there is one."""
+        """Take the first waiter out of the queue; there must be one."""
         waiter = self._waiter
         assert waiter is not None
         self._waiter = self._others.popleft() if self._others else None

@@ -1,7 +1,7 @@
-"""What the log says of one WebSocket.
+"""The log lines about one WebSocket.
 
-Rules of this file: it is the one place that knows how a WebSocket is named in the log, by its client and its
-path; nothing else of the request is kept for it.
+Rules of this file: only this file knows how a WebSocket is named in the log, by its client and its path.
+Nothing else of the request is kept for that.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from asgiws.websocket.states import State
 
 
 class Journal:
-    """The lines for the WebSocket of `scope`."""
+    """Writes the log lines for the WebSocket of `scope`."""
 
     __slots__ = ("_client", "_query", "_raw_path", "_runtime")
 
@@ -29,7 +29,7 @@ class Journal:
         return peer_name(self._client)
 
     def path(self) -> str:
-        """The path with its query."""
+        """The path, with its query."""
         path = self._raw_path.decode("latin-1")
         return f"{path}?{self._query.decode('latin-1')}" if self._query else path
 
@@ -39,8 +39,8 @@ class Journal:
             access_logger.info('%s - "WebSocket %s" %d', self.client(), self.path(), status)
 
     def end(self, ws: WebSocketConnection, limit: str | None) -> None:
-        """An open connection has ended; of one that failed, `limit` is the option that made it, "" for
-        none, and None where the log has told of it already."""
+        """An open connection has ended. If it failed, `limit` is the option that caused the failure, "" for
+        none, and None if the failure has already been logged."""
         if self._runtime.config.access_log:
             access_logger.info(
                 '%s - "WebSocket %s" closed %d', self.client(), self.path(), ws.close_code
@@ -53,11 +53,11 @@ class Journal:
             )
 
     def notice(self, limit: str, what: str, level: int = logging.WARNING) -> None:
-        """Something that a client can cause at will: repeated lines are counted."""
+        """Log something that a client can cause at will: repeated lines are only counted."""
         self._runtime.notices.tell(limit, self.client(), what, level)
 
     def dropped(self) -> None:
-        """Messages of a client that has gone were dropped."""
+        """Messages from a client that has gone were dropped."""
         logger.info(
             "%s - messages dropped: the client has gone and the application is too slow "
             "(ws_queue_high)",
@@ -70,7 +70,7 @@ class Journal:
         self.notice("ws_handshake_timeout", what)
 
     def unanswered(self) -> None:
-        """The application has returned, and the handshake has no answer."""
+        """The application has returned without answering the handshake."""
         logger.error(
             "ASGI application returned without answering the WebSocket handshake of %s",
             self.path(),

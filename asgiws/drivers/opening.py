@@ -1,10 +1,11 @@
-"""The opening handshake of one WebSocket as the application answers it (RFC 6455, 4.2.2).
+"""The opening handshake of one WebSocket, as the application answers it (RFC 6455, 4.2.2).
 
 Rules of this file:
-- It exists until the handshake was accepted, and the session lets go of it then: an open connection holds no
-  more of its request than log lines need.
-- It makes what is to be written and changes no state of the WebSocket.
-- What writes the answer is known by four methods: HTTP/1.1 has them, and so can a stream of HTTP/2.
+- An Opening exists until the handshake was accepted; then the session drops it: an open connection keeps no
+  more of its request than the log lines need.
+- It creates the data to be written, and does not change the state of the WebSocket.
+- It knows whatever writes the answer only by four methods: HTTP/1.1 has them, and a stream of HTTP/2 can have
+  them too.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from asgiws.websocket.compression import Compression
 from asgiws.websocket.deflate import Deflate
 from asgiws.websocket.handshake import Handshake, response
 
-#: What comes of a handshake.
+#: The outcomes of a handshake.
 PENDING, ACCEPTED, REFUSED = range(3)
 
 _TEXT: Headers = [(b"content-type", b"text/plain; charset=utf-8")]
@@ -26,29 +27,29 @@ _SERVERS_OWN = (b"upgrade", b"connection", b"content-length", b"transfer-encodin
 
 
 class Answer(Protocol):
-    """What writes the answer to a handshake: octets to be sent. They raise ValueError for what HTTP does not
-    allow."""
+    """Writes the answer to a handshake: its methods return octets to be sent. They raise ValueError for what
+    HTTP does not allow."""
 
     def switch_protocols(self, headers: Headers) -> bytes:
-        """The handshake is accepted, with these fields."""
+        """The response that accepts the handshake, with these header fields."""
 
     def response_started(self) -> bool:
-        """Whether a response was started in its place."""
+        """Whether another response was started instead."""
 
     def start_response(self, status: int, headers: Headers) -> None:
-        """Start one."""
+        """Start another response."""
 
     def send_body(self, data: bytes, more: bool) -> list[bytes]:
-        """Its body, or a part of it with `more` to come."""
+        """The body of that response, or a part of it if there is `more` to come."""
 
 
 class Opening:
     """What a session knows until its handshake was accepted.
 
-    `scope` is for the application alone, which takes it. `due` is when its answer is due, 0.0 for never.
-    `denial` is the status of a denial response that was started and is not complete, else 0. `outcome` is
-    PENDING, ACCEPTED, or REFUSED by the application, with the `status` of the answer; `deflate` is what was
-    agreed for the messages.
+    `scope` is only for the application, which takes it. `due` is when the application's answer is due, 0.0 for
+    never. `denial` is the status of a denial response that was started and is not complete, otherwise 0.
+    `outcome` is PENDING, ACCEPTED, or REFUSED by the application, and `status` is that of the answer. `deflate`
+    is the negotiated compression of messages.
     """
 
     __slots__ = (
@@ -79,12 +80,12 @@ class Opening:
         return scope
 
     def refuse(self, status: int, reason: str) -> list[bytes]:
-        """A whole response that refuses the handshake."""
+        """A complete response that refuses the handshake."""
         self._answer.start_response(status, _TEXT)
         return self._answer.send_body(reason.encode() + b"\n", False)
 
     def answer(self, kind: str, message: Message, compression: Compression | None) -> list[bytes]:
-        """What to write for a message of the application's; `outcome` tells what has come of the handshake.
+        """What to write for a message from the application. Afterwards `outcome` is up to date.
 
         Raises ApplicationError.
         """
@@ -111,8 +112,8 @@ class Opening:
         for name, value in message.get("headers") or ():
             lowered = octets_of(name).lower()
             if lowered.startswith(b"sec-websocket-") or lowered in _SERVERS_OWN:
-                # It would speak for the protocol: two subprotocols or extensions fail the connection, and
-                # a 101 with a framed body is none (RFC 9110, 8.6; RFC 9112, 6.1).
+                # It would interfere with the protocol: two subprotocols or extensions fail the connection, and
+                # a 101 must not have a framed body (RFC 9110, 8.6; RFC 9112, 6.1).
                 raise ApplicationError(
                     f"header {lowered.decode('latin-1')} of websocket.accept is the server's to send"
                 )
@@ -123,7 +124,7 @@ class Opening:
         return [data]
 
     def _start_denial(self, message: Message) -> list[bytes]:
-        """`websocket.http.response.start`: it leaves with the first of the body."""
+        """`websocket.http.response.start`: the head is sent with the first part of the body."""
         status = message["status"]
         headers = [
             (octets_of(name), octets_of(value)) for name, value in message.get("headers", ())
@@ -158,5 +159,5 @@ class Opening:
         return not self.denial
 
     def has_begun(self) -> bool:
-        """True once a response was started in the place of a 101."""
+        """True once another response was started instead of a 101."""
         return self._answer.response_started()

@@ -1,7 +1,7 @@
-"""What a WebSocket application sends: its messages taken apart, and what is wrong with them.
+"""The messages that a WebSocket application sends: taking them apart, and checking them.
 
-Rules of this file: functions without a state. Whatever is malformed, or not allowed now, is an ApplicationError
-that says so, and nothing of it is sent.
+Rules of this file: functions without state. A message that is malformed or not allowed now is an
+ApplicationError that says so, and nothing of it is sent.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from asgiws.websocket.states import FINAL, State
 
 
 def frames(ws: WebSocketConnection, message: Message) -> list[bytes]:
-    """What to write for a `websocket.send`. The list may be shared: it is not to be changed."""
+    """What to write for a `websocket.send`. The list may be shared: do not change it."""
     if type(message) is dict:
         plain: dict[str, Any] = message
         text = plain.get("text")
@@ -31,7 +31,7 @@ def frames(ws: WebSocketConnection, message: Message) -> list[bytes]:
             return ws.binary(data if type(data) is bytes else octets_of(data))
     except (AttributeError, TypeError, ValueError) as error:
         raise ApplicationError(f"websocket.send with a malformed payload: {error}") from None
-    raise ApplicationError("websocket.send needs one of 'text' and 'bytes', and not both")
+    raise ApplicationError("websocket.send needs one of 'text' and 'bytes', not both")
 
 
 def close_arguments(message: Message) -> tuple[int, str]:
@@ -50,8 +50,8 @@ def close_arguments(message: Message) -> tuple[int, str]:
 def refuse_late(
     ws: WebSocketConnection, kind: object, was_answered: bool, was_closed: bool
 ) -> None:
-    """Raise what is wrong with a message of that `kind` once the handshake is over. `was_answered`: the
-    application has answered the handshake itself; `was_closed`: it has closed the connection."""
+    """Raise the error for a message of that `kind` once the handshake is over. `was_answered` says whether the
+    application has answered the handshake itself, `was_closed` whether it has closed the connection."""
     state = ws.state
     name = State(state).name
     if not was_answered:
@@ -68,12 +68,13 @@ def refuse_late(
 
 
 def octets_of(data: Any) -> bytes:
-    """`data` as bytes. Raises TypeError for what holds none: `bytes(5)` would make five of them."""
+    """`data` as bytes. Raises TypeError for an object that holds none: `bytes(5)` would make five of them."""
     return data if type(data) is bytes else memoryview(data).tobytes()
 
 
 def _text(text: Any) -> str:
-    """A subclass of `str`, such as a template's safe string, as what it is. Raises TypeError for all else."""
+    """An instance of a subclass of `str`, such as a template's safe string, as a plain `str`. Raises TypeError
+    for everything else."""
     if not isinstance(text, str):
         raise TypeError(f"'text' is a str, not {type(text).__name__}")
     return str.__str__(text)

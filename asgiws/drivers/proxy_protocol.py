@@ -1,12 +1,12 @@
 """The PROXY protocol on a connection, in front of HTTP.
 
 Rules of this file:
-- It lives from the connection's start to the last octet of the preface. Then the connection has the addresses
-  that the preface gave, and the driver behind it takes over.
-- Only a trusted peer may say who somebody is. Any other is cut off before it is read, and so is who sends no
-  preface, or not in time.
-- A server that stops gives a preface that is on its way as long as it gives the first request of a client that
-  was let in just before: the two come together.
+- The driver lives from the connection's start to the last octet of the preface. Then the connection has the
+  addresses that the preface gave, and the next driver takes over.
+- Only a trusted peer may name the client. Any other peer is cut off before anything is read from it; a trusted
+  one is cut off if its preface is missing or late.
+- A stopping server waits as long for a preface that is on its way as for the first request of a client that was
+  accepted just before: the two come together.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from asgiws.proxies.preface import PrefaceError, read
 from asgiws.services.runtime import Runtime, peer_name
 from asgiws.websocket import octets
 
-#: Seconds that a proxy has for the preface, which it sends with the connection. The specification asks for
-#: three at least, so that a lost packet does not end it.
+#: Seconds that a proxy has for the preface, which it sends when it connects. The specification asks for at
+#: least three, so that a lost packet does not end the connection.
 PREFACE_TIMEOUT = 5.0
 
 
 class ProxyProtocolDriver(Driver):
-    """Takes the preface off a connection, for `driver`."""
+    """Reads the preface of a connection, and then hands it over to `driver`."""
 
     __slots__ = ("_data", "_deadline", "_driver", "_notices", "_outlet", "_stopping", "_trusted")
 
@@ -40,7 +40,7 @@ class ProxyProtocolDriver(Driver):
     def connected(self, outlet: Outlet) -> None:
         self._outlet = outlet
         if (outlet.client[0] if outlet.client else None) not in self._trusted:
-            self._refuse("it is none of the trusted proxies")
+            self._refuse("it is not a trusted proxy")
             return
         self._deadline = outlet.loop.time() + PREFACE_TIMEOUT
         outlet.check_at(self._deadline)
@@ -64,7 +64,7 @@ class ProxyProtocolDriver(Driver):
             self._driver.shutdown()
 
     def receive_eof(self) -> None:
-        # A port that is probed for being open: nothing to tell of, unless it had begun.
+        # Somebody checks whether the port is open: nothing to log, unless a preface had begun.
         if self._data:
             self._refuse("it ended within the PROXY protocol")
         else:
@@ -83,16 +83,16 @@ class ProxyProtocolDriver(Driver):
         return 0.0
 
     def writable(self) -> None:
-        """Nothing is written here."""
+        """This driver writes nothing."""
 
     def hung_up(self) -> None:
-        """Reading is never paused here."""
+        """This driver never pauses reading."""
 
     def stalled(self) -> None:
-        """Nothing is written here."""
+        """This driver writes nothing."""
 
     def proceed(self) -> None:
-        """Never asked for."""
+        """This driver never asks for it."""
 
     def shutdown(self) -> None:
         outlet = self._outlet
@@ -103,7 +103,7 @@ class ProxyProtocolDriver(Driver):
         outlet.check_at(self._deadline)
 
     def lasts(self) -> bool:
-        return False  # the preface comes with the connection, or not at all
+        return False  # the preface comes right after the connection, or not at all
 
     def _refuse(self, why: str) -> None:
         who = peer_name(self._outlet.client)

@@ -1,15 +1,15 @@
 """The connection scopes of HTTP and WebSocket (ASGI HTTP & WebSocket 2.5, "Connection Scope").
 
-The version that is announced. On WebSockets it is 2.5. On HTTP it is 2.3, although `send()` raises for a client
-that has gone, as 2.4 asks: from 2.4 on, frameworks (Starlette, FastAPI) do not listen for `http.disconnect`
-any more and rely on `send()` alone. A stream that waits for an event writes nothing that could fail, and would
-never learn that its client has gone.
+The announced version. For WebSockets it is 2.5. For HTTP it is 2.3, although `send()` raises if the client has
+gone, as 2.4 requires: from 2.4 on, frameworks (Starlette, FastAPI) no longer listen for `http.disconnect` and
+rely only on `send()`. A stream that waits for an event writes nothing that could fail, and would never learn
+that its client has gone.
 
 Rules of this file:
-- Types are exactly those of the specification: `path` is text, `raw_path`, `query_string` and
-  headers are bytes, `client` and `server` are pairs or None.
-- Every scope owns what an application may change in it: the headers' list is the request's own,
-  `state` and `extensions` are copies.
+- Types are exactly those of the specification: `path` is text, `raw_path`, `query_string` and headers are
+  bytes, `client` and `server` are pairs or None.
+- Every scope owns what an application may change in it: the list of headers belongs to the request, `state` and
+  `extensions` are copies.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from asgiws.bridge.outlet import Outlet
 from asgiws.http.head import RequestHead
 from asgiws.services.runtime import Runtime
 
-#: What a scope is copied from, which takes half the time of making it: all keys, and what most have. The values
-#: that an application may change are replaced in each copy.
+#: Scopes are copies of this, which takes half the time of creating them: all keys, with the most common values.
+#: Values that an application may change are replaced in each copy.
 _TEMPLATE: dict[str, Any] = {
     "type": "http",
     "asgi": {},
@@ -39,13 +39,13 @@ _TEMPLATE: dict[str, Any] = {
     "server": None,
     "extensions": {},
 }
-#: The extensions of HTTP, to be copied as well.
+#: The extensions for HTTP, which are copied as well.
 _EXTENSIONS: dict[str, dict[str, Any]] = {
     "http.response.pathsend": {},
     "http.response.trailers": {},
     "http.response.early_hint": {},
     "http.response.zerocopysend": {},
-    # Ours: the last `http.request` has `trailers` when a chunked body came with some.
+    # Ours: the last `http.request` has `trailers` if a chunked body came with some.
     "asgiws.http.request.trailers": {},
     "asgiws.drain": {},
 }
@@ -64,9 +64,8 @@ def http_scope(runtime: Runtime, head: RequestHead, outlet: Outlet) -> Scope:
     scope["method"] = head.method
     if _is_secure(head, outlet):
         scope["scheme"] = "https"
-    # RFC 9112 2.3, 7.1.2 and RFC 9110 15.2: a 1.0 client knows no interim responses and no
-    # trailers.
-    # Those that say nothing share one empty dict, which is the scope's own.
+    # RFC 9112, 2.3 and 7.1.2; RFC 9110, 15.2: an HTTP/1.0 client knows neither interim responses nor trailers.
+    # Extensions without content share one empty dict, which belongs to this scope.
     empty: dict[str, Any] = {}
     extensions = _EXTENSIONS.copy()
     extensions["http.response.pathsend"] = empty
@@ -91,7 +90,7 @@ def http_scope(runtime: Runtime, head: RequestHead, outlet: Outlet) -> Scope:
 def websocket_scope(
     runtime: Runtime, head: RequestHead, outlet: Outlet, subprotocols: list[str]
 ) -> Scope:
-    """The scope of one WebSocket; `subprotocols` as the client offers them, in its order."""
+    """The scope of one WebSocket; `subprotocols` are those that the client offers, in its order."""
     scope = _common(runtime, head, outlet)
     scope["type"] = "websocket"
     del scope["method"]
@@ -125,7 +124,7 @@ def _common(runtime: Runtime, head: RequestHead, outlet: Outlet) -> dict[str, An
     scope = _TEMPLATE.copy()
     if head.http_version != "1.1":
         scope["http_version"] = head.http_version
-    # `path` begins with `root_path` (the proxy in front took it off); `raw_path` is, in the words of the
+    # `path` begins with `root_path` (the proxy has removed it); `raw_path` is, in the words of the
     # specification, "unmodified from the bytes that were received by the web server".
     scope["path"] = root_path + path if root_path and path != "*" else path
     scope["raw_path"] = raw_path
@@ -142,9 +141,9 @@ def _common(runtime: Runtime, head: RequestHead, outlet: Outlet) -> dict[str, An
 
 
 def decode_path(raw_path: bytes) -> str:
-    """`raw_path` with its percent-encoding undone, as UTF-8.
+    """`raw_path` with its percent-encoding decoded, as UTF-8.
 
-    Bytes that are no UTF-8 become U+FFFD: an application sees a path that it will not find.
+    Bytes that are not UTF-8 become U+FFFD: the application sees a path that it will not find.
     """
     if b"%" in raw_path:
         return unquote_to_bytes(raw_path).decode("utf-8", "replace")

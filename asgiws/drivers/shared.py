@@ -1,6 +1,6 @@
 """What the HTTP drivers of one worker have in common.
 
-Rules of this file: it is made from the configuration once, by the first driver, and never changes.
+Rules of this file: the first driver creates it from the configuration, once, and it never changes.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from asgiws.http.response import ResponseDefaults
 from asgiws.services.runtime import Runtime
 from asgiws.websocket.turn import Turn
 
-#: Seconds that a client has to send its first request, or the rest of a request's head, once the server stops.
+#: Seconds that a client has to send its first request, or the rest of a head, once the server is stopping.
 LAST_REQUEST = 2.0
 
 
@@ -62,7 +62,8 @@ class Shared:
         self.limit_pipelined = config.limit_pipelined
 
     def tell(self, client: str, error: HTTPError) -> None:
-        """Log a refusal: a malformed request is the client's matter, a limit that was met the operator's."""
+        """Log a refusal: a malformed request concerns only the client, a limit that was reached concerns the
+        operator."""
         self.notices.tell(
             error.limit or f"status {error.status}",
             client,
@@ -72,7 +73,7 @@ class Shared:
 
 
 def shared(runtime: Runtime) -> Shared:
-    """That of the worker."""
+    """The worker's Shared."""
     if runtime.http is None:
         runtime.http = Shared(runtime)
     found: Shared = runtime.http

@@ -1,8 +1,8 @@
 """Whether a peer takes what is sent to it, from one look to the next.
 
-Rules of this file: a peer that is slow and steady has taken some of what was on its way at each look, and
-what stands behind that, a ping or a close frame or the end of a response, has not been there for as long as
-the clock says. What counts is what its kernel has acknowledged (`Outlet.taken`).
+Rules of this file: a slow but steady peer has taken some of what was on its way at each look, so anything
+queued behind it (a ping, a close frame, the end of a response) reached the peer later than the clock suggests.
+What counts is what the peer's kernel has acknowledged (`Outlet.taken`).
 """
 
 from __future__ import annotations
@@ -11,24 +11,25 @@ from asgiws.bridge.outlet import Outlet
 
 
 class Taking:
-    """What one deadline knows of its peer."""
+    """What one deadline knows about its peer."""
 
     __slots__ = ("_owes", "_taken")
 
     def __init__(self) -> None:
         self._taken = 0
-        #: Whether the peer had some more to take at the last look.
+        #: Whether something was still on its way to the peer at the last look.
         self._owes = False
 
     def look(self, outlet: Outlet) -> bool:
-        """True when the peer took some of what was written since the last look, and had some to take at that or
-        has some now: what is behind all of it has been there for less than that time, or is not yet."""
+        """True if the peer has taken some data since the last look, and some was on its way to it then or is
+        now: whatever is queued behind all of it arrived after the last look, or has yet to arrive."""
         owed = self._owes
         return self._has_moved(outlet) and (owed or self._owes)
 
     def is_there(self, outlet: Outlet) -> bool:
-        """True when the peer took some since the last look, or has some to take: only who did neither can have
-        gone unnoticed, since what is on its way to it would fail."""
+        """True if the peer has taken some data since the last look, or some is on its way to it. Only if
+        neither is the case can the peer have gone unnoticed: sending data to a peer that has gone would
+        fail."""
         return self._has_moved(outlet) or self._owes
 
     def _has_moved(self, outlet: Outlet) -> bool:

@@ -1,7 +1,7 @@
 """From an HTTP request that asks for `Upgrade: websocket` to a WebSocket session.
 
-Rules of this file: the one place where HTTP and WebSocket meet. The head goes on as it was parsed; an invalid
-handshake is answered in HTTP and the session never exists.
+Rules of this file: this is the only place where HTTP and WebSocket meet. The head is passed on as it was
+parsed; an invalid handshake is answered in HTTP, and no session is created.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from asgiws.websocket.handshake import check
 
 
 def upgrade(head: RequestHead, outlet: Outlet, carrier: HTTPCarrier) -> Driver | None:
-    """The session that takes over the connection, or None when the handshake was refused (RFC 6455, 4.2)."""
+    """The session that takes over the connection, or None if the handshake was refused (RFC 6455, 4.2)."""
     runtime = carrier.pipeline.runtime
     try:
         handshake = check(head)
@@ -35,12 +35,12 @@ def upgrade(head: RequestHead, outlet: Outlet, carrier: HTTPCarrier) -> Driver |
 
 
 def _refusal(head: RequestHead, outlet: Outlet, runtime: Runtime) -> HTTPError | None:
-    """What a handshake in good order is refused with before the application hears of it."""
+    """The error that refuses a valid handshake before the application sees it; None to let it pass."""
     if runtime.origins is not None:
         origins = head.get_all(b"origin")
-        # RFC 6454, 7.3: there is one at most. Of two, an application may look at the other one.
+        # RFC 6454, 7.3: there is at most one. If there are two, the application may look at the other.
         origin = origins[0] if origins else None
         if len(origins) > 1 or not runtime.origins.allows(origin, head.get(b"host")):
-            return Forbidden("WebSockets of this origin are not let in", "ws_allowed_origins")
+            return Forbidden("WebSockets from this origin are not allowed", "ws_allowed_origins")
     client = outlet.client if head.origin is None else head.origin.client
     return runtime.admission.handshake(client)

@@ -1,1 +1,1 @@
-"""Sockets: accepting, reading, writing, deadlines; no frames, no headers."""
+"""Sockets: accepting, reading, writing and deadlines. No frames, no headers."""

@@ -1,14 +1,14 @@
 """Accepting: from a listening socket to a connection for each client.
 
 Rules of this file:
-- Each TLS handshake is under the context that is in use when it begins.
-- A client is counted from the moment it is accepted, in its TLS handshake too: until its connection is made,
-  something in `pending` stands for it, which can be cancelled.
-- To run out of file descriptors is no fault of the program's. One line tells of it and one that it is over;
-  meanwhile, whoever connects waits in the kernel's queue.
-- A connection is a transport's of our own where there is a Poller, and the event loop's otherwise.
-- Where several workers accept on one socket, each asks its Share before it takes a client.
-- Windows' own loop accepts by itself: it cannot watch a socket.
+- Each TLS handshake uses the context that is in use when it begins.
+- A client counts as soon as it is accepted, including during its TLS handshake: what is not a connection yet is
+  in `pending`, and can be cancelled.
+- Running out of file descriptors is not a bug in the server. It logs one line when that happens and one when it
+  is over; meanwhile, clients that connect wait in the kernel's queue.
+- A connection uses our own transport if there is a Poller, and the event loop's otherwise.
+- If several workers accept on one socket, each asks its Share before it accepts a client.
+- The event loop of Windows accepts by itself: it cannot watch a socket.
 """
 
 from __future__ import annotations
@@ -38,24 +38,26 @@ from asgiws.services.share import PAUSE, Share
 
 logger = logging.getLogger("asgiws.error")
 
-#: Seconds that TLS handshakes have to end once nobody is let in any more.
+#: Seconds that TLS handshakes may still take once no more clients are accepted.
 GRACE = 2.0
 
-#: Seconds until it is tried again, when the system has refused to accept.
+#: Seconds until the next try after the system has refused to accept.
 RETRY = 1.0
 
-#: So many connections are accepted before the loop's other work gets its turn.
+#: How many connections are accepted before the loop's other work gets its turn.
 BATCH = 64
 
 Make = Callable[[], Any]  # a Connection that is a protocol too
 
 
 class Acceptor:
-    """Accepts on one socket, whose connections `make` makes, until `close`.
+    """Accepts on one socket until `close`; `make` creates the connections.
 
-    `certificates` are for TLS, or None. `pending` gets a task for each client that is not a connection yet.
-    `poller` is for the connections' sockets, None where there is none, and `handshaking` for their TLS.
-    `share` says when to leave a client to another process, None that there is no other.
+    `certificates` are for TLS, or None. `pending` gets what stands for a client that is not a connection yet:
+    our TLSTransport, or the task if the event loop makes the connection; our transport without TLS is a
+    connection at once. `poller` watches the connections' sockets and `handshaking` is for their TLS; None
+    leaves both to the event loop. `share` says when to leave a client to another process; None if there is no
+    other.
     """
 
     def __init__(
@@ -78,7 +80,7 @@ class Acceptor:
         self._pending = pending
         self._poller = poller if certificates is None or handshaking is not None else None
         self._handshaking = handshaking
-        #: The address that its connections have, where it is always the same.
+        #: Our address on its connections, if it is always the same.
         self._address = _own_address(sock)
         self._share = share
         self._refused = False
@@ -95,7 +97,7 @@ class Acceptor:
             self._retry = None
 
     def start(self) -> None:
-        """Accept from now on; the socket listens already."""
+        """Accept from now on; the socket is already listening."""
         self._retry = None
         self._watched = True
         self._loop.add_reader(self._sock.fileno(), self._accept)
@@ -119,12 +121,12 @@ class Acceptor:
             else:
                 self._hand_to_loop(fd, address)
         if self._refused:
-            # Only now: whoever waited has been let in, and the system had room for all of them.
+            # Only now: the clients that waited have been accepted without an error.
             self._refused = False
             logger.info("Connections are accepted again")
 
     def _connect(self, poller: Poller, fd: int, address: Address | None) -> None:
-        """Make a connection with a transport of ours."""
+        """Make a connection with our own transport."""
         connection: Connection | None = None
         try:
             connection = self._make()
@@ -155,24 +157,24 @@ class Acceptor:
         task.add_done_callback(partial(self._connected, sock, address))
 
     def _pause(self, seconds: float) -> None:
-        """Accept nobody for some time."""
+        """Accept no clients for some time."""
         self.close()
         self._retry = self._loop.call_later(seconds, self.start)
 
     def _wait(self, error: OSError) -> None:
-        """Let some time pass before the next try."""
+        """Wait before the next try, after `error`."""
         self._pause(RETRY)
         if self._refused:
             return
         self._refused = True
         if error.errno == errno.EMFILE:
             logger.error(
-                "Out of file descriptors: nobody is accepted until some are free; the limit is %d "
+                "Out of file descriptors: no client is accepted until some are free; the limit is %d "
                 "(ulimit -n)",
                 descriptors.limit(),
             )
         else:
-            logger.error("Nobody is accepted for now: %s", error.strerror or error)
+            logger.error("No client is accepted for now: %s", error.strerror or error)
 
     def _connected(
         self,
@@ -180,7 +182,7 @@ class Acceptor:
         address: Address | None,
         task: asyncio.Task[tuple[object, object]],
     ) -> None:
-        """The connection is made, or will not be."""
+        """The connection is made, or could not be made."""
         self._pending.discard(task)
         error = None if task.cancelled() else task.exception()
         if error is None and not task.cancelled():
@@ -194,7 +196,7 @@ class Acceptor:
             self._tell(client, error)
 
     def _tell(self, client: str, error: BaseException) -> None:
-        """The connection of `client` was not made."""
+        """Log that the connection of `client` was not made."""
         if isinstance(error, (ConnectionError, SSLEOFError)):
             logger.debug("%s - gone before the connection was made", client)
         elif isinstance(error, OSError):
@@ -215,9 +217,9 @@ async def accept(
     share: Share | None = None,
     handshaking: Handshaking | None = None,
 ) -> Acceptor | asyncio.AbstractServer:
-    """Accept on `sock` until the `close()` of what this returns. Raises OSError.
+    """Accept on `sock` until `close()` is called on what this returns. Raises OSError.
 
-    The arguments are those of an Acceptor; `backlog` is how many may wait in the kernel's queue.
+    The arguments are those of an Acceptor; `backlog` is how many clients may wait in the kernel's queue.
     """
     sock.listen(backlog)
     if sys.platform == "win32":
@@ -239,7 +241,7 @@ def _tls_arguments(certificates: Certificates | None) -> dict[str, Any]:
 
 
 def _own_address(sock: socket.socket) -> tuple[str, int | None] | None:
-    """The address of whatever is accepted on `sock`; None where each connection has to be asked."""
+    """Our address on connections accepted on `sock`; None if each connection has to be asked for it."""
     name = sock.getsockname()
     if sock.family == getattr(socket, "AF_UNIX", None):
         return name or "", None

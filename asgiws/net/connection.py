@@ -1,20 +1,19 @@
 """One accepted connection: the transport on one side, a driver on the other.
 
 Rules of this file:
-- It moves octets and knows nothing of what they mean. Every protocol is a `Driver`.
+- It moves octets and does not know what they mean. Every protocol is a `Driver`.
 - All connections of a loop read into one buffer (`Runtime.read_buffer`): it is free again once the driver has
   returned, so no connection owns a read buffer.
-- How what is written leaves is in `sending.py`, which this builds on.
-- The transport is our own (`transport.py`, `tls_transport.py`) where that can be, and the event loop's
-  otherwise.
-- From the moment that the connection is closing, by whoever's doing, `write_paused` is true: so whoever sends
-  asks `drain`, which does not wait any more, and then `is_closing`.
-- A driver is called through a variable of the caller's: it may hand the connection over while it is called, and
-  must outlive that.
-- A connection that is lost forgets its driver, which refers to it as long as the application does: reference
-  counts are to free both.
-- Nobody is judged by a clock before what the socket holds was read (`tick`).
-- Closing ends: `ending.py` says when.
+- How written data leaves is in `sending.py`, on which this builds.
+- The transport is our own (`transport.py`, `tls_transport.py`) where possible, and the event loop's otherwise.
+- As soon as the connection starts closing, for whatever reason, `write_paused` is true. Senders therefore call
+  `drain`, which no longer waits, and then `is_closing`.
+- A driver is called through a local variable of the caller: it may hand the connection over during the call,
+  and must outlive that.
+- A lost connection drops its driver, which refers to it for as long as the application uses it: reference
+  counts must be able to free both.
+- No peer is judged by a clock before everything that the socket holds was read (`tick`).
+- Closing ends in any case: `ending.py` says when.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ from asgiws.net.ticker import Ticker
 from asgiws.services.runtime import Runtime
 from asgiws.tls import info as tls_info
 
-#: Octets that wait in a transport before `write_paused`, as asyncio and uvloop have it without TLS.
+#: Octets that may wait in a transport before `write_paused` is set: what asyncio and uvloop use without TLS.
 HIGH_WATER = 65536
 
 _OPEN, _STOPPING, _CLOSING, _LOST = OPEN, STOPPING, CLOSING, LOST
@@ -84,7 +83,8 @@ class Connection(Sending):
         self.reading = True
         self.eof = False
         self.hung_up = False
-        #: What closing waits for: what is let pass before our side ends, then what follows its end.
+        #: What closing waits for: first what the peer may finish sending before our side ends, then what comes
+        #: after that end.
         self._ending: Passing | Ending | None = None
         self._tls: dict[str, Any] | None = None
 
@@ -95,7 +95,8 @@ class Connection(Sending):
         info = transport.get_extra_info
         self.secure = info("sslcontext") is not None
         if self.secure:
-            # Their own limit is eight times as high as that of a plain connection, for each that does not read.
+            # The loops' default with TLS is eight times that of a plain connection, for each peer that does not
+            # read.
             self._transport.set_write_buffer_limits(HIGH_WATER)
         sock = info("socket")
         if sock is not None and sock.family == getattr(socket, "AF_UNIX", None):
@@ -117,7 +118,7 @@ class Connection(Sending):
         server: tuple[str, int | None] | None,
         secure: bool,
     ) -> None:
-        """As `connection_made`, for a transport of our own."""
+        """Like `connection_made`, for our own transport."""
         self._transport = transport
         self._own = True
         self._way = _THROUGH if secure else _STRAIGHT
@@ -128,20 +129,20 @@ class Connection(Sending):
         self.begun()
 
     def expected(self, client: Address | None) -> bool:
-        """`client` was accepted, and its TLS handshake begins; false when it is to be turned away at once."""
+        """`client` was accepted and its TLS handshake is about to begin; false to turn it away at once."""
         return True
 
     def unmade(self) -> None:
-        """What was `expected` has not become a connection."""
+        """The client has not become a connection after all."""
 
     def begun(self) -> None:
-        """The connection is there."""
+        """The connection is established."""
         self._runtime.connections.add(self)
         driver = self._driver
         driver.connected(self)
 
     def descriptor(self) -> int:
-        """The socket's, where it is the event loop's; -1 where it is our own transport's."""
+        """The descriptor of the socket if the event loop owns it; -1 if our own transport does."""
         return -1 if self._own else self._fd
 
     def detach(self) -> None:
@@ -151,7 +152,7 @@ class Connection(Sending):
         self._wake_drains()
 
     def buffer(self) -> bytearray:
-        """What our own transport is to read into, before `arrived`."""
+        """The buffer that our own transport reads into before it calls `arrived`."""
         return self._read_buffer
 
     def get_buffer(self, sizehint: int) -> memoryview:
@@ -161,9 +162,9 @@ class Connection(Sending):
         self.arrived(nbytes)
 
     def arrived(self, count: int) -> None:
-        """So many octets are in the buffer."""
+        """`count` octets are in the buffer."""
         if self._state >= _CLOSING:
-            # What comes behind our last words is thrown away.
+            # What arrives after the close is discarded.
             ending = self._ending
             if isinstance(ending, Passing):
                 if ending.took(count, self.loop.time()):
@@ -192,7 +193,7 @@ class Connection(Sending):
             driver.receive_eof()
         finally:
             self.uncork()
-        # Stay half-open so that the answer still goes out; the loops' TLS has no such state.
+        # Stay half-open so that the response still goes out; the loops' TLS has no such state.
         return self._own or not self.secure
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -206,7 +207,7 @@ class Connection(Sending):
         driver.connection_lost()
 
     def pause_writing(self) -> None:
-        # Once we are closing nothing more is written, so there is nothing to wait for.
+        # Once the connection is closing nothing more is written, so there is nothing to wait for.
         if self._state < _CLOSING:
             self.write_paused = True
             self._watch_progress()
@@ -221,7 +222,7 @@ class Connection(Sending):
     # From the ticker.
 
     def tick(self, now: float) -> float:
-        """A deadline has come: the driver's, that of a peer that is waited for, or of our own closing."""
+        """A deadline has come: the driver's, that of a peer we are waiting for, or that of our own close."""
         try:
             return self._tick(now)
         except Exception as error:  # or it would never be ticked again
@@ -255,7 +256,7 @@ class Connection(Sending):
         return when
 
     def _look_for_progress(self, now: float) -> None:
-        """See whether the peer takes anything, where it is waited for."""
+        """Check whether the peer accepts anything, if somebody is waiting for it."""
         watch = self._watch
         if watch is not None and now >= watch.when and self._state < _CLOSING:
             taken, _ = self.taken()
@@ -266,7 +267,7 @@ class Connection(Sending):
     # From the server.
 
     def shutdown(self) -> None:
-        """End gracefully: the driver brings what it does to its proper end, then closes."""
+        """End gracefully: the driver finishes what it is doing, then closes."""
         ending = self._ending
         if self._state < _CLOSING:
             self._state = _STOPPING
@@ -278,12 +279,13 @@ class Connection(Sending):
             ending.hurry(self.loop.time())
 
     def conversations(self) -> Collection[Conversation]:
-        """What a server that stops ends one by one: the driver's conversations if it has several, else this."""
+        """What a stopping server ends one by one: the driver's conversations if it has several, otherwise this
+        connection."""
         driver = self._driver
         return driver.conversations() or (self,)
 
     def lasts(self) -> bool:
-        """True while the driver's conversation has no end of its own."""
+        """True while the driver's conversation does not end by itself."""
         driver = self._driver
         return self._state < _CLOSING and driver.lasts()
 
@@ -296,8 +298,8 @@ class Connection(Sending):
             self._tls = tls_info.describe(self._transport.get_extra_info("ssl_object"))
         return self._tls.copy()
 
-    # Our own transports go by `reading` and `eof`. The loops' stop by themselves at the peer's end, and without
-    # TLS they would read it, and tell of it, once more when they were paused and resumed behind it.
+    # Our own transports look at `reading` and `eof`. The loops' transports stop reading by themselves at the
+    # peer's EOF; without TLS, pausing and resuming them after it would read and report it once more.
 
     def pause_reading(self) -> None:
         if self.reading and self._state < _CLOSING:
@@ -312,7 +314,7 @@ class Connection(Sending):
                 self._transport.resume_reading()
 
     def peer_hung_up(self) -> None:
-        """While nothing is read: the peer has ended its side, or the connection is broken."""
+        """While reading is paused: the peer has ended its side, or the connection is broken."""
         self.hung_up = True
         if self._state < _CLOSING:
             driver = self._driver
@@ -338,7 +340,7 @@ class Connection(Sending):
 
     def hand_over(self, driver: Driver, tail: bytes) -> None:
         self._driver = driver
-        # Again: a server that stops is to know of the new driver.
+        # Again: a stopping server has to know about the new driver.
         self._runtime.connections.add(self)
         driver.connected(self)
         if tail:
@@ -358,19 +360,19 @@ class Connection(Sending):
         self._flush()
         self.resume_reading()
         if self._state >= _CLOSING:
-            return  # it was broken, as has just been seen
+            return  # the connection was broken, as has just turned out
         linger = linger and self._state == _OPEN
         self._state = _CLOSING
         self._wake_drains()
         if self._transport.is_closing():
-            return  # the peer has gone, and the transport knows it already
+            return  # the peer has gone, and the transport already knows
         if self._ending is not None and not self.eof:
             self._ticker.schedule(self, self._ending.first_look())
         else:
             self._end_side(linger)
 
     def _end_side(self, linger: bool) -> float:
-        """Close our side, behind what was written; returns when to look for the peer's end first, 0.0 when the
+        """Close our side after what was written. Returns when to check for the peer's end first, or 0.0 if the
         connection is broken."""
         transport = self._transport
         taken, _ = self.taken()
@@ -381,7 +383,7 @@ class Connection(Sending):
             else:
                 transport.close()
         except OSError:
-            transport.abort()  # the peer has gone, and the transport is about to learn of it
+            transport.abort()  # the peer has gone, and the transport is about to find out
             return 0.0
         now = self.loop.time()
         self._ending = Ending(now, taken, self._watch is not None and self._watch.has_stalled)
@@ -399,22 +401,22 @@ class Connection(Sending):
         self._wake_drains()
         transport = self._transport
         if self._own and self.client is not None and not transport.is_closing():
-            # A reset: an orderly end would be taken for that of a response without a length.
+            # A reset: an orderly end would look like the end of a response without a length.
             try:
                 syscalls.reset_on_close(self._fd)
             except OSError:
-                pass  # the socket is shut down or gone already: there is no orderly end to prevent
+                pass  # the socket is already shut down or gone: there is no orderly end to prevent
         transport.abort()
 
 
 def _address(name: object) -> Address | None:
-    """(host, port) of a socket's name, which has four items in IPv6."""
+    """(host, port) of a socket address, which has four items in IPv6."""
     if type(name) is tuple and len(name) == 2:
-        return name  # as the transport keeps it
+        return name  # the tuple that the transport keeps
     if isinstance(name, (tuple, list)) and len(name) >= 2:
         return str(name[0]), int(name[1])
     return None
 
 
-#: Drives what is lost.
+#: The driver of a lost connection.
 _NOBODY = Driver()

@@ -1,10 +1,10 @@
 """Sending a file on a connection: by the kernel, or read and written piece by piece.
 
 Rules of this file:
-- It knows of the connection what `Target` says, and nothing of transports.
-- A disk may be slow: it is read in another thread, whoever reads it.
-- The kernel sends from descriptors of our own, duplicates: the file and the connection may be closed while it
-  reads the disk, and only a socket that is no transport's can be waited for.
+- It knows only `Target` of the connection, and nothing about transports.
+- A disk may be slow: it is read in another thread, whether by Python or by the kernel.
+- The kernel sends from duplicated descriptors: the file and the connection may be closed while it reads the
+  disk, and the event loop only waits for a socket that does not belong to a transport.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ import errno
 import os
 from typing import BinaryIO, Protocol
 
-#: Octets of a file that are read, or sent by the kernel, at once.
+#: Octets of a file that are read, or sent by the kernel, in one call.
 READ_CHUNK = 262144
 SENDFILE_CHUNK = 1 << 20
 
-#: What a socket says of a peer that is out of reach, beside what Python calls a ConnectionError.
+#: Errors of a socket whose peer cannot be reached, in addition to those that Python makes a ConnectionError.
 _PEER_GONE = (errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN)
 
 
 class Target(Protocol):
-    """The connection that a file is sent on; its methods are Connection's."""
+    """The connection that a file is sent on; its methods are those of Connection."""
 
     loop: asyncio.AbstractEventLoop
 
@@ -36,8 +36,8 @@ class Target(Protocol):
 
 
 async def read_and_write(target: Target, file: BinaryIO, size: int) -> int:
-    """Send at most `size` octets of `file`, from its position on, as any other octets are sent; returns how
-    many that were. Raises OSError when it cannot be read."""
+    """Send at most `size` octets of `file`, from its position on, like any other data; returns how many were
+    sent. Raises OSError if the file cannot be read."""
     left = size
     while left and not target.is_closing():
         chunk = await target.loop.run_in_executor(None, file.read, min(left, READ_CHUNK))
@@ -50,8 +50,8 @@ async def read_and_write(target: Target, file: BinaryIO, size: int) -> int:
 
 
 class KernelSending:
-    """A file that the kernel is to send, from its position on, to the socket `fd`; neither needs to stay open.
-    Raises OSError when no descriptor is left. To be closed."""
+    """A file that the kernel sends, from its position on, to the socket `fd`; neither needs to stay open.
+    Raises OSError if no descriptor is left. Must be closed."""
 
     def __init__(self, file: BinaryIO, fd: int) -> None:
         self._position = file.tell()
@@ -61,12 +61,12 @@ class KernelSending:
         except OSError:
             os.close(self._file)
             raise
-        #: The kernel's call, while it lasts.
+        #: The system call in progress.
         self._sending: asyncio.Future[int] | None = None
 
     async def run(self, target: Target, size: int) -> int:
-        """Send at most `size` octets; returns how many that were. Nothing may wait in the transport by now.
-        Raises OSError when the file cannot be read."""
+        """Send at most `size` octets; returns how many were sent. Nothing may be waiting in the transport.
+        Raises OSError if the file cannot be read."""
         start = self._position
         end = start + size
         while self._position < end and not target.is_closing():
@@ -80,7 +80,7 @@ class KernelSending:
             except OSError as error:
                 if not isinstance(error, ConnectionError) and error.errno not in _PEER_GONE:
                     raise
-                target.abort()  # the peer has gone; who asks now is to know it before the transport does
+                target.abort()  # the peer has gone: `is_closing` must say so before the transport notices
                 break
             if sent == 0:
                 break  # the file has become shorter
@@ -92,7 +92,8 @@ class KernelSending:
         return os.sendfile(self._socket, self._file, self._position, count)
 
     def close(self) -> None:
-        """Close the descriptors; behind the kernel's call, where that goes on although nobody waits for it."""
+        """Close the descriptors, after the system call in progress if one goes on although nobody waits for
+        it."""
         sending = self._sending
         if sending is None or sending.done():
             self._close(None)
@@ -103,4 +104,4 @@ class KernelSending:
         os.close(self._file)
         os.close(self._socket)
         if sending is not None and not sending.cancelled():
-            sending.exception()  # nobody else asks for it
+            sending.exception()  # nobody else retrieves it

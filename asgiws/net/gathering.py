@@ -1,8 +1,8 @@
-"""What is written during a read: gathered, so that it leaves in one system call when the read is done.
+"""What is written during a read is gathered, so that it leaves in one system call when the read is done.
 
 Rules of this file:
-- There is one for a worker, and one connection at a time gathers: where an application runs the loop from
-  within itself, the read that begins there ends the gathering of the one around it.
+- There is one Gathering per worker, and one connection at a time gathers: if an application runs the loop from
+  within itself, the read that begins there ends the gathering of the read around it.
 - It sends nothing; the connection does.
 """
 
@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
-#: So many octets are not gathered any further: an application that is stepped within the read may send without
-#: end, and the transport must see it to say that the peer does not keep up.
+#: Octets that are gathered at most: an application that is stepped within the read may send endlessly, and the
+#: transport must see the data to notice that the peer does not keep up.
 MOST = 65536
 
 _MOST = MOST
@@ -25,8 +25,8 @@ class Gatherer(Protocol):
 
 
 class Gathering:
-    """What the connection that reads at the moment, `connection`, is about to send: the pieces `out`, `size`
-    octets in all."""
+    """What `connection`, which is reading at the moment, is about to send: the pieces `out`, `size` octets in
+    total."""
 
     __slots__ = ("connection", "out", "size")
 
@@ -43,19 +43,19 @@ class Gathering:
         self.connection = connection
 
     def add(self, data: bytes) -> bool:
-        """True when what was gathered is to be sent now."""
+        """Add a piece; true if what was gathered must be sent now."""
         self.out.append(data)
         self.size += len(data)
         return self.size >= _MOST
 
     def add_all(self, chunks: list[bytes]) -> bool:
-        """As `add`, for several pieces."""
+        """Like `add`, for several pieces."""
         self.out += chunks
         self.size += sum(map(len, chunks))
         return self.size >= _MOST
 
     def clear(self) -> None:
-        """Forget what was gathered: it was sent, or nobody is left to take it."""
-        out = self.out  # Cython calls a variable's `clear` directly, and an attribute's by its name
+        """Forget what was gathered: it was sent, or there is no peer left to send it to."""
+        out = self.out  # Cython calls `clear` directly on a variable, but by name on an attribute
         out.clear()
         self.size = 0

@@ -1,11 +1,12 @@
-"""TLS handshakes in progress, and those that fail in the log.
+"""TLS handshakes in progress, and the log lines for those that fail.
 
 Rules of this file:
-- A client is counted from the moment that it is accepted; `pending` has each whose handshake is not complete.
-- Each handshake is under the context that is in use when the client begins it, and has so many seconds from
-  when it was accepted, however slowly it trickles in.
-- One line for each, with who it was and why. Nothing that the client sent stands in it.
-- Whoever tries again and again does not fill the log: LINES of them are told before they are counted.
+- A client counts as soon as it is accepted; `pending` contains those whose handshake is not complete.
+- Each handshake uses the context that is in use when the client begins it, and must be complete a number of
+  seconds after the client was accepted, however slowly its data trickles in.
+- A failure is one line, with the client and the reason. The line contains nothing that the client sent.
+- A client that tries again and again does not fill the log: LINES failures are logged, further ones are only
+  counted.
 """
 
 from __future__ import annotations
@@ -22,13 +23,13 @@ from asgiws.services.runtime import peer_name
 
 logger = logging.getLogger("asgiws.error")
 
-#: Octets that one read of a TLS connection takes: a large message's frame in one, with what TLS adds.
+#: Octets of one read on a TLS connection: the frame of a large message fits in, with what TLS adds.
 READ_SIZE = 66560
 
 #: Lines of one kind within `notices.QUIET` seconds: clients fail for reasons of their own.
 LINES = 10
 
-#: OpenSSL's names for what is met most.
+#: OpenSSL's names for the most common failures.
 REASONS = {
     "HTTP_REQUEST": "it speaks HTTP without TLS",
     "HTTPS_PROXY_REQUEST": "it takes this for a proxy",
@@ -40,10 +41,9 @@ REASONS = {
 
 
 class Certificates(Protocol):
-    """What is needed for TLS: the context for a client that connects now, and the seconds that a handshake may
-    take.
+    """What TLS needs: the context for a client that connects now, and the seconds that a handshake may take.
 
-    On Windows, where the loop accepts by itself, the context is the one that was there at first.
+    On Windows, where the loop accepts by itself, the context stays the first one.
     """
 
     @property
@@ -69,28 +69,28 @@ class Handshaking:
         self._certificates = certificates
         self._pending = pending
         self._notices = notices
-        #: All of them read into this buffer, one at a time; it is free again once that was fed to OpenSSL.
+        #: All of them read into this buffer, one at a time; it is free again once OpenSSL was fed from it.
         self.buffer = bytearray(READ_SIZE)
         self.view = memoryview(self.buffer)
 
     def context(self) -> ssl.SSLContext:
-        """The context for a client that begins now."""
+        """The context for a handshake that begins now."""
         return self._certificates.context
 
     def begin(self, transport: Any) -> float:
-        """A client was accepted; when its time is over, by the loop's clock."""
+        """A client was accepted. Returns the deadline of its handshake, by the loop's clock."""
         self._pending.add(transport)
         deadline = self._loop.time() + self._certificates.handshake_timeout
         self._ticker.schedule(transport, deadline)
         return deadline
 
     def end(self, transport: Any) -> None:
-        """Its handshake is complete, or will never be."""
+        """The handshake is complete, or has failed."""
         self._ticker.discard(transport)
         self._pending.discard(transport)
 
     def tell(self, client: Address | None, error: OSError | None) -> None:
-        """Log that the handshake has failed by `error`; None when the client has only gone."""
+        """Log that the handshake has failed with `error`; None if the client has merely gone."""
         if is_failure(error):
             tell(self._notices, peer_name(client), error, self._certificates.handshake_timeout)
         else:
@@ -98,14 +98,14 @@ class Handshaking:
 
 
 def is_failure(error: BaseException | None) -> TypeGuard[OSError]:
-    """True when a handshake has failed by `error`; false when the client has only gone."""
+    """True if a handshake has failed with `error`; false if the client has merely gone."""
     return isinstance(error, (ssl.SSLError, ConnectionAbortedError)) and not isinstance(
         error, ssl.SSLEOFError
     )
 
 
 def reason(error: OSError, timeout: float) -> str:
-    """Why the handshake failed, in words; `timeout` is what it could take, in seconds."""
+    """Why the handshake failed, in words; `timeout` is how long it could take, in seconds."""
     if isinstance(error, ConnectionAbortedError):
         return f"it took longer than {timeout:g} seconds"
     if isinstance(error, ssl.SSLCertVerificationError):
@@ -115,7 +115,7 @@ def reason(error: OSError, timeout: float) -> str:
         return REASONS[name]
     _, is_alert, alert = name.partition("_ALERT_")
     if is_alert:
-        # RFC 8446, 6.2. Mostly of who does not trust the server's certificate.
+        # RFC 8446, 6.2. Mostly from clients that do not trust the server's certificate.
         return f"it has refused: {_words(alert)}"
     return _words(name) if name else str(error)
 
@@ -125,7 +125,7 @@ def _words(name: str) -> str:
 
 
 def tell(notices: Notices, client: str, error: OSError, timeout: float) -> None:
-    """Log that the handshake with `client` has failed by `error`."""
+    """Log that the handshake with `client` has failed with `error`."""
     kind = "ssl_handshake_timeout" if isinstance(error, ConnectionAbortedError) else "TLS handshake"
     why = f"TLS handshake failed: {reason(error, timeout)}"
     notices.tell(kind, client, why, logging.INFO, LINES)

@@ -1,18 +1,17 @@
-"""Which sockets can be read or written: one epoll object of the worker's, which its event loop watches.
+"""Which sockets can be read or written: one epoll object per worker, which the worker's event loop watches.
 
 Rules of this file:
-- The loop is woken once for all sockets that are ready, and they are served in one callback of its: a watch of
-  the loop's own for each of them costs more than the small message that it tells of.
-- BATCH sockets at most are served before the loop has its turn, and none is begun once TURN seconds are over:
-  twenty clients that each cost a few milliseconds do not keep a twenty-first waiting for all of them. Those
-  that were told of and not served come first in the next turn.
-- The sockets are watched level-triggered: what was left in one is told again.
-- An application may run the loop from within itself (nest_asyncio). A handle of asyncio's cannot run within
-  itself, so each turn has one of its own, which costs no system call; and a turn that finds that another
-  has run within it ends, since what it was told of is not true any more. No loop but asyncio's own can be
-  run so.
-- What it calls back runs in the context in which the Poller was made, and never in an application's.
-- Linux alone has it. Elsewhere the loop's own transports serve.
+- The loop wakes once for all ready sockets and serves them in one callback: watching each socket separately
+  would cost more than handling a small message.
+- At most BATCH sockets are served before the loop's other work gets its turn, and none is begun once TURN
+  seconds have passed: twenty clients that each cost a few milliseconds do not make a twenty-first wait for all
+  of them. Sockets that were reported and not served come first in the next turn.
+- The sockets are watched level-triggered: data that was left in one is reported again.
+- An application may run the loop from within itself (nest_asyncio). A handle of asyncio cannot run within
+  itself, so each turn has its own, which costs no system call. A turn that finds that another has run within
+  it ends, because what was reported to it is no longer true. Only asyncio's own loop can be run in this way.
+- Callbacks run in the context in which the Poller was created, and never in an application's.
+- Linux only. Elsewhere the loop's own transports are used.
 """
 
 from __future__ import annotations
@@ -28,17 +27,17 @@ from asgiws.net import syscalls
 #: Whether this system has what a Poller needs.
 AVAILABLE = hasattr(select, "epoll")
 
-#: Sockets that are served in one turn of the loop.
+#: Sockets that are served at most in one turn of the loop.
 BATCH = 128
 
 #: Seconds after which no further socket is served in a turn of the loop, and after how many sockets the
-#: clock is looked at.
+#: clock is read.
 TURN = 0.01
 LOOK = 8
 
 
 class Watched:
-    """What a Poller watches the socket of."""
+    """The owner of a socket that a Poller watches."""
 
     __slots__ = ()
 
@@ -48,7 +47,7 @@ class Watched:
 
 
 class Poller:
-    """Tells transports when their sockets are ready. Raises OSError when there is no descriptor for it."""
+    """Tells transports when their sockets are ready. Raises OSError if there is no descriptor for it."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -60,7 +59,7 @@ class Poller:
         self._may_nest = isinstance(loop, asyncio.BaseEventLoop)
         #: The number of the turn in progress.
         self._turn = 0
-        #: What was told of and not served yet.
+        #: (descriptor, events) that were reported and not served yet.
         self._left: list[tuple[int, int]] = []
         try:
             loop.add_reader(self._fd, self._look)
@@ -74,38 +73,38 @@ class Poller:
         self._transports[fd] = transport
 
     def change(self, fd: int, events: int) -> None:
-        """For these `events`, from now on; an error or the end of both sides is told of in any case."""
+        """Watch for these `events` from now on; an error or the end of both sides is reported in any case."""
         self._epoll.modify(fd, events)
-        if self._left:  # it was told of what may not be asked for any more
+        if self._left:  # events were reported that may no longer be wanted
             self._left = [told for told in self._left if told[0] != fd]
 
     def remove(self, fd: int) -> None:
-        """Watch `fd` no more; it is still open. Nothing happens when it is not watched."""
+        """Stop watching `fd`, which is still open. Does nothing if it is not watched."""
         if self._transports.pop(fd, None) is not None:
             self._epoll.unregister(fd)
-            if self._left:  # the number may soon be another connection's
+            if self._left:  # the number may soon belong to another connection
                 self._left = [told for told in self._left if told[0] != fd]
 
     def call_soon(self, callback: Callable[[], object]) -> None:
-        """Have `callback` called in the loop's next turn."""
+        """Call `callback` in the loop's next turn."""
         self._loop.call_soon(callback, context=self._own.copy())
 
     def abandon(self) -> list[int]:
-        """Serve nobody any more, in a process that was forked: the descriptors, which are the parent's."""
+        """Stop serving, in a forked process. Returns the descriptors, which belong to the parent."""
         descriptors = [self._fd, *self._transports]
         self._transports.clear()
         self._left = []
         return descriptors
 
     def close(self) -> None:
-        """Watch nothing any more. Idempotent."""
+        """Stop watching. Idempotent."""
         if not self._epoll.closed:
             self._loop.remove_reader(self._fd)
             self._epoll.close()
             self._transports.clear()
 
     def _look(self) -> None:
-        """Serve those that are ready."""
+        """Serve the sockets that are ready."""
         if self._may_nest:
             self._loop.add_reader(self._fd, self._look)
         transports = self._transports
@@ -119,7 +118,7 @@ class Poller:
         for index in range(count):
             fd, events = told[index]
             transport = transports.get(fd)
-            if transport is None:  # what came before it has ended it
+            if transport is None:  # one that was served before has ended it
                 continue
             transport.ready(events)
             if turn != self._turn:

@@ -1,10 +1,10 @@
-"""How much of what was written has reached the peer, and how much of what it sent lies unread.
+"""How much of what was written has reached the peer, and how much of what it sent is still unread.
 
 Rules of this file:
-- The kernel takes megabytes on behalf of a peer that takes nothing, and a socket counts as writable only when a
-  good part of that is free again. So what still lies in the kernel is asked for, where that can be done;
-  elsewhere it counts as taken.
-- A peer is watched only while somebody waits for it to take something: there is no `Watch` otherwise.
+- The kernel accepts megabytes for a peer that takes nothing, and a socket counts as writable only when a good
+  part of that is free again. So the kernel is asked how much it still holds, where that is possible; elsewhere
+  that data counts as taken.
+- A peer is watched only while somebody waits for it to take something: otherwise there is no `Watch`.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ else:
 
 
 def in_kernel(fd: int) -> int:
-    """Octets that were written to the socket `fd` and that its peer has not acknowledged; 0 where the system
-    does not tell."""
+    """How many octets written to the socket `fd` its peer has not acknowledged; 0 if the system does not
+    tell."""
     return _asked(fd, TIOCOUTQ) if _ASKS else 0
 
 
 def to_be_read(fd: int) -> int:
-    """Octets that have arrived on the socket `fd` and were not read; 0 where the system does not tell."""
+    """How many octets have arrived on the socket `fd` and were not read; 0 if the system does not tell."""
     return _asked(fd, FIONREAD) if _ASKS else 0
 
 
@@ -44,21 +44,21 @@ def _asked(fd: int, what: int) -> int:
 
 
 class Watch:
-    """Whether a peer takes what was written to it: `taken` octets so far, and LEAST_TAKEN more in each
-    `timeout` seconds from `now` on."""
+    """Whether a peer takes what was written to it: it has taken `taken` octets so far, and must take
+    LEAST_TAKEN more in each `timeout` seconds from `now` on."""
 
     __slots__ = ("_taken", "_timeout", "has_stalled", "when")
 
     def __init__(self, timeout: float, now: float, taken: int) -> None:
         self._timeout = timeout
         self._taken = taken
-        #: When to ask `look` next.
+        #: When to call `look` next.
         self.when = now + timeout
-        #: Whether it had taken less at the last look.
+        #: Whether it had taken less than that at the last `look`.
         self.has_stalled = False
 
     def look(self, now: float, taken: int) -> bool:
-        """`when` has come; true when the peer has taken less than it has to."""
+        """`when` has come; true if the peer has taken less than it must."""
         self.has_stalled = taken - self._taken < LEAST_TAKEN
         self._taken = taken
         self.when = now + self._timeout

@@ -1,13 +1,13 @@
-"""How what is written on a connection leaves.
+"""How data that is written on a connection leaves.
 
 Rules of this file:
 - What is written during a read is gathered (`gathering.py`), and leaves in one system call when the read is
   done.
-- Octets go straight to the socket while the transport holds none, and through the transport otherwise, or
-  under TLS. A transport that is closing is never written to: its descriptor may be another connection's
-  already.
-- What is needed for a time only is an object of its own, made then: `files.py` sends a file, `progress.py`
-  watches a peer that is waited for.
+- Octets go straight to the socket while the transport holds none, and through the transport otherwise and
+  under TLS. A transport that is closing is never written to: its descriptor may already belong to another
+  connection.
+- What is needed only for a time is a separate object, created when needed: `files.py` sends a file,
+  `progress.py` watches a peer that somebody is waiting for.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ from asgiws.net.gathering import Gathering
 from asgiws.net.progress import Watch, in_kernel
 from asgiws.services.runtime import Runtime
 
-#: Several pieces below this many octets are joined to one; larger ones are handed over as they are.
+#: Several pieces of fewer octets than this in total are joined into one; larger ones are passed on as they are.
 JOIN_BELOW = 65536
 
-#: Whether this system can be written to past a transport.
+#: Whether this system can write to a socket past its transport.
 DIRECT = hasattr(os, "writev")
 
 _IOV_MAX = 1024
 _HAS_SENDFILE = hasattr(os, "sendfile")
 
-#: The states of a connection, one after the other. In STOPPING the driver knows that the server stops; from
-#: CLOSING on nothing is taken to be written, and nothing that comes is handed to the driver.
+#: The states of a connection, in their order. In STOPPING the driver knows that the server is stopping; from
+#: CLOSING on, nothing is accepted for writing, and nothing that arrives is passed to the driver.
 OPEN, STOPPING, CLOSING, LOST = range(4)
 
-#: How octets leave: through the transport (under TLS, and once there is no socket any more); straight to the
-#: socket once the transport has sent what it was given; straight to the socket.
+#: How octets leave: through the transport (with TLS, and once the socket is gone); straight to the socket as
+#: soon as the transport has sent what it was given; straight to the socket.
 THROUGH, BEHIND, STRAIGHT = range(3)
 
 _CLOSING, _LOST = CLOSING, LOST
@@ -46,7 +46,7 @@ _THROUGH, _BEHIND, _STRAIGHT = THROUGH, BEHIND, STRAIGHT
 
 
 class Sending(Outlet):
-    """The half of a connection that sends, and the state that it is in."""
+    """The half of a connection that sends, and the connection's state."""
 
     __slots__ = (
         "_drains",
@@ -78,9 +78,10 @@ class Sending(Outlet):
         if runtime.gathering is None:
             runtime.gathering = Gathering()
         self._gathering: Gathering = runtime.gathering
-        #: Octets that were sent, ever, or given to the transport for it.
+        #: Octets that were sent so far, or given to the transport for sending.
         self._given = 0
-        #: Seconds that the peer may take nothing, 0.0 for ever; and what watches it while it is waited for.
+        #: For how many seconds the peer may take nothing, 0.0 for no limit; and what watches it while somebody
+        #: waits for it.
         self._send_timeout = 0.0
         self._watch: Watch | None = None
         self._drains: deque[Waiter] | None = None
@@ -109,7 +110,7 @@ class Sending(Outlet):
             self._send_many(chunks)
 
     def uncork(self) -> None:
-        """Send what was gathered, and gather no more, unless a read within this one has done so."""
+        """Send what was gathered and stop gathering, unless a read within this one has done so already."""
         gathering = self._gathering
         if gathering.connection is self:
             try:
@@ -124,7 +125,7 @@ class Sending(Outlet):
             try:
                 self._send_many(gathering.out)
             finally:
-                gathering.clear()  # whatever happens: the next read is another connection's
+                gathering.clear()  # in any case: the next read may be another connection's
 
     def _forget_gathered(self) -> None:
         if self._gathering.connection is self:
@@ -140,7 +141,7 @@ class Sending(Outlet):
             try:
                 sent = os.writev(self._fd, chunks)
             except OSError:
-                sent = 0  # full, or broken: the transport finds out which
+                sent = 0  # full or broken: the transport finds out which
             for chunk in chunks:
                 if sent >= len(chunk):
                     sent -= len(chunk)
@@ -180,7 +181,7 @@ class Sending(Outlet):
                 self._way = _BEHIND
             self._transport.write(data)
         else:
-            # The loop's transport knows already that the peer has gone, and will tell us.
+            # The loop's transport already knows that the peer has gone, and will tell us.
             self._state = _CLOSING
             self._wake_drains()
 
@@ -189,7 +190,7 @@ class Sending(Outlet):
             await self._waiter()
 
     def _waiter(self) -> Waiter:
-        """What `_wake_drains` wakes."""
+        """A new waiter, which `_wake_drains` wakes."""
         if self._drains is None:
             self._drains = deque()
         waiter = Waiter(self.loop)
@@ -208,7 +209,7 @@ class Sending(Outlet):
         return self._way != _THROUGH and _HAS_SENDFILE
 
     async def send_file(self, file: BinaryIO, size: int) -> int:
-        self._flush()  # what was written in the read in progress comes first
+        self._flush()  # what was written during the read in progress comes first
         if not self.sends_files():
             return await files.read_and_write(self, file, size)
         transport = self._transport
@@ -223,11 +224,11 @@ class Sending(Outlet):
                 transport.set_write_buffer_limits()
 
     def count_sent(self, size: int) -> None:
-        """So many octets were sent past this object."""
+        """Count `size` octets that were sent without this object."""
         self._given += size
 
     async def until_writable(self, fd: int) -> None:
-        """Wait until `fd`, a descriptor of the socket that is no transport's, takes octets, or the connection
+        """Wait until `fd`, a descriptor of the socket that no transport uses, accepts octets or the connection
         is closing."""
         waiter = self._waiter()
         self.loop.add_writer(fd, waiter.wake_soon)
@@ -258,7 +259,7 @@ class Sending(Outlet):
         return size + (gathering.size if gathering.connection is self else 0)
 
     def _watch_progress(self) -> None:
-        """The peer is waited for."""
+        """Somebody waits for the peer: watch it."""
         if self._send_timeout:
             taken, _ = self.taken()
             self._watch = Watch(self._send_timeout, self.loop.time(), taken)

@@ -1,11 +1,10 @@
-"""The sockets that a server listens on: made from the options, named, and cleaned up.
+"""The sockets that a server listens on: created from the options, named, and cleaned up.
 
 Rules of this file:
-- `bind` gives sockets that are bound and do not listen yet, so that nobody waits in a queue while
-  the application starts. All that can go wrong is a BindError with one line that names the address.
-- What it has made it also ends: `close` removes the file of a Unix socket that it made, and no
-  other.
-- The file of a Unix socket has its mode and its owner before anybody can connect.
+- `bind` returns sockets that are bound but not listening yet, so that no client waits in a queue while the
+  application starts. Everything that can go wrong is a BindError, with one line that names the address.
+- What it has created it also removes: `close` removes the file of a Unix socket that it created, and no other.
+- The file of a Unix socket has its mode and its owner before any client can connect.
 """
 
 from __future__ import annotations
@@ -27,28 +26,27 @@ from asgiws.config.endpoints import (
 )
 from asgiws.net import siblings, systemd
 
-#: As uvicorn: everybody may connect; the directory decides who gets that far.
+#: As in uvicorn: everybody may connect; the directory's mode decides who gets that far.
 UDS_MODE = 0o666
 
 _UNIX = getattr(socket, "AF_UNIX", None)
 
 
 class BindError(StartError):
-    """The server cannot listen where it was told to."""
+    """The server cannot listen where the options say."""
 
 
 class Listener:
-    """A socket to listen on and what is known of it."""
+    """A socket to listen on, and what is known about it."""
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
         sock.setblocking(False)
         if sock.family in (socket.AF_INET, socket.AF_INET6):
-            # Accepted sockets inherit it on Linux and the BSDs. Event loops set it too, but asyncio
-            # only where the listening socket was made with IPPROTO_TCP, which one of the user's may
-            # not be.
+            # Accepted sockets inherit it on Linux and the BSDs. Event loops set it too, but asyncio does so
+            # only if the listening socket was created with IPPROTO_TCP, which the user's own may not be.
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        #: Device and inode of the socket file to remove at the end.
+        #: Path, device and inode of the socket file to remove at the end.
         self._file: tuple[str, int, int] | None = None
 
     @property
@@ -60,7 +58,7 @@ class Listener:
         return os.fsdecode(name)
 
     def url(self, secure: bool) -> str:
-        """The address as a person would type it: `http://127.0.0.1:8000`, `unix:/run/app.sock`."""
+        """The address as one would type it: `http://127.0.0.1:8000`, `unix:/run/app.sock`."""
         address = self.address
         if isinstance(address, str):
             return "unix:" + address
@@ -69,7 +67,7 @@ class Listener:
         return f"{'https' if secure else 'http'}://{shown}:{port}"
 
     def owns_file(self, path: str) -> None:
-        """Have `close` remove the socket file at `path`, as long as it is still this one."""
+        """Let `close` remove the socket file at `path`, if it is still this one by then."""
         status = os.stat(path)
         self._file = (os.path.abspath(path), status.st_dev, status.st_ino)
 
@@ -84,7 +82,7 @@ class Listener:
                 if (status.st_dev, status.st_ino) == (device, inode):
                     os.unlink(path)
             except OSError:
-                pass  # gone already, or not ours to remove any more
+                pass  # already gone, or no longer ours to remove
 
 
 def bind(config: Config) -> list[Listener]:
@@ -122,18 +120,18 @@ def _bind(endpoint: Endpoint, passed: list[systemd.Passed], reuse_port: bool) ->
     chosen = [one for one in passed if endpoint.name in ("", one.name)]
     if not chosen:
         called = ", ".join(repr(one.name) for one in passed)
-        why = f"it has passed {called} alone" if passed else "it has passed none to this process"
+        why = f"it has passed only {called}" if passed else "it has passed none to this process"
         raise BindError(f"cannot listen on {endpoint}, a socket of systemd: {why}")
     return [_from_fd(one.fd) for one in chosen]
 
 
 def wrap(sockets: Sequence[socket.socket]) -> list[Listener]:
-    """Listeners of sockets that the caller has bound."""
+    """Listeners for sockets that the caller has bound."""
     return [Listener(sock) for sock in sockets]
 
 
 def failure(where: str, error: OSError) -> BindError:
-    """The error for a socket that was bound and could not be listened on after all."""
+    """The BindError for an address or a socket that cannot be listened on, from the system's error."""
     return BindError(f"cannot listen on {where}: {_reason(error)}")
 
 
@@ -143,13 +141,13 @@ def _reason(error: OSError) -> str:
 
 
 def _bind_tcp(host: str, port: int, reuse_port: bool) -> list[Listener]:
-    """One listener for each address of `host`, all with the same port."""
+    """One listener per address of `host`, all with the same port."""
     try:
         found = socket.getaddrinfo(
             host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )
     except (OSError, UnicodeError) as error:
-        reason = _reason(error) if isinstance(error, OSError) else "it is no host name"
+        reason = _reason(error) if isinstance(error, OSError) else "it is not a host name"
         raise BindError(f"cannot listen on host {host!r}: {reason}") from None
     listeners: list[Listener] = []
     try:
@@ -157,7 +155,7 @@ def _bind_tcp(host: str, port: int, reuse_port: bool) -> list[Listener]:
             try:
                 sock = socket.socket(family, socket.SOCK_STREAM, proto)
             except OSError as error:
-                # A name may have addresses of a family that the kernel does not have.
+                # A name may have addresses of a family that the kernel does not support.
                 if error.errno == errno.EAFNOSUPPORT and len(found) > 1:
                     continue
                 raise
@@ -167,13 +165,13 @@ def _bind_tcp(host: str, port: int, reuse_port: bool) -> list[Listener]:
             if reuse_port:
                 siblings.allow(sock)
             if family == socket.AF_INET6:
-                # Otherwise the socket for all of IPv6 would take the port from that for all of
-                # IPv4.
+                # Otherwise the socket for all IPv6 addresses would take the port from the one for all IPv4
+                # addresses.
                 sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             try:
                 sock.bind((address[0], port, *address[2:]))
             except OSError as error:
-                # A name may have an address that this machine has switched off.
+                # A name may have an address that is switched off on this machine.
                 if error.errno == errno.EADDRNOTAVAIL and len(found) > 1:
                     listeners.pop().close()
                     continue
@@ -185,7 +183,9 @@ def _bind_tcp(host: str, port: int, reuse_port: bool) -> list[Listener]:
             listener.close()
         raise failure(_shown(host, port), error) from None
     if not listeners:
-        raise BindError(f"cannot listen on {_shown(host, port)}: it is no address of this machine")
+        raise BindError(
+            f"cannot listen on {_shown(host, port)}: it is not an address of this machine"
+        )
     return listeners
 
 
@@ -214,7 +214,7 @@ def _bind_unix(endpoint: UnixEndpoint) -> Listener:
 
 
 def _owner(endpoint: UnixEndpoint) -> tuple[int, int]:
-    """The numbers of the user and the group that the file is to have; -1 leaves what it has."""
+    """The ids of the user and the group that the file must get; -1 leaves what it has."""
     if endpoint.user is None and endpoint.group is None:
         return -1, -1
     if sys.platform == "win32":
@@ -235,7 +235,8 @@ def _owner(endpoint: UnixEndpoint) -> tuple[int, int]:
 
 
 def _remove_stale(path: str) -> None:
-    """Remove the socket file of a server that is gone; BindError when it lives or is no socket."""
+    """Remove the socket file of a server that is gone. Raises BindError if that server is alive, or if the file
+    is not a socket."""
     assert _UNIX is not None
     try:
         mode = os.stat(path).st_mode
@@ -244,14 +245,14 @@ def _remove_stale(path: str) -> None:
     except OSError as error:
         raise failure(f"unix:{path}", error) from None
     if not stat.S_ISSOCK(mode):
-        raise BindError(f"cannot listen on unix:{path}: a file that is no socket is in the way")
+        raise BindError(f"cannot listen on unix:{path}: a file that is not a socket is in the way")
     with socket.socket(_UNIX, socket.SOCK_STREAM) as probe:
         probe.setblocking(False)
         try:
             probe.connect(path)
         except ConnectionRefusedError:
             pass
-        except BlockingIOError:  # its queue is full: it lives
+        except BlockingIOError:  # its queue is full: it is alive
             raise BindError(f"cannot listen on unix:{path}: address already in use") from None
         except OSError as error:
             raise failure(f"unix:{path}", error) from None
@@ -264,7 +265,7 @@ def _remove_stale(path: str) -> None:
 
 
 def _from_fd(fd: int) -> Listener:
-    """The listener on an inherited descriptor, which is closed with it."""
+    """The listener for an inherited descriptor, which is closed with it."""
     try:
         sock = socket.socket(fileno=fd)
     except OSError as error:
@@ -280,7 +281,7 @@ def _why_not_listening(sock: socket.socket) -> str:
     if sock.family not in (socket.AF_INET, socket.AF_INET6, _UNIX) or not (
         sock.type & socket.SOCK_STREAM
     ):
-        return "it is no stream socket"
+        return "it is not a stream socket"
     try:
         sock.getpeername()
     except OSError:

@@ -1,4 +1,4 @@
-/* The C of syscalls.pxd: system calls on sockets. */
+/* The C code of syscalls.pxd: system calls on sockets. */
 #ifndef ASGIWS_NET_SYSCALLS_H
 #define ASGIWS_NET_SYSCALLS_H
 
@@ -29,7 +29,7 @@ static inline PyObject *asgiws_ready(int fd, int most) {
 static inline PyObject *asgiws_ready(int fd, int most) { return PyList_New(0); }  /* never called */
 #endif
 #ifdef _WIN32
-/* Never called: without writev and epoll, a connection does not read or write by itself. */
+/* Never called: without writev and epoll, a connection does no I/O of its own. */
 static inline Py_ssize_t asgiws_send(int fd, const char *data, Py_ssize_t size) { return 0; }
 static inline Py_ssize_t asgiws_receive(int fd, char *data, Py_ssize_t size) { return -2; }
 static inline int asgiws_shut_down(int fd) { return -1; }
@@ -46,7 +46,7 @@ static inline PyObject *asgiws_own_address(int fd) { Py_RETURN_NONE; }
 #ifndef MSG_NOSIGNAL
 #define MSG_NOSIGNAL 0  /* macOS; Python ignores SIGPIPE itself */
 #endif
-/* The GIL is kept: the socket does not block, and giving it back costs more than a small message. */
+/* The GIL is held: the socket does not block, and releasing the GIL costs more than a small message. */
 static inline Py_ssize_t asgiws_send(int fd, const char *data, Py_ssize_t size) {
     Py_ssize_t sent = send(fd, data, (size_t) size, MSG_NOSIGNAL | MSG_DONTWAIT);
     return sent < 0 ? 0 : sent;
@@ -58,7 +58,7 @@ static inline Py_ssize_t asgiws_receive(int fd, char *data, Py_ssize_t size) {
     return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR ? -1 : -2;
 }
 static inline int asgiws_shut_down(int fd) { return shutdown(fd, SHUT_WR); }
-/* (host, port) as Python's socket module writes them; None for what has neither. */
+/* (host, port) in the form of Python's socket module; None for an address that has neither. */
 static inline PyObject *asgiws_address(const struct sockaddr_storage *name) {
     char host[INET6_ADDRSTRLEN + 1 + IF_NAMESIZE];
     int port;

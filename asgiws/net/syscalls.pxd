@@ -1,4 +1,5 @@
-# The compiled twin of syscalls.py, inlined into the modules that cimport it. Same functions, same meaning.
+# The compiled twin of syscalls.py, inlined into the modules that cimport it: the same functions, with the same
+# behaviour.
 from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_GET_SIZE
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.exc cimport PyErr_SetFromErrno

@@ -1,10 +1,10 @@
-"""Reading from and writing to a socket that does not block, and what is done once for each connection.
+"""System calls on sockets: reading and writing without blocking, and what is done once per connection.
 
 Rules of this file:
 - It is a twin, one of the files where the pure and the compiled build differ: this source serves the pure
   build, and `syscalls.pxd` gives the compiled modules the same functions, inlined, in C, without the detour
-  through `os`. The file itself is never compiled. A change of one is a change of both.
-- The descriptor is non-blocking and a stream socket's.
+  through `os`. The file itself is never compiled. Change both together.
+- Descriptors are those of non-blocking stream sockets.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 
 from asgiws.asgi.types import Address
 
-#: What `receive` returns when there is nothing to be read now, and when the connection is broken.
+#: What `receive` returns if there is nothing to read now, and if the connection is broken.
 NOTHING, BROKEN = -1, -2
 
 #: SO_LINGER for zero seconds: closing resets the connection.
@@ -25,9 +25,9 @@ _RESET = struct.pack("ii", 1, 0)
 
 
 def send(fd: int, data: bytes) -> int:
-    """Send as much of `data` as the socket takes now; returns how many octets that were.
+    """Send as much of `data` as the socket accepts now; returns how many octets were sent.
 
-    0 when it takes none, or is broken: whoever waits for it finds out which.
+    0 if it accepts none, or is broken: a caller that waits for it finds out which.
     """
     try:
         return os.write(fd, data)
@@ -36,9 +36,9 @@ def send(fd: int, data: bytes) -> int:
 
 
 def receive(fd: int, buffer: bytearray) -> int:
-    """Read as many octets as there are, and as `buffer` has room for; returns how many.
+    """Read as many octets as there are and as fit into `buffer`; returns how many were read.
 
-    0 at the end of what the peer sends; NOTHING and BROKEN, which are negative.
+    0 at the end of the peer's data. If nothing could be read, NOTHING or BROKEN, which are negative.
     """
     try:
         return os.readv(fd, (buffer,))
@@ -49,8 +49,8 @@ def receive(fd: int, buffer: bytearray) -> int:
 
 
 def accept(listening: socket.socket) -> tuple[int, Address | None] | None:
-    """Accept who waits on a listening socket: the descriptor, which does not block and is not inherited, and
-    the address, None where clients have none. None when nobody waits. Raises OSError."""
+    """Accept a client on a listening socket. Returns the descriptor, which is non-blocking and not inherited,
+    and the client's address, None if clients have none; or None if no client is waiting. Raises OSError."""
     try:
         sock, address = listening.accept()
     except (BlockingIOError, InterruptedError, ConnectionAbortedError):
@@ -73,7 +73,8 @@ def _host_and_port(name: Any) -> Address | None:
 
 
 def ready(epoll: select.epoll, fd: int, most: int) -> list[tuple[int, int]]:
-    """What is ready now of what an epoll object watches: descriptors and their events, `most` or 128 at most.
+    """Which descriptors of an epoll object are ready now, with their events: at most `most`, and at most 128 in
+    the compiled build.
 
     `fd` is the object's own descriptor.
     """
@@ -81,19 +82,19 @@ def ready(epoll: select.epoll, fd: int, most: int) -> list[tuple[int, int]]:
 
 
 def shut_down(fd: int) -> None:
-    """Close our side of the connection. Raises OSError when the peer has gone."""
+    """Close our side of the connection. Raises OSError if the peer has gone."""
     with _Socket(fd) as sock:
         sock.shutdown(socket.SHUT_WR)
 
 
 def reset_on_close(fd: int) -> None:
-    """Have the connection reset when it is closed. Raises OSError."""
+    """Make closing the connection reset it. Raises OSError."""
     with _Socket(fd) as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
 
 
 class _Socket:
-    """A descriptor as a socket, for a moment."""
+    """Wraps a descriptor in a socket object for the duration of a call."""
 
     def __init__(self, fd: int) -> None:
         self._sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, fileno=fd)

@@ -1,12 +1,12 @@
-"""What systemd passes to a service, and what it wants to hear from it.
+"""What systemd passes to a service, and what the service reports to systemd.
 
 Rules of this file:
-- The protocols are sd_listen_fds(3), sd_notify(3) and sd_watchdog_enabled(3), spoken without their
-  library. Other service managers and container engines speak them too.
-- What was passed is taken once: the variables leave the environment, so that no child takes it for
-  its own.
-- Where nobody asked to be told, nothing is done. What cannot be told stops nobody: it is one line in
-  the log.
+- The protocols are sd_listen_fds(3), sd_notify(3) and sd_watchdog_enabled(3), implemented without their
+  library. Other service managers and container engines use them too.
+- What was passed is taken once: the variables are removed from the environment, so that no child process takes
+  them for its own.
+- If no service manager asks for notifications, nothing is done. A notification that fails is one line in the
+  log, and stops nothing.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from dataclasses import dataclass
 
 logger = logging.getLogger("asgiws.error")
 
-#: The first descriptor that is passed (SD_LISTEN_FDS_START).
+#: The first passed descriptor (SD_LISTEN_FDS_START).
 FIRST_FD = 3
 
-#: Seconds that telling may take, should nobody read what is told.
+#: Seconds that a notification may take if nobody reads it.
 PATIENCE = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Passed:
-    """A descriptor and its name: FileDescriptorName of the socket unit, that unit's own by default."""
+    """A descriptor and its name: FileDescriptorName of the socket unit, by default the name of that unit."""
 
     fd: int
     name: str
@@ -39,7 +39,7 @@ class Passed:
 def take_sockets(environ: MutableMapping[str, str] = os.environ) -> list[Passed]:
     """The descriptors passed to this process, which its children do not inherit.
 
-    The caller owns them from now on. Raises OSError when one of them is not there.
+    The caller owns them from now on. Raises OSError if one of them does not exist.
     """
     pid, count, names = (
         environ.pop(name, "") for name in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
@@ -56,11 +56,11 @@ def take_sockets(environ: MutableMapping[str, str] = os.environ) -> list[Passed]
 
 
 class Notifier:
-    """Tells the service manager how the service is, as sd_notify(3) does.
+    """Reports the state of the service to the service manager, as sd_notify(3) does.
 
-    `address` is the path of its socket, one that begins with "@" in the abstract namespace; None
-    when nobody listens. `watchdog` is after how many seconds without `alive` the service is taken
-    for hanging, 0.0 for never.
+    `address` is the path of the manager's socket, in the abstract namespace if it begins with "@"; None if
+    nobody listens. `watchdog` is the number of seconds without `alive` after which the service is considered
+    hung, 0.0 for never.
     """
 
     def __init__(self, address: str | None, watchdog: float = 0.0) -> None:
@@ -68,13 +68,13 @@ class Notifier:
         self._address = address
         self._socket: socket.socket | None = None
         if address is not None and hasattr(socket, "AF_UNIX"):
-            # Now and once: later there may be no descriptor for it.
+            # Once, and now: later there may be no descriptor for it.
             self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
             self._socket.settimeout(PATIENCE)
 
     @classmethod
     def take(cls, environ: MutableMapping[str, str] = os.environ) -> Notifier:
-        """The one that the environment asks for; its variables are removed."""
+        """The Notifier that the environment asks for; its variables are removed."""
         address, interval, pid = (
             environ.pop(name, "") for name in ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
         )
@@ -89,39 +89,39 @@ class Notifier:
         self.close()
 
     def close(self) -> None:
-        """Tell nothing more. Idempotent."""
+        """Send no more notifications. Idempotent."""
         if self._socket is not None:
             self._socket.close()
             self._socket = None
 
     def ready(self, status: str) -> None:
-        """The service, or its reload, has started; `status` is a line for people."""
+        """The start of the service, or its reload, is complete; `status` is a line for people."""
         self.tell("READY=1", f"STATUS={status}")
 
     def reloading(self, status: str = "Reloading") -> None:
-        """It is being reloaded; `ready` follows."""
-        # The moment tells systemd whether its own signal has led to this one.
+        """The service is being reloaded; `ready` follows."""
+        # The time tells systemd whether its own signal has caused this reload.
         moment = time.monotonic_ns() // 1000
         self.tell("RELOADING=1", f"MONOTONIC_USEC={moment}", f"STATUS={status}")
 
     def stopping(self, status: str = "Stopping") -> None:
-        """It is being stopped."""
+        """The service is being stopped."""
         self.tell("STOPPING=1", f"STATUS={status}")
 
     def status(self, status: str) -> None:
-        """A line for people alone."""
+        """Only a line for people."""
         self.tell(f"STATUS={status}")
 
     def alive(self) -> None:
-        """It does not hang; to be told within `watchdog` seconds each time."""
+        """The service does not hang; must be called again within `watchdog` seconds."""
         self.tell("WATCHDOG=1")
 
     def tell(self, *assignments: str) -> None:
-        """Tell several things at once, each `VARIABLE=VALUE` on one line."""
+        """Send several assignments at once, each `VARIABLE=VALUE` on one line."""
         if self._socket is None:
             return
         assert self._address is not None
-        # A "@" stands for the NUL that an abstract address begins with.
+        # A "@" stands for the NUL at the start of an abstract address.
         address = "\0" + self._address[1:] if self._address[0] == "@" else self._address
         message = "\n".join(text.replace("\n", " ") for text in assignments)
         try:
@@ -131,7 +131,7 @@ class Notifier:
 
 
 class Watchdog:
-    """Tells that the loop does not hang, twice within the time, until `close`."""
+    """Reports that the loop does not hang, twice in each watchdog period, until `close`."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, notifier: Notifier) -> None:
         self._loop = loop
@@ -145,7 +145,7 @@ class Watchdog:
         self._notifier.alive()
 
     def close(self) -> None:
-        """Tell no more. Idempotent."""
+        """Stop reporting. Idempotent."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -1,16 +1,13 @@
 """All deadlines of one worker, on one timer of the event loop.
 
 Rules of this file:
-- Time is cut into buckets of GRAIN seconds. A deadline lies in the bucket that ends at or after it,
-  so an entry is ticked up to GRAIN late and never early.
-- An entry is in one bucket at most; the number of that bucket stands in its attribute `bucket`, 0
-  for none. An earlier request moves it, a later one is forgotten: `tick` is asked for the next
-  moment anyway.
-- One timer is armed, for the earliest bucket; none when there is no entry. An empty bucket stays
-  until its time, so every number is in the heap once, and the heap is as long as the farthest
-  deadline is away.
-- What falls due while the event loop stands still is put off, and the stall is logged
-  (`bridge/timer.py`).
+- Time is divided into buckets of GRAIN seconds. A deadline is in the bucket that ends at or after it, so an
+  entry is ticked up to GRAIN seconds late and never early.
+- An entry is in at most one bucket; its attribute `bucket` holds the number of that bucket, 0 for none. An
+  earlier request moves it; a later one is ignored, because `tick` returns the next time anyway.
+- One timer is armed, for the earliest bucket; none if there is no entry. An empty bucket stays until its time,
+  so each number is in the heap once, and the heap's length is limited by how far away the last deadline is.
+- What falls due while the event loop is blocked is postponed, and the stall is logged (`bridge/timer.py`).
 """
 
 from __future__ import annotations
@@ -25,21 +22,20 @@ from asgiws.bridge.timer import Timer
 
 logger = logging.getLogger("asgiws.error")
 
-#: Seconds in a bucket. Deadlines of connections are seconds and more: a sixteenth is not noticed.
-#: It is a power of two so that bucket numbers and moments convert exactly: rounded, a timer could
-#: fire at the very moment that does not count as reached, and be armed for it again and again.
+#: Seconds in a bucket. Deadlines of connections are seconds or more: a sixteenth makes no difference. It is a
+#: power of two so that bucket numbers and times convert exactly: with rounding, a timer could fire at a time
+#: that does not count as reached yet, and be armed for it again and again.
 GRAIN = 0.0625
 
 
 class Entry(Protocol):
-    """What is scheduled. `bucket` belongs to the Ticker; it is 0 at first."""
+    """What is scheduled. `bucket` belongs to the Ticker; it must be 0 initially."""
 
     bucket: int
 
     def tick(self, now: float) -> float:
-        """The moment asked for has come. `now` is `loop.time()` in seconds; the result is the next
-        moment to
-        be called at, or 0.0 for none."""
+        """The requested time has come. `now` is `loop.time()` in seconds; returns the time of the next call, or
+        0.0 for none."""
         ...
 
 
@@ -51,17 +47,17 @@ class Ticker:
         self._heap: list[int] = []
         self._count = 0
         self._timer = Timer(loop, self._fire, True)
-        #: The bucket that it is armed for; 0 while it is not.
+        #: The bucket that the timer is armed for; 0 while it is not armed.
         self._armed = 0
-        #: The first bucket that may be filled: while they fire, those before it are being emptied.
+        #: The first bucket that may be filled: while buckets fire, those before it are being emptied.
         self._least = 1
 
     def __len__(self) -> int:
-        """How many entries wait."""
+        """How many entries are waiting."""
         return self._count
 
     def schedule(self, entry: Entry, when: float) -> None:
-        """Have `entry` ticked at `when` (`loop.time()`, seconds) or up to GRAIN seconds later."""
+        """Call the `tick` of `entry` at `when` (`loop.time()`, seconds) or up to GRAIN seconds later."""
         number = max(ceil(when / GRAIN), self._least)
         current = entry.bucket
         if current:
@@ -79,7 +75,7 @@ class Ticker:
         self._arm()
 
     def discard(self, entry: Entry) -> None:
-        """Forget `entry`; nothing happens when it does not wait."""
+        """Forget `entry`. Does nothing if it is not waiting."""
         if entry.bucket:
             self._buckets[entry.bucket].remove(entry)
             entry.bucket = 0
@@ -109,13 +105,13 @@ class Ticker:
                 self._timer.cancel()
 
     def _fire(self, now: float, due: float) -> None:
-        # A loop may call up to its clock's resolution too early, and what fell due while it stood still is put
-        # off: then the timer is only armed again.
+        # A loop may call up to its clock's resolution too early, and what fell due while it was blocked is
+        # postponed: the timer is merely armed again then.
         last = floor(due / GRAIN) if due > 0.0 else 0
         least, self._least = self._least, floor(now / GRAIN) + 1
         heap, buckets = self._heap, self._buckets
         self._armed = 0
-        # Now and not at the end: an entry's application may run the loop, with all that is due in it.
+        # Now and not at the end: an entry's application may run the loop, with everything that is due in it.
         self._arm()
         while heap and heap[0] <= last:
             number = heap[0]

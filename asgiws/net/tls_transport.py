@@ -1,16 +1,18 @@
-"""A socket under TLS as a transport of our own.
+"""Our own transport for a socket with TLS.
 
 Rules of this file:
-- It is a SocketTransport in all that concerns the socket. Its Connection hears of it once the handshake is
-  complete; until then it is one of `Handshaking.pending`, and the ticker ends it when it takes too long.
-- A read of the socket is decrypted into the worker's buffer and handed on at once; what the application answers
-  is encrypted and leaves in one system call, as without TLS.
-- What a peer does not take waits as the application gave it, and is encrypted CHUNK by CHUNK as the socket
-  takes more: nothing is encrypted for a peer that never reads it. `_size` counts what waits either way.
-- A peer's close_notify ends its side as its FIN does, and no more than that: it may read our answer (RFC 8446,
-  6.1). A FIN without one is taken for the same: what it cut short, HTTP and WebSocket notice by themselves.
-- A method of the base class is called by its name: compiled, such a class has no `super()`.
-- Our side ends by a close_notify and a FIN. What comes afterwards is thrown away undecrypted.
+- In everything that concerns the socket it is a SocketTransport. Its Connection learns of it once the handshake
+  is complete; until then it is in `Handshaking.pending`, and the ticker ends it if it takes too long.
+- What is read from the socket is decrypted into the worker's buffer and passed on at once; what the application
+  answers is encrypted and leaves in one system call, as without TLS.
+- Data that a peer does not accept waits as the application passed it, and is encrypted CHUNK by CHUNK as the
+  socket accepts more: nothing is encrypted for a peer that never reads it. `_size` counts waiting data of both
+  kinds.
+- A peer's close_notify ends its side of the connection, as its FIN does, and only that: it may still read our
+  response (RFC 8446, 6.1). A FIN without a close_notify is treated in the same way: HTTP and WebSocket notice
+  truncation by themselves.
+- A method of the base class is called by its name: a compiled class of this kind has no `super()`.
+- Our side ends with a close_notify and a FIN. What arrives after that is discarded without decrypting it.
 """
 
 from __future__ import annotations
@@ -31,10 +33,10 @@ from asgiws.tls.records import Records
 
 logger = logging.getLogger("asgiws.error")
 
-#: Octets that are encrypted at once: four records, and the header of a frame.
+#: Octets that are encrypted in one go: four records, and the header of a frame.
 CHUNK = 69632
 
-#: So many of those are made in one turn of the loop.
+#: How many such chunks are encrypted at most in one turn of the loop.
 CHUNKS = 16
 
 _CHUNK = CHUNK
@@ -42,7 +44,7 @@ _CHUNKS = CHUNKS
 
 
 class TLSTransport(SocketTransport):
-    """The server's end of one TLS connection; `fd` is a connected stream socket that does not block.
+    """The server's end of one TLS connection; `fd` is a connected, non-blocking stream socket.
 
     It is an entry of a Ticker until its handshake is complete.
     """
@@ -77,20 +79,20 @@ class TLSTransport(SocketTransport):
         self._client: Address | None = None
         self._server: tuple[str, int | None] | None = None
         self._deadline = 0.0
-        #: The handshake is complete, and the Connection knows of the connection.
+        #: Whether the handshake is complete and the Connection knows about this transport.
         self._is_made = False
-        #: What waits to be encrypted.
+        #: Data that waits to be encrypted.
         self._plain: deque[bytes | memoryview] | None = None
-        #: How many octets were encrypted, and what they came to, the handshake's with them.
+        #: How many octets were encrypted, and how many that gave, including those of the handshake.
         self._given = 0
         self._encrypted = 0
-        #: Our close_notify was made.
+        #: Whether our close_notify was created.
         self._said_close = False
 
     def start(
         self, client: Address | None, server: tuple[str, int | None] | None, family: int
     ) -> None:
-        """Begin; as without TLS."""
+        """Start, as without TLS."""
         if server is None:
             server = syscalls.own_address(self._fd, family)
         self._client = client
@@ -104,7 +106,7 @@ class TLSTransport(SocketTransport):
     # The handshake.
 
     def tick(self, now: float) -> float:
-        """The time for the handshake may be over. See Ticker."""
+        """The handshake's deadline may have passed. See Ticker."""
         self.read_now()
         if self._is_made or self._finished:
             return 0.0
@@ -114,12 +116,12 @@ class TLSTransport(SocketTransport):
         return 0.0
 
     def cancel(self) -> None:
-        """The server stops, and waits for the handshake no longer."""
+        """The server is stopping, and no longer waits for the handshake."""
         if not self._is_made:
             self.abort()
 
     def _shake(self) -> bool:
-        """Go on with the handshake; true once it is complete."""
+        """Continue the handshake; true once it is complete."""
         records = self._records
         assert records is not None
         try:
@@ -136,7 +138,7 @@ class TLSTransport(SocketTransport):
         return not self._finished
 
     def _fail(self, error: OSError) -> None:
-        """The handshake has failed; an alert may say so to the client."""
+        """The handshake has failed; an alert may tell the client."""
         self._handshaking.tell(self._client, error)
         if self._records is not None:
             self._send_made()
@@ -159,7 +161,7 @@ class TLSTransport(SocketTransport):
                 self.abort()
         elif count > 0:
             if self._said_close or self._closing:
-                self._connection.arrived(count)  # which throws it away
+                self._connection.arrived(count)  # which discards it
             else:
                 records = self._records
                 if records is None:
@@ -170,7 +172,7 @@ class TLSTransport(SocketTransport):
         return False
 
     def _advance(self) -> None:
-        """Decrypt what was fed, and hand it on."""
+        """Decrypt what was fed, and pass it on."""
         if not self._is_made and not self._shake():
             return
         records = self._records
@@ -181,7 +183,7 @@ class TLSTransport(SocketTransport):
                 count = records.read(room)
             except ssl.SSLError as error:
                 logger.debug("TLS connection broken: %s", error)
-                self._send_made()  # an alert says why
+                self._send_made()  # an alert that says why
                 self.abort()
                 return
             if records.made():
@@ -195,7 +197,8 @@ class TLSTransport(SocketTransport):
                 return
 
     def _go_on(self) -> None:
-        """Reading was resumed, and what was fed is not all given out: octets, or the peer's end."""
+        """Reading was resumed, and not everything that was fed has been passed on: octets, or the peer's
+        end."""
         try:
             if not self._finished:
                 self._advance()
@@ -214,7 +217,7 @@ class TLSTransport(SocketTransport):
             self.writelines([data])
 
     def writelines(self, chunks: list[Any]) -> None:
-        """As `write`, for several pieces, which leave in one system call where they are small enough."""
+        """Like `write`, for several pieces, which leave in one system call if they are small enough."""
         if self._closing or self._said_close:
             return
         if self._plain is None:
@@ -227,8 +230,8 @@ class TLSTransport(SocketTransport):
         self._pause_if_full()
 
     def _refill(self) -> None:
-        """Encrypt what waits for it, as long as the socket takes it; what is left of it has something encrypted
-        in front of it, so that the socket is watched."""
+        """Encrypt waiting data as long as the socket accepts it. What is left over has encrypted data in front
+        of it, so that the socket is watched."""
         for chunk in range(_CHUNKS):
             if self._plain is None or self._finished:
                 return
@@ -244,7 +247,7 @@ class TLSTransport(SocketTransport):
                 return
 
     def _encrypt(self, plain: deque[bytes | memoryview]) -> bytes:
-        """Up to CHUNK octets of what waits, encrypted."""
+        """Up to CHUNK octets of the waiting data, encrypted."""
         records = self._records
         assert records is not None
         left = _CHUNK
@@ -267,7 +270,7 @@ class TLSTransport(SocketTransport):
         return data
 
     def _send_made(self) -> None:
-        """Send what the records have made by themselves, behind what was written."""
+        """Send what the TLS layer has produced by itself, after what was written."""
         assert self._records is not None
         data = self._records.to_send()
         if data:
@@ -279,7 +282,7 @@ class TLSTransport(SocketTransport):
                 self._pending.append(data)
 
     def _send(self, data: bytes) -> bool:
-        """Send it; false when some of it waits now."""
+        """Send `data`; false if some of it has to wait."""
         sent = syscalls.send(self._fd, data)
         self._size -= sent
         if sent < len(data):

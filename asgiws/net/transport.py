@@ -1,17 +1,17 @@
-"""A socket as a transport of our own, which a Poller tells when it is ready.
+"""Our own transport for a socket; a Poller tells it when the socket is ready.
 
 Rules of this file:
-- To its Connection it is what a transport of the event loop's is, with the same promises: `connection_lost` is
+- To its Connection it is like a transport of the event loop, with the same guarantees: `connection_lost` is
   called once, from the loop, and nothing after it.
-- It owns the descriptor, and is the one place that closes it: behind `connection_lost`, so that nobody meets
-  the number as another connection's. It forgets the Connection then: the two refer to each other, and reference
-  counts are to free them.
+- It owns the descriptor and is the only place that closes it: after `connection_lost`, so that nobody still
+  uses the number when it already belongs to another connection. It drops the Connection then: the two refer to
+  each other, and reference counts must be able to free them.
 - It writes what the Connection could not send by itself. What is written after that waits behind it.
-- `tls_transport.py` has the one for TLS, which changes what is done with the octets of the socket (`_take`,
-  `_refill`, `_end_our_side`, `_leave`) and nothing of how the socket is watched.
-- A socket is watched for what is of use just now: for reading while nobody has paused it, for the end of the
-  peer's side while somebody has, for writing while something waits to be written. An error is told in any case.
-- Whether reading is paused, and whether the peer's end was read, the Connection knows: `reading`, `eof`.
+- The transport for TLS is in `tls_transport.py`. It changes what is done with the socket's octets (`_take`,
+  `_refill`, `_end_our_side`, `_leave`), but not how the socket is watched.
+- A socket is watched for what matters at the moment: for reading unless reading is paused, for the end of the
+  peer's side while it is paused, for writing while data waits to be written. An error is reported in any case.
+- The Connection knows whether reading is paused, and whether the peer's EOF was read: `reading`, `eof`.
 """
 
 from __future__ import annotations
@@ -33,26 +33,26 @@ _IN: int = getattr(select, "EPOLLIN", 0)
 _OUT: int = getattr(select, "EPOLLOUT", 0)
 _RDHUP: int = getattr(select, "EPOLLRDHUP", 0)
 
-#: How much is kept at least when writing goes on, as a part of the high mark: asyncio's.
+#: The low mark, at which writing is resumed, is the high mark divided by this, as in asyncio.
 LOW_PART = 4
 
-#: Pieces that one system call writes.
+#: Pieces that one system call writes at most.
 PIECES = 64
 
-#: Times more that a socket is read in one turn while it fills the whole buffer.
+#: How often a socket is read again in one turn while it fills the whole buffer.
 READS = 3
 
-#: `_watched` of a socket that the Poller does not know.
+#: `_watched` of a socket that the Poller does not watch.
 _NOT = -1
 
 
 def accept(listening: socket.socket) -> tuple[int, Address | None] | None:
-    """As `syscalls.accept`, for who is not compiled."""
+    """`syscalls.accept` for callers that are not compiled."""
     return syscalls.accept(listening)
 
 
 class SocketTransport(Watched):
-    """The server's end of one connection; `fd` is a connected stream socket that does not block."""
+    """The server's end of one connection; `fd` is a connected, non-blocking stream socket."""
 
     __slots__ = (
         "_closing",
@@ -79,26 +79,26 @@ class SocketTransport(Watched):
         self._fd = fd
         self._connection = connection
         self._watched = _NOT
-        #: In this pause of reading the Connection was told that the peer hung up. Its own `hung_up` stays true
-        #: when reading goes on; in the next pause it is told again.
+        #: Whether, during this pause of reading, the Connection was told that the peer hung up. Its own
+        #: `hung_up` stays true when reading is resumed; in the next pause it is told again.
         self._has_told = False
-        #: What waits to be written, and how many octets that is; None while it is nothing.
+        #: Data that waits to be written, None if there is none; and how many octets that is.
         self._pending: deque[bytes | memoryview] | None = None
         self._size = 0
         self._high = HIGH_WATER
         self._low = HIGH_WATER // LOW_PART
         self._paused = False
         self._eof_written = False
-        #: Nothing is read or taken to be written any more.
+        #: Whether nothing is read or accepted for writing any more.
         self._closing = False
-        #: `connection_lost` is on its way.
+        #: Whether the call of `connection_lost` is scheduled.
         self._finished = False
 
     def start(
         self, client: Address | None, server: tuple[str, int | None] | None, family: int
     ) -> None:
-        """Begin; without `server`, with the address that the socket of that family has. Raises OSError when it
-        has gone, or cannot be watched; it is the caller's then."""
+        """Start. If `server` is None, the socket is asked for its own address, which is of that family. Raises
+        OSError if the socket is broken or cannot be watched; then it belongs to the caller."""
         if server is None:
             server = syscalls.own_address(self._fd, family)
         self._begin()
@@ -108,7 +108,7 @@ class SocketTransport(Watched):
             self._crash(error)
 
     def _begin(self) -> None:
-        """Read from now on. Raises OSError."""
+        """Start reading. Raises OSError."""
         self._poller.add(self._fd, self, _IN)
         self._watched = _IN
 
@@ -124,13 +124,13 @@ class SocketTransport(Watched):
             if self._reads():
                 if events & ~_OUT:
                     self._read()
-            elif events & ~(_IN | _OUT):  # what can be read is not asked for any more
+            elif events & ~(_IN | _OUT):  # readable data alone is of no interest any more
                 self._end_of_peer()
         except Exception as error:
             self._crash(error)
 
     def _crash(self, error: Exception) -> None:
-        """End the connection for a fault that is not its own."""
+        """End the connection after an unexpected exception."""
         self._loop.call_exception_handler(
             {"message": "Exception on a connection", "exception": error, "transport": self}
         )
@@ -138,12 +138,12 @@ class SocketTransport(Watched):
 
     def _read(self) -> None:
         for _ in range(READS + 1):
-            # All of it, as a rule; what else has come meanwhile is told of again.
+            # That usually reads everything; what arrives meanwhile is reported again.
             if not self._take() or not self._reads():
                 return
 
     def _take(self) -> bool:
-        """Read once, and hand on what came; true when there may be more."""
+        """Read once, and pass on what came; true if there may be more."""
         buffer = self._connection.buffer()
         count = syscalls.receive(self._fd, buffer)
         if count > 0:
@@ -156,23 +156,23 @@ class SocketTransport(Watched):
         return False
 
     def _reads(self) -> bool:
-        """True while what comes is read: `close` ends that, as the peer's end does."""
-        connection = self._connection  # None behind the last call, when it is closing
+        """True while the socket is being read: `close` ends that, and so does the peer's EOF."""
+        connection = self._connection  # None after `connection_lost`, when `_closing` is set
         return not self._closing and connection.reading and not connection.eof
 
     def _room(self) -> int:
-        """How many octets one `_take` may read."""
+        """How many octets one `_take` reads at most."""
         return len(self._connection.buffer())
 
     def _end_in(self) -> None:
-        """The peer sends no more, and all that it sent was read."""
+        """The peer has ended its side, and everything that it sent was read."""
         if self._connection.eof_received():
             self._watch()
         else:
             self.close()
 
     def read_now(self) -> None:
-        """Read all that the socket holds at this moment, unless reading is paused or over."""
+        """Read everything that the socket holds at this moment, unless reading is paused or over."""
         if not self._reads():
             return
         held = to_be_read(self._fd)
@@ -185,16 +185,16 @@ class SocketTransport(Watched):
             self._crash(error)
 
     def _end_of_peer(self) -> None:
-        """While nothing is read: the peer sends no more, or the connection is broken."""
+        """While nothing is read: the peer has ended its side, or the connection is broken."""
         if self._closing or self._connection.eof or self._has_told:
-            self.abort()  # a mere end is not watched for here
+            self.abort()  # in these states a mere end is not watched for
         else:
             self._has_told = True
             self._watch()
             self._connection.peer_hung_up()
 
     def _watch(self) -> None:
-        """Be told of what is of use now."""
+        """Watch the socket for what matters now."""
         if self._finished:
             return
         reads = self._reads()
@@ -206,7 +206,7 @@ class SocketTransport(Watched):
         if self._pending is not None:
             events |= _OUT
         if self._has_told and not reads and not events:
-            events = _NOT  # it would be told of again and again
+            events = _NOT  # it would be reported again and again
         watched = self._watched
         if events != watched:
             self._watched = events
@@ -257,10 +257,10 @@ class SocketTransport(Watched):
             self._connection.resume_writing()
 
     def _refill(self) -> None:
-        """All that waited was written: have more of it wait, where some was kept back."""
+        """Everything that waited was written: prepare more of it, if some was held back."""
 
     def _written_out(self) -> None:
-        """Nothing waits to be written any more."""
+        """No data waits to be written any more."""
         if self._eof_written:
             try:
                 self._end_our_side()
@@ -268,18 +268,18 @@ class SocketTransport(Watched):
                 self.abort()  # reset by what was just written: the peer had closed already
                 return
         if self._pending is not None:
-            self._watch()  # last words, of TLS
+            self._watch()  # the close_notify of TLS has yet to be written
         elif self._closing:
             self._leave()
         else:
             self._watch()
 
     def _end_our_side(self) -> None:
-        """Close our side, behind all that was written. Raises OSError when the peer has gone."""
+        """Close our side, after everything was written. Raises OSError if the peer has gone."""
         syscalls.shut_down(self._fd)
 
     def _leave(self) -> None:
-        """Close, behind all that was written."""
+        """Close, after everything was written."""
         self._finish()
 
     def _pause_if_full(self) -> None:
@@ -291,7 +291,7 @@ class SocketTransport(Watched):
         return self._size
 
     def overhead(self) -> int:
-        """How many octets more than it was given it has sent, or is about to."""
+        """How many octets more than it was given it has sent, or is going to send."""
         return 0
 
     def set_write_buffer_limits(self, high: int = HIGH_WATER) -> None:
@@ -303,7 +303,7 @@ class SocketTransport(Watched):
         return True
 
     def write_eof(self) -> None:
-        """Close our side behind what was written. Raises OSError when the peer has gone."""
+        """Close our side after what was written. Raises OSError if the peer has gone."""
         if not self._eof_written:
             self._eof_written = True
             if self._pending is None:
@@ -327,7 +327,7 @@ class SocketTransport(Watched):
         return self._closing
 
     def close(self) -> None:
-        """Close behind what was written."""
+        """Close after what was written."""
         if not self._closing:
             self._closing = True
             if self._pending is None:
@@ -336,7 +336,7 @@ class SocketTransport(Watched):
                 self._watch()
 
     def abort(self) -> None:
-        """Close; what was not written is lost."""
+        """Close at once; unwritten data is lost."""
         if not self._finished:
             self._closing = True
             self._pending = None
@@ -360,5 +360,5 @@ class SocketTransport(Watched):
             os.close(fd)
 
     def _say_lost(self) -> None:
-        """Tell of the end."""
+        """Tell the Connection that it is lost."""
         self._connection.connection_lost(None)

@@ -1013,7 +1013,7 @@ class TestUploadTimeout:
         assert served.outlet.ended == "close"
         await settle()
         assert app.messages[-1] == DISCONNECT
-        assert "408, the request body did not come on (timeout_request_body)" in caplog.text
+        assert "408, the request body did not come in time (timeout_request_body)" in caplog.text
         await app.send(None)
 
     async def test_each_piece_gives_more_time(self) -> None:

@@ -62,7 +62,7 @@ async def test_a_stranger_is_cut_off_before_it_is_read(caplog: pytest.LogCapture
     outlet, behind = connect(STRANGER)
     assert outlet.ended == "abort"
     assert caplog.messages == [
-        "203.0.113.9:1234 - connection refused: it is none of the trusted proxies (proxy_protocol)"
+        "203.0.113.9:1234 - connection refused: it is not a trusted proxy (proxy_protocol)"
     ]
     # What is on its way all the same is not looked at.
     await outlet.call(outlet.driver.receive_data, bytearray(LINE), 0, len(LINE))

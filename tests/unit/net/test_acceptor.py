@@ -295,10 +295,10 @@ class Refusing:
 @pytest.mark.parametrize(
     ("number", "line"),
     [
-        (errno.ENOBUFS, "Nobody is accepted for now: No room"),
+        (errno.ENOBUFS, "No client is accepted for now: No room"),
         (
             errno.EMFILE,
-            "Out of file descriptors: nobody is accepted until some are free; the limit is "
+            "Out of file descriptors: no client is accepted until some are free; the limit is "
             f"{limit()} (ulimit -n)",
         ),
     ],

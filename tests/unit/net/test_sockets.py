@@ -129,7 +129,7 @@ def test_addresses_of_a_name_that_the_machine_does_not_have_are_left_out(
 
 def test_a_name_without_any_address_of_the_machine_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", resolve(ELSEWHERE, UNKNOWN))
-    with pytest.raises(BindError, match="cannot listen on name:8000: it is no address of this"):
+    with pytest.raises(BindError, match="cannot listen on name:8000: it is not an address of this"):
         bind(Config("main:app", host="name"))
 
 
@@ -194,7 +194,7 @@ def test_a_live_unix_socket_is_refused_and_left(tmp_path: Path) -> None:
 def test_a_file_in_the_way_is_refused_and_left(tmp_path: Path) -> None:
     path = tmp_path / "s"
     path.write_text("precious")
-    with pytest.raises(BindError, match=r"unix:.*: a file that is no socket is in the way"):
+    with pytest.raises(BindError, match=r"unix:.*: a file that is not a socket is in the way"):
         bind(Config("main:app", uds=str(path)))
     assert path.read_text() == "precious"
 
@@ -282,7 +282,7 @@ def test_a_descriptor_that_is_no_listening_socket_is_told(tmp_path: Path) -> Non
             (closed, "bad file descriptor"),
             (file.fileno(), "socket operation on non-socket"),
             (left.fileno(), "it is connected to a peer"),
-            (datagrams.fileno(), "it is no stream socket"),
+            (datagrams.fileno(), "it is not a stream socket"),
         ):
             with pytest.raises(BindError) as caught:
                 bind(Config("main:app", fd=fd))
@@ -386,7 +386,7 @@ def test_an_owner_that_may_not_be_given_is_told(
     ("name", "passed", "text"),
     [
         ("", [], "systemd:, a socket of systemd: it has passed none to this process"),
-        ("web", [("a", 0), ("b", 1)], "systemd:web, a socket of .*: it has passed 'a', 'b' alone"),
+        ("web", [("a", 0), ("b", 1)], "systemd:web, a socket of .*: it has passed only 'a', 'b'"),
     ],
 )
 def test_a_socket_that_systemd_has_not_passed_is_told(
