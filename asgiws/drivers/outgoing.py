@@ -76,5 +76,5 @@ def _text(text: Any) -> str:
     """An instance of a subclass of `str`, such as a template's safe string, as a plain `str`. Raises TypeError
     for everything else."""
     if not isinstance(text, str):
-        raise TypeError(f"'text' is a str, not {type(text).__name__}")
+        raise TypeError(f"'text' must be a str, not {type(text).__name__}")
     return str.__str__(text)

@@ -46,7 +46,7 @@ def test_a_message_is_a_frame(message: Mapping[str, Any], frame: tuple[int, byte
     [
         ({}, "needs one of"),
         ({"text": "x", "bytes": b"x"}, "not both"),
-        ({"text": 5}, "'text' is a str, not int"),
+        ({"text": 5}, "'text' must be a str, not int"),
         ({"bytes": 5}, "malformed payload"),
         ({"bytes": "text"}, "malformed payload"),
         ({"text": "\ud800"}, "malformed payload"),

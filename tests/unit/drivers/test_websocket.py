@@ -628,7 +628,7 @@ async def test_a_subclass_of_str_is_text() -> None:
     app, peer = await scripted()
     await app.do("send", {"type": "websocket.send", "text": SafeString("<b>é</b>")})
     assert peer.take() == [(TEXT_FRAME, "<b>é</b>".encode())]
-    with pytest.raises(ApplicationError, match="'text' is a str, not int"):
+    with pytest.raises(ApplicationError, match="'text' must be a str, not int"):
         await app.do("send", {"type": "websocket.send", "text": 5})
 
 
