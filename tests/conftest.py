@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import signal
 
 import pytest
@@ -21,3 +22,8 @@ def pytest_collection_finish() -> None:
     tests collect garbage, which is quick without these."""
     gc.collect()
     gc.freeze()
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Two for each processor: what drives servers and clients waits more than it computes."""
+    return 2 * (os.cpu_count() or 1)
