@@ -22,7 +22,6 @@ cdef class Inbox:
     cpdef object put(self, object message)
     cpdef object put_event(self, dict event)
     cpdef bint is_empty(self) except -1
-    cpdef bint is_full(self) except -1
     cpdef bint has_messages(self) except -1
     @cython.locals(events=list, head=Py_ssize_t)
     cpdef object take(self)
@@ -31,7 +30,6 @@ cdef class Inbox:
     @cython.locals(events=list)
     cpdef object drop_messages(self)
     cpdef object clear(self)
-    cpdef bint is_awaited(self) except -1
     cpdef Waiter wait(self)
     cpdef object give_up(self, Waiter waiter)
     @cython.locals(waiter=Waiter)

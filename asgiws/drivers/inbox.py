@@ -76,10 +76,6 @@ class Inbox:
     def is_empty(self) -> bool:
         return not self._events
 
-    def is_full(self) -> bool:
-        """True above the high mark."""
-        return self.octets > self.high
-
     def has_messages(self) -> bool:
         """True if the last event is a message."""
         return bool(self._events) and type(self._events[-1]) is not dict
@@ -124,9 +120,6 @@ class Inbox:
         self.octets = 0
 
     # The calls that wait to receive.
-
-    def is_awaited(self) -> bool:
-        return self._waiter is not None
 
     def wait(self) -> Waiter:
         """Queue a waiter for the next event."""

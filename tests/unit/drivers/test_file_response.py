@@ -138,7 +138,10 @@ class TestPart:
                 {"file": "open", "offset": 8, "count": 3},
                 "too short: only 2 bytes from there on, not 3",
             ),
-            ({"file": "open", "offset": 11, "count": 1}, "too short: only 0 bytes from there on, not 1"),
+            (
+                {"file": "open", "offset": 11, "count": 1},
+                "too short: only 0 bytes from there on, not 1",
+            ),
         ],
     )
     async def test_zerocopysend_of_what_cannot_be_sent(
