@@ -7,6 +7,6 @@ cdef class TurnEnd:
     cdef bint _is_scheduled
     cdef readonly long long number
 
-    cdef object wrote(self)
-    cdef object hold(self, object connection)
+    cpdef object wrote(self)
+    cpdef object hold(self, object connection)
     cpdef object end(self)
