@@ -2,8 +2,8 @@
 
 Rules of this file:
 - What is written during a read is gathered (`gathering.py`), and leaves in one system call when the read is
-  done. Outside a read, the first write of a turn of the event loop leaves at once, and the others leave together
-  at its end (`turn_end.py`). Whatever is sent, what is held back goes first.
+  done. Outside a read, the first write of a turn of the event loop leaves at once, and the others leave
+  together at its end (`turn_end.py`). Whatever is sent, what is held back goes first.
 - Octets go straight to the socket while the transport holds none, and through the transport otherwise and
   under TLS. A transport that is closing is never written to: its descriptor may already belong to another
   connection.

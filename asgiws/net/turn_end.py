@@ -5,7 +5,8 @@ Rules of this file:
 - There is one TurnEnd per worker. It knows which connections hold something back, and sends nothing itself.
 - An application that writes once per turn is never delayed; one that writes a batch, such as tokens or ticks,
   takes two system calls for it.
-- At the end of a turn, at most BATCH connections send what they hold before the loop's other work gets its turn.
+- At the end of a turn, at most BATCH connections send what they hold before the loop's other work gets its
+  turn.
 """
 
 from __future__ import annotations
