@@ -31,6 +31,7 @@ COMPILED_MODULES = (
     "asgiws.drivers.opening",
     "asgiws.drivers.websocket",
     "asgiws.net.gathering",
+    "asgiws.net.turn_end",
     "asgiws.net.sending",
     "asgiws.net.connection",
     "asgiws.http.buffer",

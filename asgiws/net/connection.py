@@ -199,7 +199,7 @@ class Connection(Sending):
     def connection_lost(self, exc: Exception | None) -> None:
         self._state = _LOST
         self._way = _THROUGH
-        self._forget_gathered()
+        self._forget_unsent()
         self._ticker.discard(self)
         self._runtime.connections.discard(self)
         self._wake_drains()
@@ -397,7 +397,7 @@ class Connection(Sending):
         if self._state == _LOST:
             return
         self._state = _CLOSING
-        self._forget_gathered()
+        self._forget_unsent()
         self._wake_drains()
         transport = self._transport
         if self._own and self.client is not None and not transport.is_closing():

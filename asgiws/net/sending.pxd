@@ -3,6 +3,7 @@ cimport cython
 from asgiws.bridge.outlet cimport Outlet
 from asgiws.net cimport syscalls
 from asgiws.net.gathering cimport Gathering
+from asgiws.net.turn_end cimport TurnEnd
 
 cdef Py_ssize_t JOIN_BELOW
 cdef Py_ssize_t _IOV_MAX
@@ -18,16 +19,25 @@ cdef class Sending(Outlet):
     cdef int _fd
     cdef Gathering _gathering
     cdef long long _given
+    cdef list _held
+    cdef Py_ssize_t _held_size
     cdef bint _own
     cdef double _send_timeout
     cdef int _state
     cdef object _transport
+    cdef TurnEnd _turn_end
     cdef object _watch
     cdef int _way
+    cdef long long _wrote_in
 
     cpdef object uncork(self)
     cdef object _flush(self)
-    cdef object _forget_gathered(self)
+    @cython.locals(turn_end=TurnEnd)
+    cdef bint _is_first(self) except -1
+    cdef object _hold(self, list chunks, Py_ssize_t size)
+    @cython.locals(held=list)
+    cdef object _send_held(self)
+    cdef object _forget_unsent(self)
     @cython.locals(chunk=bytes, sent=Py_ssize_t)
     cdef object _send_many(self, list chunks)
     @cython.locals(sent=Py_ssize_t)

@@ -2,7 +2,8 @@
 
 Rules of this file:
 - What is written during a read is gathered (`gathering.py`), and leaves in one system call when the read is
-  done.
+  done. Outside a read, the first write of a turn of the event loop leaves at once, and the others leave together
+  at its end (`turn_end.py`). Whatever is sent, what is held back goes first.
 - Octets go straight to the socket while the transport holds none, and through the transport otherwise and
   under TLS. A transport that is closing is never written to: its descriptor may already belong to another
   connection.
@@ -22,6 +23,7 @@ from asgiws.bridge.wakeup import Waiter
 from asgiws.net import files, syscalls
 from asgiws.net.gathering import Gathering
 from asgiws.net.progress import Watch, in_kernel
+from asgiws.net.turn_end import TurnEnd
 from asgiws.services.runtime import Runtime
 
 #: Several pieces of fewer octets than this in total are joined into one; larger ones are passed on as they are.
@@ -53,12 +55,16 @@ class Sending(Outlet):
         "_fd",
         "_gathering",
         "_given",
+        "_held",
+        "_held_size",
         "_own",
         "_send_timeout",
         "_state",
         "_transport",
+        "_turn_end",
         "_watch",
         "_way",
+        "_wrote_in",
         "loop",
         "secure",
         "write_paused",
@@ -77,7 +83,14 @@ class Sending(Outlet):
         self._state = OPEN
         if runtime.gathering is None:
             runtime.gathering = Gathering()
+            runtime.turn_end = TurnEnd(runtime.call_soon)
         self._gathering: Gathering = runtime.gathering
+        self._turn_end: TurnEnd = runtime.turn_end
+        #: The turn of the last write outside a read; and what is held back until the turn is over, None for
+        #: nothing, with its octets.
+        self._wrote_in = 0
+        self._held: list[bytes] | None = None
+        self._held_size = 0
         #: Octets that were sent so far, or given to the transport for sending.
         self._given = 0
         #: For how many seconds the peer may take nothing, 0.0 for no limit; and what watches it while somebody
@@ -96,8 +109,10 @@ class Sending(Outlet):
         if gathering.connection is self:
             if gathering.add(data):
                 self._flush()
-        else:
+        elif self._is_first():
             self._send(data)
+        else:
+            self._hold([data], len(data))
 
     def writelines(self, chunks: list[bytes]) -> None:
         gathering = self._gathering
@@ -106,8 +121,47 @@ class Sending(Outlet):
         if gathering.connection is self:
             if gathering.add_all(chunks):
                 self._flush()
-        else:
+        elif self._is_first():
             self._send_many(chunks)
+        else:
+            self._hold(chunks, sum(map(len, chunks)))
+
+    def _is_first(self) -> bool:
+        """True for the first write of this turn outside a read."""
+        turn_end = self._turn_end
+        if self._held is not None or self._wrote_in == turn_end.number:
+            return False
+        self._wrote_in = turn_end.number
+        turn_end.wrote()
+        return True
+
+    def _hold(self, chunks: list[bytes], size: int) -> None:
+        """Hold back what is written until the turn is over, unless it is too much for that."""
+        if self._held is None:
+            self._held = chunks.copy()
+            self._turn_end.hold(self)
+        else:
+            self._held += chunks
+        self._held_size += size
+        if self._held_size >= JOIN_BELOW:
+            self._send_held()
+
+    def _send_held(self) -> None:
+        held, self._held = self._held, None
+        self._held_size = 0
+        if held is not None:
+            self._send_many(held)
+
+    def send_held(self) -> None:
+        """The turn is over: send what was held back."""
+        if self._held is not None and self._state < _CLOSING:
+            try:
+                self._send_held()
+            except Exception as error:  # which must not keep other connections from sending
+                self.loop.call_exception_handler(
+                    {"message": "Exception while sending on a connection", "exception": error}
+                )
+                self.abort()
 
     def uncork(self) -> None:
         """Send what was gathered and stop gathering, unless a read within this one has done so already."""
@@ -119,15 +173,20 @@ class Sending(Outlet):
                 gathering.connection = None
 
     def _flush(self) -> None:
-        """Send what was gathered."""
+        """Send what was held back, and what was gathered."""
         gathering = self._gathering
+        if self._held is not None:
+            self._send_held()
         if gathering.connection is self and gathering.out:
             try:
                 self._send_many(gathering.out)
             finally:
                 gathering.clear()  # in any case: the next read may be another connection's
 
-    def _forget_gathered(self) -> None:
+    def _forget_unsent(self) -> None:
+        """Forget what was held back or gathered."""
+        self._held = None
+        self._held_size = 0
         if self._gathering.connection is self:
             self._gathering.clear()
 
@@ -209,7 +268,7 @@ class Sending(Outlet):
         return self._way != _THROUGH and _HAS_SENDFILE
 
     async def send_file(self, file: BinaryIO, size: int) -> int:
-        self._flush()  # what was written during the read in progress comes first
+        self._flush()  # what was written before comes first
         if not self.sends_files():
             return await files.read_and_write(self, file, size)
         transport = self._transport
@@ -256,6 +315,7 @@ class Sending(Outlet):
     def unsent(self) -> int:
         gathering = self._gathering
         size: int = self._transport.get_write_buffer_size()
+        size += self._held_size
         return size + (gathering.size if gathering.connection is self else 0)
 
     def _watch_progress(self) -> None:

@@ -123,8 +123,10 @@ class Runtime:
         #: All connections of the event loop read into this buffer, one at a time.
         self.read_buffer = bytearray(READ_SIZE)
         self.read_view = memoryview(self.read_buffer)
-        #: What the connection whose read is in progress is about to send; the connections set it.
+        #: What the connection whose read is in progress is about to send, and what others hold back in this
+        #: turn; the connections set them.
         self.gathering: Any = None
+        self.turn_end: Any = None
 
     def is_passing(self, error: BaseException) -> bool:
         """True for an exception from an application's call that the application did not raise: the cancellation
@@ -163,8 +165,12 @@ class Runtime:
         """There will be no more calls."""
         self._spare.close()
 
+    def call_soon(self, callback: Callable[[], object]) -> None:
+        """Call a function of the server, which runs no application, in the loop's next turn."""
+        self.loop.call_soon(callback, context=self._context)
+
     def _turn_begins(self) -> None:
-        self.loop.call_soon(self.turn.renew, context=self._context)
+        self.call_soon(self.turn.renew)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self.tasks.discard(task)

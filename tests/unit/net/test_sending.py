@@ -65,8 +65,74 @@ async def test_a_write_outside_a_read_leaves_at_once() -> None:
     pair.connection.write(b"now")
     # No turn of the loop was given: the octets are in the socket already.
     assert pair.peer.recv(10) == b"now"
+    await settle()
     pair.connection.writelines([b"a", b"b"])
     assert pair.peer.recv(10) == b"ab"
+    await pair.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells how many segments it sent")
+@on_each_loop
+async def test_writes_that_follow_in_the_same_turn_leave_together_at_its_end() -> None:
+    pair = await Pair().open()
+    ours = socket.socket(fileno=os.dup(pair.fd))
+    pair.connection.write(b"first ")
+    for number in range(5):
+        pair.connection.write(b"%d " % number)
+        pair.connection.writelines([b"(", b"%d" % number, b") "])
+    assert segments_sent(ours) == 1
+    assert pair.connection.unsent() == 5 * len(b"0 (0) ")
+    assert await pair.read(36) == b"first 0 (0) 1 (1) 2 (2) 3 (3) 4 (4) "
+    assert segments_sent(ours) == 2
+    assert pair.connection.unsent() == 0
+    ours.close()
+    await pair.close()
+
+
+@on_each_loop
+async def test_what_is_held_back_goes_before_what_a_read_brings_about() -> None:
+    pair = await Pair().open()
+    pair.driver.react = lambda: pair.connection.write(b" answer")
+    pair.connection.write(b"one")
+    pair.connection.write(b" two")
+    # As if the read came before the end of the turn.
+    pair.connection.get_buffer(-1)[:1] = b"x"
+    pair.connection.buffer_updated(1)
+    assert await pair.read(14) == b"one two answer"
+    await pair.close()
+
+
+@on_each_loop
+async def test_what_is_held_back_is_sent_before_the_close() -> None:
+    pair = await Pair().open()
+    pair.connection.write(b"one")
+    pair.connection.write(b" two")
+    pair.connection.close()
+    pair.connection.write(b" three")
+    assert await pair.read_to_end() == b"one two"
+    await pair.close()
+
+
+@on_each_loop
+async def test_what_is_held_back_goes_with_the_connection() -> None:
+    pair = await Pair().open()
+    pair.connection.write(b"one")
+    pair.connection.write(b" two")
+    pair.connection.abort()
+    assert pair.connection.unsent() == 0
+    await pair.driver.until("lost")
+    await pair.close()
+
+
+@on_each_loop
+async def test_a_turn_that_writes_without_end_meets_the_peer_that_does_not_read() -> None:
+    pair = await Pair().open(send_buffer=65536)
+    written = 0
+    while not pair.connection.write_paused and written < 100_000_000:
+        pair.connection.write(b"x" * 1000)
+        written += 1000
+    assert written < 100_000_000
+    assert await pair.read(written) == b"x" * written
     await pair.close()
 
 
