@@ -21,11 +21,10 @@ import socket
 import sys
 from collections.abc import Callable
 from functools import partial
-from ssl import SSLEOFError
 from typing import Any
 
 from asgiws.asgi.types import Address
-from asgiws.net import descriptors, handshakes
+from asgiws.net import connect_failures, descriptors
 from asgiws.net.connection import Connection
 from asgiws.net.handshakes import Certificates, Handshaking
 from asgiws.net.poller import Poller
@@ -33,7 +32,6 @@ from asgiws.net.tls_transport import TLSTransport
 from asgiws.net.transport import SocketTransport
 from asgiws.net.transport import accept as accept_client
 from asgiws.services.notices import Notices
-from asgiws.services.runtime import peer_name
 from asgiws.services.share import PAUSE, Share
 
 logger = logging.getLogger("asgiws.error")
@@ -143,7 +141,7 @@ class Acceptor:
             os.close(fd)
             if connection is not None:
                 connection.unmade()
-            self._tell(peer_name(address), error)
+            connect_failures.tell(self._notices, address, error)
 
     def _hand_to_loop(self, fd: int, address: Address | None) -> None:
         """Have the event loop make a connection."""
@@ -188,21 +186,10 @@ class Acceptor:
         if error is None and not task.cancelled():
             return
         sock.close()
-        client = peer_name(address)
-        certificates = self._certificates
-        if certificates is not None and handshakes.is_failure(error):
-            handshakes.tell(self._notices, client, error, certificates.handshake_timeout)
-        elif error is not None:
-            self._tell(client, error)
-
-    def _tell(self, client: str, error: BaseException) -> None:
-        """Log that the connection of `client` was not made."""
-        if isinstance(error, (ConnectionError, SSLEOFError)):
-            logger.debug("%s - gone before the connection was made", client)
-        elif isinstance(error, OSError):
-            logger.info("%s - connection not made: %s", client, error)
-        else:
-            logger.error("Exception while a connection was made: %s", client, exc_info=error)
+        if error is not None:
+            certificates = self._certificates
+            timeout = None if certificates is None else certificates.handshake_timeout
+            connect_failures.tell(self._notices, address, error, timeout)
 
 
 async def accept(
