@@ -23,6 +23,7 @@ ACROSS = {
     "bridge/test_tasks_memory.py": "what a call leaves behind",
     "bridge/test_tasks_nested.py": "calls in a loop that runs nested",
     "test_docs.py": "the documentation",
+    "test_interfaces.py": "the methods of all interfaces",
     "test_layers.py": "the imports of all modules",
     "test_mirror.py": "this",
 }
