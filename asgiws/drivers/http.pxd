@@ -10,7 +10,7 @@ from asgiws.http.head cimport RequestHead
 from asgiws.websocket cimport octets
 
 cdef Py_ssize_t _HIGH_WATER
-cdef Py_ssize_t _SHARE
+cdef Py_ssize_t _UNCOUNTED
 cdef int _NEW
 cdef int _IDLE
 cdef int _HEAD

@@ -49,7 +49,7 @@ from asgiws.http.connection import (
 from asgiws.http.errors import HTTPError, RequestTimeout, ServiceUnavailable
 from asgiws.http.head import RequestHead
 from asgiws.services.admission import RETRY_AFTER
-from asgiws.services.budget import SHARE
+from asgiws.services.budget import UNCOUNTED
 from asgiws.services.runtime import Runtime, peer_name
 from asgiws.websocket import octets
 from asgiws.websocket.turn import REQUESTS
@@ -70,7 +70,7 @@ LEAST = 4
 
 # The same as C integers for the compiled module.
 _HIGH_WATER = HIGH_WATER
-_SHARE = SHARE
+_UNCOUNTED = UNCOUNTED
 
 _TOO_MUCH = ServiceUnavailable(
     "too much is on its way to the application", "limit_incoming", RETRY_AFTER
@@ -282,7 +282,7 @@ class HTTPDriver(Pipeline):
         exchange = self._exchange
         if exchange is not None:
             exchange.tell(now)
-        if self._counted or exchange is not None or self.http.buffered() > _SHARE:
+        if self._counted or exchange is not None or self.http.buffered() > _UNCOUNTED:
             self._recount()
 
     def _recount(self) -> None:
@@ -291,7 +291,7 @@ class HTTPDriver(Pipeline):
         held = self.http.buffered()
         if self._exchange is not None:
             held += self._exchange.queued
-        if held <= _SHARE or self.outlet.is_closing():
+        if held <= _UNCOUNTED or self.outlet.is_closing():
             held = 0
         if held != self._counted:
             self._counted = held
