@@ -19,7 +19,8 @@ from types import ModuleType
 COMPILED_MODULES = (
     "asgiws.websocket.mask",
     "asgiws.websocket.frames",
-    "asgiws.websocket.turn",
+    "asgiws.common.turn",
+    "asgiws.common.pieces",
     "asgiws.websocket.messages",
     "asgiws.websocket.connection",
     "asgiws.bridge.wakeup",

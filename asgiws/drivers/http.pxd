@@ -7,7 +7,7 @@ from asgiws.drivers.http_carrier cimport HTTPCarrier, Pipeline, carry
 from asgiws.drivers.shared cimport Shared, shared
 from asgiws.http.connection cimport HTTPConnection
 from asgiws.http.head cimport RequestHead
-from asgiws.websocket cimport octets
+from asgiws.common cimport octets
 
 cdef Py_ssize_t _HIGH_WATER
 cdef Py_ssize_t _UNCOUNTED

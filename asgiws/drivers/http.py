@@ -34,6 +34,8 @@ from collections.abc import Callable
 
 from asgiws.bridge.exchange import Exchange
 from asgiws.bridge.outlet import Driver, Outlet
+from asgiws.common import octets
+from asgiws.common.turn import REQUESTS
 from asgiws.drivers.exchange import HTTPExchange
 from asgiws.drivers.gate import SERVE, UPGRADE
 from asgiws.drivers.http_carrier import HTTPCarrier, Pipeline, carry
@@ -51,8 +53,6 @@ from asgiws.http.head import RequestHead
 from asgiws.services.admission import RETRY_AFTER
 from asgiws.services.budget import UNCOUNTED
 from asgiws.services.runtime import Runtime, peer_name
-from asgiws.websocket import octets
-from asgiws.websocket.turn import REQUESTS
 
 #: Seconds for which a client that has ended its side must take nothing to count as gone.
 ALONE = 1.0

@@ -1,6 +1,6 @@
 # Types of shared.py.
 from asgiws.drivers.gate cimport Gate
-from asgiws.websocket.turn cimport Turn
+from asgiws.common.turn cimport Turn
 
 
 cdef class Shared:

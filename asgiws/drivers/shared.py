@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import logging
 
+from asgiws.common.turn import Turn
 from asgiws.drivers.gate import Gate
 from asgiws.http.errors import HTTPError
 from asgiws.http.limits import Limits
 from asgiws.http.parsers import make_parser
 from asgiws.http.response import ResponseDefaults
 from asgiws.services.runtime import Runtime
-from asgiws.websocket.turn import Turn
 
 #: Seconds that a client has to send its first request, or the rest of a head, once the server is stopping.
 LAST_REQUEST = 2.0

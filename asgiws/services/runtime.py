@@ -18,6 +18,7 @@ from asgiws.bridge import tasks
 from asgiws.bridge.contexts import OwnContext
 from asgiws.bridge.reuse import Spare
 from asgiws.bridge.tasks import Job
+from asgiws.common.turn import Turn
 from asgiws.config import Config, StartError
 from asgiws.proxies.addresses import TrustedAddresses
 from asgiws.services.admission import Admission
@@ -29,7 +30,6 @@ from asgiws.websocket.compression import Compression, Settings
 from asgiws.websocket.fanout import FanOut
 from asgiws.websocket.keepalive import Times
 from asgiws.websocket.origins import OriginFilter
-from asgiws.websocket.turn import Turn
 
 logger = logging.getLogger("asgiws.error")
 access_logger = logging.getLogger("asgiws.access")
