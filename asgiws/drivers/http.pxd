@@ -4,7 +4,7 @@ from asgiws.bridge.exchange cimport Exchange
 from asgiws.bridge.outlet cimport Outlet
 from asgiws.drivers.exchange cimport HTTPExchange
 from asgiws.drivers.http_carrier cimport HTTPCarrier, Pipeline, carry
-from asgiws.drivers.shared cimport Shared, shared
+from asgiws.drivers.http_parts cimport HTTPParts
 from asgiws.http.connection cimport HTTPConnection
 from asgiws.http.head cimport RequestHead
 from asgiws.common cimport octets

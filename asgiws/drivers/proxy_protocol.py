@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from asgiws.bridge.outlet import Driver, Outlet
 from asgiws.common import octets
-from asgiws.drivers.shared import LAST_REQUEST
+from asgiws.drivers.http_parts import LAST_REQUEST
 from asgiws.proxies.preface import PrefaceError, read
 from asgiws.services.runtime import Runtime, peer_name
 

@@ -40,7 +40,7 @@ from asgiws.server import cutoff, drain, forks, garbage, loops, signals
 from asgiws.server.drain import Drain
 from asgiws.server.registry import Registry
 from asgiws.server.signals import HangupWatch, SignalWatch
-from asgiws.server.wiring import CountedConnection, ServedConnection
+from asgiws.server.wiring import connection_factory
 from asgiws.services.runtime import Runtime, compression
 from asgiws.tls import certificates
 from asgiws.tls.certificates import Certificates
@@ -314,13 +314,7 @@ class Server:
 
     async def _accept(self, runtime: Runtime, ticker: Ticker, poller: Poller | None) -> None:
         """Accept connections on all sockets. Raises BindError."""
-
-        counts = runtime.admission.counts_connections
-        kind = CountedConnection if counts else ServedConnection
-
-        def make() -> ServedConnection | CountedConnection:
-            return kind(runtime, ticker)
-
+        make = connection_factory(runtime, ticker)
         tls = self._certificates
         runtime.ready = True
         balancer = None if self._membership is None else self._membership.balancer

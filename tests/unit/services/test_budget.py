@@ -14,6 +14,7 @@ import pytest
 from asgiws.asgi.errors import ClientDisconnected
 from asgiws.config import Config
 from asgiws.drivers.http import HTTPDriver
+from asgiws.drivers.http_parts import HTTPParts
 from asgiws.services.budget import UNCOUNTED, Budget
 from asgiws.services.runtime import Runtime
 from tests.support.loops import on_each_loop, settle
@@ -368,7 +369,7 @@ async def posting() -> tuple[Runtime, HTTPDriver, MemoryOutlet, list[Any], async
                 await send(order)
 
     runtime = Runtime(app, Config("main:app"), asyncio.get_running_loop(), None)
-    driver = HTTPDriver(runtime, lambda head, outlet, carrier: None)
+    driver = HTTPDriver(HTTPParts(runtime), lambda head, outlet, carrier: None)
     outlet = MemoryOutlet(driver)
     await outlet.feed(HEAD + bytes(LARGE))
     await settle()
