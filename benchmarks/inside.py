@@ -16,8 +16,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from asgiws.config import Config
+from asgiws.net.connection import Connection
 from asgiws.net.ticker import Ticker
-from asgiws.server.wiring import ServedConnection
+from asgiws.server.wiring import connection_factory
 from asgiws.services.runtime import Runtime
 from benchmarks.served.applications import echo
 
@@ -81,12 +82,12 @@ class Client:
         self._here, self._there = socket.socketpair()
         self._here.setblocking(False)
         self._there.setblocking(False)
-        self._connection: ServedConnection | None = None
+        self._connection: Connection | None = None
 
     async def open(self, websocket: bool) -> None:
         """Connect, and upgrade if asked to. Raises Failure."""
         transport, self._connection = await self._loop.connect_accepted_socket(
-            lambda: ServedConnection(self._runtime, self._ticker), self._there
+            connection_factory(self._runtime, self._ticker), self._there
         )
         transport.pause_reading()
         if websocket:

@@ -3,6 +3,7 @@ cimport cython
 from asgiws.bridge.calls cimport begin_row
 from asgiws.bridge.exchange cimport Exchange
 from asgiws.bridge.wakeup cimport Waiter
+from asgiws.common.pieces cimport add as add_piece, join as join_pieces
 from asgiws.drivers.carrier cimport Carrier
 from asgiws.http.head cimport RequestHead
 

@@ -28,16 +28,14 @@ from asgiws.asgi.types import Headers, Message
 from asgiws.bridge.calls import begin_row
 from asgiws.bridge.exchange import Exchange
 from asgiws.bridge.wakeup import Waiter
+from asgiws.common.pieces import add as add_piece
+from asgiws.common.pieces import join as join_pieces
 from asgiws.drivers.carrier import Carrier
 from asgiws.drivers.file_response import FILES, FileResponse
 from asgiws.http.errors import InvalidResponse
 from asgiws.http.head import RequestHead
 from asgiws.http.response import as_pairs
 from asgiws.services.runtime import Runtime, logger
-
-#: Pieces of a body below this many octets are joined to one while they wait: by themselves they would take
-#: many times their size.
-JOIN_BELOW = 1024
 
 # Which message of the application is expected next.
 # _LOST: the peer has gone before the response was complete. _SURPLUS: the response is complete for the
@@ -112,12 +110,8 @@ class HTTPExchange(Exchange):
         pieces = self._pieces
         if pieces is None:
             self._pieces = [data]
-        elif len(data) >= JOIN_BELOW:
-            pieces.append(data)
-        elif type(pieces[-1]) is bytearray:
-            pieces[-1] += data
         else:
-            pieces.append(bytearray(data))
+            add_piece(pieces, data)
         self.queued += len(data)
 
     def end(self, trailers: Headers) -> None:
@@ -283,8 +277,7 @@ class HTTPExchange(Exchange):
         if pieces is None:
             body = b""
         else:
-            # The first one is never joined to another.
-            body = pieces[0] if len(pieces) == 1 else b"".join(pieces)  # type: ignore[assignment]
+            body = join_pieces(pieces)
             self._pieces = None
             self.queued = 0
         more = not self._ended

@@ -4,13 +4,13 @@ from asgiws.bridge.exchange cimport Exchange
 from asgiws.bridge.outlet cimport Outlet
 from asgiws.drivers.exchange cimport HTTPExchange
 from asgiws.drivers.http_carrier cimport HTTPCarrier, Pipeline, carry
-from asgiws.drivers.shared cimport Shared, shared
+from asgiws.drivers.http_parts cimport HTTPParts
 from asgiws.http.connection cimport HTTPConnection
 from asgiws.http.head cimport RequestHead
-from asgiws.websocket cimport octets
+from asgiws.common cimport octets
 
 cdef Py_ssize_t _HIGH_WATER
-cdef Py_ssize_t _SHARE
+cdef Py_ssize_t _UNCOUNTED
 cdef int _NEW
 cdef int _IDLE
 cdef int _HEAD

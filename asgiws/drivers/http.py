@@ -34,10 +34,12 @@ from collections.abc import Callable
 
 from asgiws.bridge.exchange import Exchange
 from asgiws.bridge.outlet import Driver, Outlet
+from asgiws.common import octets
+from asgiws.common.turn import REQUESTS
 from asgiws.drivers.exchange import HTTPExchange
 from asgiws.drivers.gate import SERVE, UPGRADE
 from asgiws.drivers.http_carrier import HTTPCarrier, Pipeline, carry
-from asgiws.drivers.shared import LAST_REQUEST, shared
+from asgiws.drivers.http_parts import LAST_REQUEST, HTTPParts
 from asgiws.drivers.taking import Taking
 from asgiws.http.connection import (
     CLOSED,
@@ -49,10 +51,8 @@ from asgiws.http.connection import (
 from asgiws.http.errors import HTTPError, RequestTimeout, ServiceUnavailable
 from asgiws.http.head import RequestHead
 from asgiws.services.admission import RETRY_AFTER
-from asgiws.services.budget import SHARE
-from asgiws.services.runtime import Runtime, peer_name
-from asgiws.websocket import octets
-from asgiws.websocket.turn import REQUESTS
+from asgiws.services.budget import UNCOUNTED
+from asgiws.services.runtime import peer_name
 
 #: Seconds for which a client that has ended its side must take nothing to count as gone.
 ALONE = 1.0
@@ -70,7 +70,7 @@ LEAST = 4
 
 # The same as C integers for the compiled module.
 _HIGH_WATER = HIGH_WATER
-_SHARE = SHARE
+_UNCOUNTED = UNCOUNTED
 
 _TOO_MUCH = ServiceUnavailable(
     "too much is on its way to the application", "limit_incoming", RETRY_AFTER
@@ -107,10 +107,10 @@ class HTTPDriver(Pipeline):
         "_upgrade",
     )
 
-    def __init__(self, runtime: Runtime, upgrade: Upgrade) -> None:
-        self.runtime = runtime
-        self.shared = shared(runtime)
-        self.http = HTTPConnection(self.shared.parser, self.shared.defaults, self.shared.limits)
+    def __init__(self, parts: HTTPParts, upgrade: Upgrade) -> None:
+        self.runtime = parts.runtime
+        self.parts = parts
+        self.http = HTTPConnection(self.parts.parser, self.parts.defaults, self.parts.limits)
         self._upgrade = upgrade
         #: The request in progress: its carrier, and the application's side, if it has one.
         self._carrier: HTTPCarrier | None = None
@@ -139,16 +139,16 @@ class HTTPDriver(Pipeline):
     def connected(self, outlet: Outlet) -> None:
         self.outlet = outlet
         self.runtime.admission.http += 1
-        outlet.watch_sending(self.shared.timeout_send)
-        if self.shared.timeout_head:
-            self._set_deadline(outlet.loop.time() + self.shared.timeout_head)
+        outlet.watch_sending(self.parts.timeout_send)
+        if self.parts.timeout_head:
+            self._set_deadline(outlet.loop.time() + self.parts.timeout_head)
 
     def receive_data(self, data: bytearray, start: int, end: int) -> None:
         self.http.receive_data(octets.to_bytes(data, start, end))
         self.proceed()
 
     def proceed(self) -> None:
-        self._budget = TURN if self.shared.turn.left > 0 else LEAST
+        self._budget = TURN if self.parts.turn.left > 0 else LEAST
         self._pump(True)
 
     def receive_eof(self) -> None:
@@ -189,7 +189,7 @@ class HTTPDriver(Pipeline):
             self._refuse(error, True)
         elif self._phase == _IDLE and self._takes_what_was_sent():
             # A slow client is still reading the last response: it is not idle yet.
-            self._set_deadline(now + self.shared.timeout_keep_alive)
+            self._set_deadline(now + self.parts.timeout_keep_alive)
             return self._deadline
         else:
             self._close()
@@ -199,7 +199,7 @@ class HTTPDriver(Pipeline):
         self._watch_client()
 
     def stalled(self) -> None:
-        seconds = self.shared.timeout_send
+        seconds = self.parts.timeout_send
         self.runtime.notices.tell(
             "timeout_send", self._who(), f"cut off: took nothing for {seconds:g} seconds"
         )
@@ -282,7 +282,7 @@ class HTTPDriver(Pipeline):
         exchange = self._exchange
         if exchange is not None:
             exchange.tell(now)
-        if self._counted or exchange is not None or self.http.buffered() > _SHARE:
+        if self._counted or exchange is not None or self.http.buffered() > _UNCOUNTED:
             self._recount()
 
     def _recount(self) -> None:
@@ -291,7 +291,7 @@ class HTTPDriver(Pipeline):
         held = self.http.buffered()
         if self._exchange is not None:
             held += self._exchange.queued
-        if held <= _SHARE or self.outlet.is_closing():
+        if held <= _UNCOUNTED or self.outlet.is_closing():
             held = 0
         if held != self._counted:
             self._counted = held
@@ -328,7 +328,7 @@ class HTTPDriver(Pipeline):
             return False
         # The last request that was begun is still read to its end, if that has arrived.
         if self._budget <= (0 if exchange is None else -1) and self.http.buffered():
-            self.shared.turn.take(REQUESTS)
+            self.parts.turn.take(REQUESTS)
             self._pause_reading()  # otherwise the loop would go on reading from this connection
             self.outlet.proceed_soon(self)
             return False
@@ -372,7 +372,7 @@ class HTTPDriver(Pipeline):
             self._end_surplus(False)
         if self._last:
             self.http.closing = True
-        verdict = self.shared.gate.judge(head, self.outlet)
+        verdict = self.parts.gate.judge(head, self.outlet)
         if verdict is SERVE:
             self._exchange = HTTPExchange(self.runtime, carrier, head)
             self._uncalled = True
@@ -398,25 +398,25 @@ class HTTPDriver(Pipeline):
         """Call the application."""
         self._uncalled = False
         task = self.runtime.spawn(exchange, False)
-        if self.shared.cancels and task is not None:
+        if self.parts.cancels and task is not None:
             exchange.runs_as(task)
 
     def _wait_for_data(self) -> None:
         """Start the clock for the data that is still to come, unless it is running."""
         if self._exchange is not None:
             # Each piece restarts it. A client that waits for `100 Continue` is not late.
-            if self.shared.timeout_upload and not self.http.expects_continue:
+            if self.parts.timeout_upload and not self.http.expects_continue:
                 self._phase = _UPLOAD
-                self._set_deadline(self.outlet.loop.time() + self.shared.timeout_upload)
+                self._set_deadline(self.outlet.loop.time() + self.parts.timeout_upload)
             return
         if self.http.has_partial_head():
             if self._phase != _HEAD:
-                if self._phase != _NEW and self.shared.timeout_head:
-                    self._set_deadline(self.outlet.loop.time() + self.shared.timeout_head)
+                if self._phase != _NEW and self.parts.timeout_head:
+                    self._set_deadline(self.outlet.loop.time() + self.parts.timeout_head)
                 self._phase = _HEAD
         elif self._phase == _BUSY:
             self._phase = _IDLE
-            self._set_deadline(self.outlet.loop.time() + self.shared.timeout_keep_alive)
+            self._set_deadline(self.outlet.loop.time() + self.parts.timeout_keep_alive)
 
     def _stop_clock(self) -> None:
         """Stop the clock for the body: what we wait for now does not depend on the client."""
@@ -434,7 +434,7 @@ class HTTPDriver(Pipeline):
 
     def _pause_if_flooded(self) -> None:
         """Keep reading, to notice when the peer goes, unless it sends far ahead of what is served."""
-        if self.http.buffered() >= self.shared.limit_pipelined:
+        if self.http.buffered() >= self.parts.limit_pipelined:
             self._pause_reading()
         else:
             self._resume_reading()
@@ -452,7 +452,7 @@ class HTTPDriver(Pipeline):
     def _refuse(self, error: HTTPError, now: bool) -> None:
         """Answer a request that cannot be served, and end the connection."""
         if not self.outlet.is_closing():
-            self.shared.tell(self._who(), error)
+            self.parts.tell(self._who(), error)
         exchange, self._exchange = self._exchange, None
         self._uncalled = False
         if self.http.response_started():
@@ -465,7 +465,7 @@ class HTTPDriver(Pipeline):
 
     def refuse_connection(self, error: HTTPError) -> None:
         """Answer before any request, and end the connection."""
-        self.shared.tell(self.client(), error)
+        self.parts.tell(self.client(), error)
         self.outlet.write(self.http.error_response(error))
         # It is not counted against the limit, and must not stay long: there is no upload to wait for.
         self._close(False)

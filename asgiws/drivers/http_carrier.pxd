@@ -4,7 +4,7 @@ from asgiws.bridge.exchange cimport Exchange
 from asgiws.bridge.outlet cimport Driver, Outlet
 from asgiws.drivers.carrier cimport Carrier
 from asgiws.drivers.scope cimport http_scope
-from asgiws.drivers.shared cimport Shared
+from asgiws.drivers.http_parts cimport HTTPParts
 from asgiws.http.connection cimport HTTPConnection
 from asgiws.http.head cimport RequestHead
 
@@ -13,7 +13,7 @@ cdef class Pipeline(Driver):
     cdef readonly HTTPConnection http
     cdef readonly Outlet outlet
     cdef readonly object runtime
-    cdef readonly Shared shared
+    cdef readonly HTTPParts parts
 
     cpdef object client(self)
     cpdef object body_asked_for(self)

@@ -15,8 +15,8 @@ from asgiws.asgi.types import Headers, Scope
 from asgiws.bridge.exchange import Exchange
 from asgiws.bridge.outlet import Driver, Outlet
 from asgiws.drivers.carrier import Carrier
+from asgiws.drivers.http_parts import HTTPParts
 from asgiws.drivers.scope import http_scope
-from asgiws.drivers.shared import Shared
 from asgiws.http.connection import HTTPConnection
 from asgiws.http.errors import HTTPError
 from asgiws.http.head import RequestHead
@@ -36,12 +36,12 @@ class Pipeline(Driver):
     methods answer the request for the upgrade.
     """
 
-    __slots__ = ("http", "outlet", "runtime", "shared")
+    __slots__ = ("http", "outlet", "parts", "runtime")
 
     http: HTTPConnection
     outlet: Outlet
+    parts: HTTPParts
     runtime: Runtime
-    shared: Shared
 
     def client(self) -> str:
         """The client's name for a log line, by the connection's address."""
@@ -179,7 +179,7 @@ class HTTPCarrier(Carrier):
         self.pipeline.answered()
 
     def reject(self, error: HTTPError) -> None:
-        self.pipeline.shared.tell(self.client(), error)
+        self.pipeline.parts.tell(self.client(), error)
         headers = [*_TEXT_AND_CLOSE, *error.headers]
         self.respond(error.status, headers, error.message.encode() + b"\n")
 
@@ -196,7 +196,7 @@ class HTTPCarrier(Carrier):
     def log(self) -> None:
         """Write the response's line in the access log."""
         pipeline = self.pipeline
-        if pipeline.shared.access_log:
+        if pipeline.parts.access_log:
             head = self._head
             origin = head.origin
             root_path = pipeline.runtime.config.root_path if origin is None else origin.root_path

@@ -1,7 +1,7 @@
 # Types of inbox.py.
 cimport cython
 from asgiws.bridge.wakeup cimport Waiter
-from asgiws.websocket cimport octets
+from asgiws.common cimport octets
 
 cdef Py_ssize_t _COMPACT
 

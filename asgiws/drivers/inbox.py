@@ -17,7 +17,7 @@ from collections import deque
 from typing import Any
 
 from asgiws.bridge.wakeup import Waiter
-from asgiws.websocket import octets
+from asgiws.common import octets
 
 #: How many taken events may be at the front of the list before they are removed.
 COMPACT = 256

@@ -12,10 +12,10 @@ Rules of this file:
 from __future__ import annotations
 
 from asgiws.bridge.outlet import Driver, Outlet
-from asgiws.drivers.shared import LAST_REQUEST
+from asgiws.common import octets
+from asgiws.drivers.http_parts import LAST_REQUEST
 from asgiws.proxies.preface import PrefaceError, read
 from asgiws.services.runtime import Runtime, peer_name
-from asgiws.websocket import octets
 
 #: Seconds that a proxy has for the preface, which it sends when it connects. The specification asks for at
 #: least three, so that a lost packet does not end the connection.

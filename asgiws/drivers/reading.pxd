@@ -4,7 +4,7 @@ from asgiws.bridge.outlet cimport Outlet
 from asgiws.drivers.inbox cimport Inbox
 from asgiws.websocket.connection cimport WebSocketConnection
 from asgiws.websocket.keepalive cimport KeepAlive
-from asgiws.websocket.turn cimport Turn
+from asgiws.common.turn cimport Turn
 
 cdef bytearray _NOTHING
 cdef Py_ssize_t _TURN_EVENTS

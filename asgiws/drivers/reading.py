@@ -13,6 +13,7 @@ Rules of this file:
 from __future__ import annotations
 
 from asgiws.bridge.outlet import Outlet
+from asgiws.common.turn import MESSAGES, Turn
 from asgiws.drivers.inbox import Inbox
 from asgiws.drivers.journal import Journal
 from asgiws.websocket.connection import OPEN, WebSocketConnection
@@ -20,7 +21,6 @@ from asgiws.websocket.events import MORE, Close, Ping, Pong
 from asgiws.websocket.keepalive import KeepAlive
 from asgiws.websocket.lookahead import Lookahead, close_event
 from asgiws.websocket.opcodes import CLOSE, PING, PONG
-from asgiws.websocket.turn import MESSAGES, Turn
 
 #: How many times more than the high mark is taken when the client has ended its side: nothing more comes,
 #: and what it sent shall not be lost.

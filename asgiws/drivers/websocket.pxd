@@ -11,7 +11,7 @@ from asgiws.drivers.reading cimport Reading
 from asgiws.websocket.connection cimport WebSocketConnection
 from asgiws.websocket.keepalive cimport KeepAlive
 
-cdef Py_ssize_t _SHARE
+cdef Py_ssize_t _UNCOUNTED
 cdef int _SEND_CLOSE
 cdef int _START_DEADLINE
 cdef int _END_TCP

@@ -9,7 +9,7 @@ Rules of this file:
 - `_act` carries out what a transition asks for, but for the answer to the handshake, which is written first.
   It is the one place that puts `websocket.disconnect` into the inbox.
 - What is held for the application is told to the worker's budget (`_recount`) whenever something came, was
-  taken or dropped; above SHARE, so that small messages cost a comparison.
+  taken or dropped; above UNCOUNTED, so that small messages cost a comparison.
 - The client's end takes effect once the application had its turn to answer what came before it: when it waits
   in `receive()` again, when it returns, or after ANSWER_GRACE seconds.
 """
@@ -33,7 +33,7 @@ from asgiws.drivers.opening import ACCEPTED, REFUSED, Answer, Opening
 from asgiws.drivers.outgoing import close_arguments, frames, refuse_late
 from asgiws.drivers.reading import Reading
 from asgiws.drivers.taking import Taking
-from asgiws.services.budget import SHARE
+from asgiws.services.budget import UNCOUNTED
 from asgiws.services.runtime import Runtime, logger
 from asgiws.websocket import close
 from asgiws.websocket.connection import CLOSING, CONNECTING, OPEN, WebSocketConnection
@@ -47,7 +47,7 @@ from asgiws.websocket.states import FINAL, Effect, Trigger
 ANSWER_GRACE = 2.0
 
 # As the compiled module compares with it.
-_SHARE = SHARE
+_UNCOUNTED = UNCOUNTED
 
 _LIMIT_INCOMING = "limit_incoming"
 
@@ -217,7 +217,7 @@ class WebSocketSession(Driver):
     def _recount(self) -> None:
         """Tell of what is held for the application, where it has changed."""
         held = self._reading.held()
-        if held <= _SHARE or (self._inbox.is_closed and self._ws.state > CLOSING):
+        if held <= _UNCOUNTED or (self._inbox.is_closed and self._ws.state > CLOSING):
             held = 0  # or it waits for nobody, and goes with the session
         if held != self._counted:
             self._counted = held

@@ -7,7 +7,7 @@ Rules of this file:
 - Running out of file descriptors is not a bug in the server. It logs one line when that happens and one when it
   is over; meanwhile, clients that connect wait in the kernel's queue.
 - A connection uses our own transport if there is a Poller, and the event loop's otherwise.
-- If several workers accept on one socket, each asks its Share before it accepts a client.
+- If several workers accept on one socket, each asks its Balancer before it accepts a client.
 - The event loop of Windows accepts by itself: it cannot watch a socket.
 """
 
@@ -21,11 +21,10 @@ import socket
 import sys
 from collections.abc import Callable
 from functools import partial
-from ssl import SSLEOFError
-from typing import Any
+from typing import Any, Protocol
 
 from asgiws.asgi.types import Address
-from asgiws.net import descriptors, handshakes
+from asgiws.net import connect_failures, descriptors
 from asgiws.net.connection import Connection
 from asgiws.net.handshakes import Certificates, Handshaking
 from asgiws.net.poller import Poller
@@ -33,8 +32,6 @@ from asgiws.net.tls_transport import TLSTransport
 from asgiws.net.transport import SocketTransport
 from asgiws.net.transport import accept as accept_client
 from asgiws.services.notices import Notices
-from asgiws.services.runtime import peer_name
-from asgiws.services.share import PAUSE, Share
 
 logger = logging.getLogger("asgiws.error")
 
@@ -44,10 +41,20 @@ GRACE = 2.0
 #: Seconds until the next try after the system has refused to accept.
 RETRY = 1.0
 
+#: Seconds for which waiting clients are left to other processes.
+PAUSE = 0.002
+
 #: How many connections are accepted before the loop's other work gets its turn.
 BATCH = 64
 
 Make = Callable[[], Any]  # a Connection that is a protocol too
+
+
+class Balancer(Protocol):
+    """Says which of several processes that accept on one socket takes a client."""
+
+    def may_accept(self) -> bool:
+        """Whether this one accepts the next client; called for each waiting client."""
 
 
 class Acceptor:
@@ -56,8 +63,8 @@ class Acceptor:
     `certificates` are for TLS, or None. `pending` gets what stands for a client that is not a connection yet:
     our TLSTransport, or the task if the event loop makes the connection; our transport without TLS is a
     connection at once. `poller` watches the connections' sockets and `handshaking` is for their TLS; None
-    leaves both to the event loop. `share` says when to leave a client to another process; None if there is no
-    other.
+    leaves both to the event loop. `balancer` says when to leave a client to another process; None if there is
+    no other.
     """
 
     def __init__(
@@ -69,7 +76,7 @@ class Acceptor:
         pending: set[Any],
         notices: Notices,
         poller: Poller | None = None,
-        share: Share | None = None,
+        balancer: Balancer | None = None,
         handshaking: Handshaking | None = None,
     ) -> None:
         self._loop = loop
@@ -82,7 +89,7 @@ class Acceptor:
         self._handshaking = handshaking
         #: Our address on its connections, if it is always the same.
         self._address = _own_address(sock)
-        self._share = share
+        self._balancer = balancer
         self._refused = False
         self._retry: asyncio.TimerHandle | None = None
         self._watched = False
@@ -103,9 +110,9 @@ class Acceptor:
         self._loop.add_reader(self._sock.fileno(), self._accept)
 
     def _accept(self) -> None:
-        share, poller = self._share, self._poller
+        balancer, poller = self._balancer, self._poller
         for _ in range(BATCH):
-            if share is not None and not share.may_accept():
+            if balancer is not None and not balancer.may_accept():
                 self._pause(PAUSE)
                 return
             try:
@@ -143,7 +150,7 @@ class Acceptor:
             os.close(fd)
             if connection is not None:
                 connection.unmade()
-            self._tell(peer_name(address), error)
+            connect_failures.tell(self._notices, address, error)
 
     def _hand_to_loop(self, fd: int, address: Address | None) -> None:
         """Have the event loop make a connection."""
@@ -188,21 +195,10 @@ class Acceptor:
         if error is None and not task.cancelled():
             return
         sock.close()
-        client = peer_name(address)
-        certificates = self._certificates
-        if certificates is not None and handshakes.is_failure(error):
-            handshakes.tell(self._notices, client, error, certificates.handshake_timeout)
-        elif error is not None:
-            self._tell(client, error)
-
-    def _tell(self, client: str, error: BaseException) -> None:
-        """Log that the connection of `client` was not made."""
-        if isinstance(error, (ConnectionError, SSLEOFError)):
-            logger.debug("%s - gone before the connection was made", client)
-        elif isinstance(error, OSError):
-            logger.info("%s - connection not made: %s", client, error)
-        else:
-            logger.error("Exception while a connection was made: %s", client, exc_info=error)
+        if error is not None:
+            certificates = self._certificates
+            timeout = None if certificates is None else certificates.handshake_timeout
+            connect_failures.tell(self._notices, address, error, timeout)
 
 
 async def accept(
@@ -214,7 +210,7 @@ async def accept(
     notices: Notices,
     backlog: int,
     poller: Poller | None = None,
-    share: Share | None = None,
+    balancer: Balancer | None = None,
     handshaking: Handshaking | None = None,
 ) -> Acceptor | asyncio.AbstractServer:
     """Accept on `sock` until `close()` is called on what this returns. Raises OSError.
@@ -227,7 +223,7 @@ async def accept(
             make, sock=sock, backlog=backlog, **_tls_arguments(certificates)
         )
     acceptor = Acceptor(
-        loop, sock, make, certificates, pending, notices, poller, share, handshaking
+        loop, sock, make, certificates, pending, notices, poller, balancer, handshaking
     )
     acceptor.start()
     return acceptor

@@ -2,6 +2,7 @@
 cimport cython
 from asgiws.bridge.outlet cimport Driver
 from asgiws.net cimport syscalls
+from asgiws.net.loop_io cimport LoopIO
 from asgiws.net.sending cimport Sending
 
 cdef int _OPEN
@@ -16,8 +17,8 @@ cdef class Connection(Sending):
     cdef public object bucket
     cdef Driver _driver
     cdef object _ending
+    cdef LoopIO _io
     cdef bint _proceeding
-    cdef bytearray _read_buffer
     cdef object _runtime
     cdef object _ticker
     cdef dict _tls

@@ -2,7 +2,7 @@
 
 Rules of this file:
 - It moves octets and does not know what they mean. Every protocol is a `Driver`.
-- All connections of a loop read into one buffer (`Runtime.read_buffer`): it is free again once the driver has
+- All connections of a loop read into one buffer (`LoopIO.read_buffer`): it is free again once the driver has
   returned, so no connection owns a read buffer.
 - How written data leaves is in `sending.py`, on which this builds.
 - The transport is our own (`transport.py`, `tls_transport.py`) where possible, and the event loop's otherwise.
@@ -27,6 +27,7 @@ from asgiws.asgi.types import Address
 from asgiws.bridge.outlet import Conversation, Driver
 from asgiws.net import syscalls
 from asgiws.net.ending import Ending, Passing
+from asgiws.net.loop_io import LoopIO
 from asgiws.net.sending import (
     CLOSING,
     DIRECT,
@@ -57,8 +58,8 @@ class Connection(Sending):
     __slots__ = (
         "_driver",
         "_ending",
+        "_io",
         "_proceeding",
-        "_read_buffer",
         "_runtime",
         "_ticker",
         "_tls",
@@ -70,15 +71,15 @@ class Connection(Sending):
         "server",
     )
 
-    def __init__(self, runtime: Runtime, ticker: Ticker, driver: Driver) -> None:
-        Sending.__init__(self, runtime)
+    def __init__(self, runtime: Runtime, ticker: Ticker, io: LoopIO, driver: Driver) -> None:
+        Sending.__init__(self, runtime.loop, io)
         self.client: Address | None = None
         self.server: tuple[str, int | None] | None = None
         self.bucket = 0
         self._runtime = runtime
         self._ticker = ticker
         self._driver = driver
-        self._read_buffer: bytearray = runtime.read_buffer
+        self._io = io
         self._proceeding = False
         self.reading = True
         self.eof = False
@@ -153,10 +154,10 @@ class Connection(Sending):
 
     def buffer(self) -> bytearray:
         """The buffer that our own transport reads into before it calls `arrived`."""
-        return self._read_buffer
+        return self._io.read_buffer
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        return self._runtime.read_view
+        return self._io.read_view
 
     def buffer_updated(self, nbytes: int) -> None:
         self.arrived(nbytes)
@@ -175,7 +176,7 @@ class Connection(Sending):
         driver = self._driver
         self._gathering.begin(self)
         try:
-            driver.receive_data(self._read_buffer, 0, count)
+            driver.receive_data(self._io.read_buffer, 0, count)
         finally:
             self.uncork()
 

@@ -21,10 +21,8 @@ from typing import Any, BinaryIO
 from asgiws.bridge.outlet import Outlet
 from asgiws.bridge.wakeup import Waiter
 from asgiws.net import files, syscalls
-from asgiws.net.gathering import Gathering
+from asgiws.net.loop_io import LoopIO
 from asgiws.net.progress import Watch, in_kernel
-from asgiws.net.turn_end import TurnEnd
-from asgiws.services.runtime import Runtime
 
 #: Several pieces of fewer octets than this in total are joined into one; larger ones are passed on as they are.
 JOIN_BELOW = 65536
@@ -70,8 +68,8 @@ class Sending(Outlet):
         "write_paused",
     )
 
-    def __init__(self, runtime: Runtime) -> None:
-        self.loop = runtime.loop
+    def __init__(self, loop: asyncio.AbstractEventLoop, io: LoopIO) -> None:
+        self.loop = loop
         self.secure = False
         self.write_paused = False
         #: Ours, or the event loop's.
@@ -81,11 +79,8 @@ class Sending(Outlet):
         self._own = False
         self._way = THROUGH
         self._state = OPEN
-        if runtime.gathering is None:
-            runtime.gathering = Gathering()
-            runtime.turn_end = TurnEnd(runtime.call_soon)
-        self._gathering: Gathering = runtime.gathering
-        self._turn_end: TurnEnd = runtime.turn_end
+        self._gathering = io.gathering
+        self._turn_end = io.turn_end
         #: The turn of the last write outside a read; and what is held back until the turn is over, None for
         #: nothing, with its octets.
         self._wrote_in = 0

@@ -32,9 +32,9 @@ from asgiws.config import Config, StartError
 from asgiws.net import descriptors, siblings, sockets, systemd
 from asgiws.net.sockets import Listener
 from asgiws.processes import heartbeat
+from asgiws.processes.scoreboard import Scoreboard, make_memory
 from asgiws.processes.worker_process import READY, STARTING, STOPPING, WorkerProcess
 from asgiws.server import loops
-from asgiws.services.scoreboard import Scoreboard, make_memory
 
 logger = logging.getLogger("asgiws.error")
 

@@ -20,14 +20,14 @@ import socket
 import sys
 from typing import Any, BinaryIO, NoReturn
 
+from asgiws.processes.balancer import WorkerBalancer
 from asgiws.processes.channel import Channel
 from asgiws.processes.heartbeat import Heartbeat, interval
+from asgiws.processes.lifetime import Lifetime
+from asgiws.processes.scoreboard import CLOSED, Scoreboard
 from asgiws.processes.worker_process import Start
 from asgiws.server import signals
 from asgiws.server.server import Server, run_server
-from asgiws.services.lifetime import Lifetime
-from asgiws.services.scoreboard import CLOSED, Scoreboard
-from asgiws.services.share import Share
 
 logger = logging.getLogger("asgiws.error")
 
@@ -46,8 +46,8 @@ class Worker:
         self._end = socket.socket(fileno=start.channel)
         self._board = Scoreboard(start.board)
         os.close(start.board)
-        self.share = (
-            Share(self._board, start.row, lambda: self.server.open_connections)
+        self.balancer = (
+            WorkerBalancer(self._board, start.row, lambda: self.server.open_connections)
             if start.shares
             else None
         )

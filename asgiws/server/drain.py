@@ -28,7 +28,7 @@ logger = logging.getLogger("asgiws.error")
 
 #: Seconds of the window if none is given, and the largest part of the time for the stop that it may take.
 WINDOW = 5.0
-SHARE = 0.5
+WINDOW_PART = 0.5
 
 #: The part of the remaining time for the stop that a requested window may take: the last clients need
 #: some time to answer.
@@ -38,7 +38,7 @@ MOST = 0.9
 def window(config: Config, left: float) -> float:
     """The seconds over which connections are closed if `left` seconds remain until what is open is cut off."""
     if config.drain_window is None:
-        return min(WINDOW, config.timeout_graceful_shutdown * SHARE, max(left, 0.0) * MOST)
+        return min(WINDOW, config.timeout_graceful_shutdown * WINDOW_PART, max(left, 0.0) * MOST)
     return min(config.drain_window, max(left, 0.0) * MOST)
 
 

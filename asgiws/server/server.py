@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import logging
+import random
 import signal
 import socket
 import threading
@@ -30,7 +31,7 @@ from asgiws.asgi.lifespan import Lifespan
 from asgiws.asgi.types import ASGIApp
 from asgiws.config import Config, ConfigError, StartError
 from asgiws.net import descriptors, sockets, systemd
-from asgiws.net.acceptor import GRACE, Acceptor, accept
+from asgiws.net.acceptor import GRACE, Acceptor, Balancer, accept
 from asgiws.net.handshakes import Handshaking
 from asgiws.net.poller import AVAILABLE, Poller
 from asgiws.net.sockets import Listener
@@ -39,10 +40,8 @@ from asgiws.server import cutoff, drain, forks, garbage, loops, signals
 from asgiws.server.drain import Drain
 from asgiws.server.registry import Registry
 from asgiws.server.signals import HangupWatch, SignalWatch
-from asgiws.server.wiring import CountedConnection, ServedConnection
-from asgiws.services.lifetime import request_limit
+from asgiws.server.wiring import connection_factory
 from asgiws.services.runtime import Runtime, compression
-from asgiws.services.share import Share
 from asgiws.tls import certificates
 from asgiws.tls.certificates import Certificates
 
@@ -61,7 +60,7 @@ LEAST_MOMENT = 0.1
 #: Seconds that the application has to answer `lifespan.drain`, and the part of the graceful timeout that it
 #: may take.
 DRAIN_ANSWER = 5.0
-DRAIN_SHARE = 0.25
+DRAIN_PART = 0.25
 
 
 class Membership(Protocol):
@@ -70,7 +69,7 @@ class Membership(Protocol):
     #: The name of the worker in log lines.
     name: str
     #: Says when to leave a connection to another worker; None to accept every connection.
-    share: Share | None
+    balancer: Balancer | None
 
     def ready(self) -> None:
         """Connections are accepted."""
@@ -315,16 +314,10 @@ class Server:
 
     async def _accept(self, runtime: Runtime, ticker: Ticker, poller: Poller | None) -> None:
         """Accept connections on all sockets. Raises BindError."""
-
-        counts = runtime.admission.counts_connections
-        kind = CountedConnection if counts else ServedConnection
-
-        def make() -> ServedConnection | CountedConnection:
-            return kind(runtime, ticker)
-
+        make = connection_factory(runtime, ticker)
         tls = self._certificates
         runtime.ready = True
-        share = None if self._membership is None else self._membership.share
+        balancer = None if self._membership is None else self._membership.balancer
         handshaking = None
         if tls is not None and poller is not None:
             handshaking = Handshaking(runtime.loop, ticker, tls, self._pending, runtime.notices)
@@ -340,7 +333,7 @@ class Server:
                     runtime.notices,
                     self.config.backlog,
                     poller,
-                    share,
+                    balancer,
                     handshaking,
                 )
             except OSError as error:
@@ -413,7 +406,7 @@ class Server:
         """Tell the application that its connections will be closed, before any of them is."""
         assert self._loop is not None
         config = self.config
-        timeout = min(DRAIN_ANSWER, config.timeout_graceful_shutdown * DRAIN_SHARE)
+        timeout = min(DRAIN_ANSWER, config.timeout_graceful_shutdown * DRAIN_PART)
         telling = self._loop.create_task(
             lifespan.drain(window, config.drain_code, config.drain_reason, timeout)
         )
@@ -544,6 +537,13 @@ def run_server(server: Server, serve: Callable[[], Coroutine[Any, Any, None]] | 
         logs.tell(f"Error: {error}")
         return error.exit_code
     return 0 if server.forced_by is None else 128 + server.forced_by
+
+
+def request_limit(config: Config) -> int:
+    """The number of requests after which a process must end; 0 for never."""
+    if config.limit_max_requests is None:
+        return 0
+    return config.limit_max_requests + random.randint(0, config.limit_max_requests_jitter)
 
 
 def _called(app: str | Callable[..., Any]) -> str:

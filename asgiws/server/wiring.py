@@ -1,4 +1,4 @@
-"""What is created for each accepted connection.
+"""What is created for each accepted connection, and what the connections of a worker have in common.
 
 Rules of this file: it connects the parts and does nothing itself. Every connection begins with HTTP, or with
 the PROXY protocol and then HTTP.
@@ -7,14 +7,17 @@ the PROXY protocol and then HTTP.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from asgiws.asgi.types import Address
 from asgiws.bridge.outlet import Driver
 from asgiws.drivers.http import HTTPDriver
+from asgiws.drivers.http_parts import HTTPParts
 from asgiws.drivers.proxy_protocol import ProxyProtocolDriver
 from asgiws.drivers.upgrade import upgrade
 from asgiws.net.connection import Connection
+from asgiws.net.loop_io import LoopIO
 from asgiws.net.ticker import Ticker
 from asgiws.services.runtime import Runtime, peer_name
 
@@ -24,9 +27,9 @@ class ServedConnection(Connection, asyncio.BufferedProtocol):
 
     __slots__ = ()
 
-    def __init__(self, runtime: Runtime, ticker: Ticker) -> None:
-        http = HTTPDriver(runtime, upgrade)
-        super().__init__(runtime, ticker, first_driver(runtime, http))
+    def __init__(self, runtime: Runtime, ticker: Ticker, io: LoopIO, parts: HTTPParts) -> None:
+        http = HTTPDriver(parts, upgrade)
+        super().__init__(runtime, ticker, io, first_driver(runtime, http))
 
 
 class CountedConnection(Connection, asyncio.BufferedProtocol):
@@ -43,8 +46,8 @@ class CountedConnection(Connection, asyncio.BufferedProtocol):
         "_refusal",
     )
 
-    def __init__(self, runtime: Runtime, ticker: Ticker) -> None:
-        http = HTTPDriver(runtime, upgrade)
+    def __init__(self, runtime: Runtime, ticker: Ticker, io: LoopIO, parts: HTTPParts) -> None:
+        http = HTTPDriver(parts, upgrade)
         #: The driver, which rejects it if necessary, until that is decided.
         self._http: HTTPDriver | None = http
         self._admission = runtime.admission
@@ -55,7 +58,7 @@ class CountedConnection(Connection, asyncio.BufferedProtocol):
         self._refusal: Any = None
         #: Whether it was rejected; None until it is counted.
         self._is_refused: bool | None = None
-        super().__init__(runtime, ticker, first_driver(runtime, http))
+        super().__init__(runtime, ticker, io, first_driver(runtime, http))
 
     def expected(self, client: Address | None) -> bool:
         self._enter(client)
@@ -121,3 +124,17 @@ class CountedConnection(Connection, asyncio.BufferedProtocol):
 def first_driver(runtime: Runtime, http: HTTPDriver) -> Driver:
     """The driver of a connection at its start."""
     return ProxyProtocolDriver(runtime, http) if runtime.config.proxy_protocol else http
+
+
+def connection_factory(
+    runtime: Runtime, ticker: Ticker
+) -> Callable[[], ServedConnection | CountedConnection]:
+    """A function that creates the connections of one worker, which have in common what is created here."""
+    io = LoopIO(runtime.call_soon)
+    parts = HTTPParts(runtime)
+    kind = CountedConnection if runtime.admission.counts_connections else ServedConnection
+
+    def make() -> ServedConnection | CountedConnection:
+        return kind(runtime, ticker, io, parts)
+
+    return make

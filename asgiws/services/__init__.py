@@ -1,1 +1,1 @@
-"""What all connections of one worker share: limits, notices, the scoreboard."""
+"""What all connections of one worker share: limits, budgets, notices."""

@@ -3,8 +3,8 @@
 Rules of this file:
 - These count, in octets: incomplete messages, including what they have inflated to; data that was read but not
   processed yet; and messages and bodies that wait for `receive()`. Each connection reports its own.
-- A connection that holds no more than SHARE is not counted and never closed for this: small messages pass
-  whatever others hold. So a worker holds at most the limit, plus SHARE for each connection.
+- A connection that holds no more than UNCOUNTED is not counted and never closed for this: small messages pass
+  whatever others hold. So a worker holds at most the limit, plus UNCOUNTED for each connection.
 - Above the limit, the connection that holds most is told to release it, then the next, until the limit is met.
   It need not be the one that has just grown.
 - What was counted is subtracted again as it was counted: a holder reports each change, including its end.
@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing import Protocol
 
 #: Octets that a connection may hold without being counted.
-SHARE = 16384
+UNCOUNTED = 16384
 
 
 class Holder(Protocol):
@@ -34,7 +34,7 @@ class Budget:
         self._holders: dict[Holder, int] = {}
 
     def set(self, holder: Holder, size: int) -> None:
-        """From now on, `holder` holds `size` octets: more than SHARE, or 0."""
+        """From now on, `holder` holds `size` octets: more than UNCOUNTED, or 0."""
         before = self._holders.pop(holder, 0)
         if size:
             self._holders[holder] = size

@@ -1,7 +1,8 @@
 """What all connections of one worker share.
 
 Rules of this file: a Runtime is created once, after the application was loaded, and passed to every driver;
-it holds facts and registries, and no protocol logic.
+it holds facts and registries, and no protocol logic. What only one part above this one needs, such as the
+read buffer of `net/`, belongs to that part (`server/wiring.py` creates it).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from asgiws.bridge import tasks
 from asgiws.bridge.contexts import OwnContext
 from asgiws.bridge.reuse import Spare
 from asgiws.bridge.tasks import Job
+from asgiws.common.turn import Turn
 from asgiws.config import Config, StartError
 from asgiws.proxies.addresses import TrustedAddresses
 from asgiws.services.admission import Admission
@@ -29,13 +31,9 @@ from asgiws.websocket.compression import Compression, Settings
 from asgiws.websocket.fanout import FanOut
 from asgiws.websocket.keepalive import Times
 from asgiws.websocket.origins import OriginFilter
-from asgiws.websocket.turn import Turn
 
 logger = logging.getLogger("asgiws.error")
 access_logger = logging.getLogger("asgiws.access")
-
-#: The most octets that one read takes.
-READ_SIZE = 262144
 
 
 def peer_name(client: Address | None) -> str:
@@ -79,8 +77,6 @@ class Runtime:
         self.ready = False
         #: Called with the exception of an application's call in a process that it has forked; ends the process.
         self.leave: Callable[[BaseException], object] | None = None
-        #: What the HTTP drivers share; they set it.
-        self.http: Any = None
         self.compression = compression(config)
         self.notices = Notices(loop)
         self.admission = Admission(config, loop.time)
@@ -120,13 +116,6 @@ class Runtime:
         self._context = self.own.copy()
         self._on_end = self._ended
         self._spare = Spare(loop, self._context)
-        #: All connections of the event loop read into this buffer, one at a time.
-        self.read_buffer = bytearray(READ_SIZE)
-        self.read_view = memoryview(self.read_buffer)
-        #: What the connection whose read is in progress is about to send, and what others hold back in this
-        #: turn; the connections set them.
-        self.gathering: Any = None
-        self.turn_end: Any = None
 
     def is_passing(self, error: BaseException) -> bool:
         """True for an exception from an application's call that the application did not raise: the cancellation

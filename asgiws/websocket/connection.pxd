@@ -1,6 +1,6 @@
 # Types of connection.py.
 cimport cython
-from asgiws.websocket cimport frames, octets
+from asgiws.websocket cimport frames, wire
 from asgiws.websocket.fanout cimport FanOut
 from asgiws.websocket.messages cimport MessageReader
 

@@ -9,7 +9,8 @@ Rules of this file:
 
 from __future__ import annotations
 
-from asgiws.websocket import close, frames, octets, opcodes
+from asgiws.common.turn import Turn
+from asgiws.websocket import close, frames, opcodes, wire
 from asgiws.websocket.deflate import Deflate
 from asgiws.websocket.errors import ProtocolError
 from asgiws.websocket.events import Close, Event
@@ -17,7 +18,6 @@ from asgiws.websocket.fanout import LIMIT, FanOut
 from asgiws.websocket.messages import MAX_FRAGMENTS, MessageReader
 from asgiws.websocket.opcodes import BINARY, FIN, RSV1, TEXT
 from asgiws.websocket.states import TRANSITIONS, Effect, State, Trigger
-from asgiws.websocket.turn import Turn
 
 #: From this size on, a payload is not joined to its header: the copy would cost more than a second buffer.
 LARGE = 16384
@@ -225,5 +225,5 @@ def _payload(message: str | bytes) -> bytes:
 def _frames(first: int, payload: bytes) -> list[bytes]:
     """One frame, in pieces to be written one after the other."""
     if len(payload) < _LARGE:
-        return [octets.frame(first, payload)]
-    return [octets.header(first, len(payload)), payload]
+        return [wire.frame(first, payload)]
+    return [wire.header(first, len(payload)), payload]

@@ -1,7 +1,7 @@
 # Types of frames.py. unsigned char for octets, Py_ssize_t for positions, int64 for a checked length.
 cimport cython
 from libc.stdint cimport int64_t, uint32_t
-from asgiws.websocket cimport octets
+from asgiws.websocket cimport wire
 
 cdef int CONTINUATION
 cdef int BINARY

@@ -10,7 +10,7 @@ Rules of this file:
 
 from __future__ import annotations
 
-from asgiws.websocket import octets
+from asgiws.websocket import wire
 from asgiws.websocket.close import PROTOCOL_ERROR
 from asgiws.websocket.errors import ProtocolError
 from asgiws.websocket.opcodes import BINARY, CLOSE, CONTINUATION, FIN, MASKED, PONG, RSV1, RSV2_RSV3
@@ -124,15 +124,15 @@ class FrameReader:
             if length < 65536:
                 raise ProtocolError(PROTOCOL_ERROR, "payload length is not in its shortest form")
             self.length = length
-        self.key = octets.key_at(data, start + need - 4)
+        self.key = wire.key_at(data, start + need - 4)
 
 
 def header(first: int, length: int) -> bytes:
     """The header of a frame from a server, which is not masked: `first` is FIN, RSV1 and opcode in one
     octet, `length` the number of octets in the payload."""
-    return octets.header(first, length)
+    return wire.header(first, length)
 
 
 def frame(first: int, payload: bytes) -> bytes:
     """A whole frame from a server in one piece; see `header`."""
-    return octets.frame(first, payload)
+    return wire.frame(first, payload)

@@ -1,11 +1,12 @@
 """Masking (RFC 6455, 5.3).
 
-Rules of this file: no state, no I/O. `octets.py`, or its compiled twin, does the work.
+Rules of this file: no state, no I/O. `wire.py`, or its compiled twin, does the work.
 """
 
 from __future__ import annotations
 
-from asgiws.websocket import octets
+from asgiws.common import octets
+from asgiws.websocket import wire
 
 
 def apply_mask(payload: bytes, key: bytes) -> bytes:
@@ -17,5 +18,5 @@ def apply_mask(payload: bytes, key: bytes) -> bytes:
         raise ValueError(f"a masking key has 4 octets, not {len(key)}")
     data = bytearray(payload)
     size = len(data)
-    octets.xor(data, 0, size, int.from_bytes(key, "little"), 0)
+    wire.xor(data, 0, size, int.from_bytes(key, "little"), 0)
     return octets.to_bytes(data, 0, size)

@@ -1,9 +1,10 @@
 # Types of messages.py. Positions are Py_ssize_t; a frame's length is int64, checked by the frame reader.
 cimport cython
 from libc.stdint cimport int64_t
-from asgiws.websocket cimport octets
+from asgiws.common cimport octets, pieces
+from asgiws.websocket cimport wire
 from asgiws.websocket.frames cimport FrameReader
-from asgiws.websocket.turn cimport Turn
+from asgiws.common.turn cimport Turn
 
 cdef int NONE
 cdef int TRUST
@@ -13,7 +14,6 @@ cdef Py_ssize_t _INFLATE
 cdef Py_ssize_t _INFLATED
 cdef Py_ssize_t _STEP
 cdef Py_ssize_t _GATHER
-cdef Py_ssize_t _JOIN_BELOW
 cdef bytes NO_TARGET
 cdef int BINARY
 cdef int CLOSE
@@ -28,7 +28,6 @@ cdef class Inflated:
     cdef Py_ssize_t octets
     cdef list pieces
 
-    @cython.locals(pieces=list)
     cdef object keep(self, bytes piece)
 
 
@@ -116,5 +115,5 @@ cdef class MessageReader:
     @cython.locals(opcode=int, data=bytes)
     cdef object _finished_target(self)
 
-    @cython.locals(opcode=int, message=bytearray, inflated=Inflated, pieces=list)
+    @cython.locals(opcode=int, message=bytearray, inflated=Inflated, data=bytes)
     cdef object _assembled_message(self)

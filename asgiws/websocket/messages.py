@@ -18,9 +18,9 @@ Rules of this file:
 
 from __future__ import annotations
 
-from typing import Any
-
-from asgiws.websocket import close, octets
+from asgiws.common import octets, pieces
+from asgiws.common.turn import INFLATE, INFLATED, SLICE, SMALL, Turn
+from asgiws.websocket import close, wire
 from asgiws.websocket.close import (
     INVALID_PAYLOAD,
     MESSAGE_TOO_BIG,
@@ -32,7 +32,6 @@ from asgiws.websocket.errors import ProtocolError
 from asgiws.websocket.events import MORE, Close, Event, Ping, Pong
 from asgiws.websocket.frames import FrameReader
 from asgiws.websocket.opcodes import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT
-from asgiws.websocket.turn import INFLATE, INFLATED, SLICE, SMALL, Turn
 from asgiws.websocket.utf8 import Utf8Validator
 
 #: `_opcode` between messages.
@@ -46,10 +45,6 @@ TRUST = 8
 STEP = 32768
 GATHER = 16384
 
-#: Pieces of an inflated message are joined into pieces of up to this many octets: separately, they would take
-#: many times their size.
-JOIN_BELOW = 1024
-
 # The same as C integers for the compiled module.
 _SMALL = SMALL
 _SLICE = SLICE
@@ -57,7 +52,6 @@ _INFLATE = INFLATE
 _INFLATED = INFLATED
 _STEP = STEP
 _GATHER = GATHER
-_JOIN_BELOW = JOIN_BELOW
 
 #: A message of 4 MiB in fragments of 64 octets passes.
 MAX_FRAGMENTS = 131072
@@ -77,15 +71,9 @@ class Inflated:
         self.final = False
 
     def keep(self, piece: bytes) -> None:
-        """Add a piece. Small ones are joined, but for the first."""
-        pieces = self.pieces
+        """Add a piece."""
         self.octets += len(piece)
-        if not pieces or len(piece) >= _JOIN_BELOW:
-            pieces.append(piece)
-        elif type(pieces[-1]) is bytearray:
-            pieces[-1] += piece
-        else:
-            pieces.append(bytearray(piece))
+        pieces.add(self.pieces, piece)
 
 
 class MessageReader:
@@ -236,7 +224,7 @@ class MessageReader:
             stop = start + take
             self._position = stop
             if take:
-                octets.xor(self._data, start, stop, frame.key, self._phase)
+                wire.xor(self._data, start, stop, frame.key, self._phase)
                 self._remaining -= take
                 self._phase = (self._phase + take) & 3
             complete = self._remaining == 0
@@ -512,10 +500,8 @@ class MessageReader:
         inflated = self._inflated
         if inflated is not None:
             self._inflated = None
-            pieces = inflated.pieces
-            # The first piece is never joined to another.
-            data: Any = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-            return data.decode() if opcode == TEXT else data  # type: ignore[no-any-return]
+            data = pieces.join(inflated.pieces)
+            return data.decode() if opcode == TEXT else data
         message = self._message
         assert message is not None  # _take_data was called before
         self._message = None

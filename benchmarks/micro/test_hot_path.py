@@ -11,6 +11,7 @@ import pytest
 from asgiws.bridge.outlet import Driver, Outlet
 from asgiws.config import Config
 from asgiws.drivers.http import HTTPDriver
+from asgiws.drivers.http_parts import HTTPParts
 from asgiws.drivers.upgrade import upgrade
 from asgiws.http.connection import EndOfRequest, HTTPConnection
 from asgiws.http.parsers import make_parser
@@ -96,7 +97,7 @@ class Sink(Outlet):
 
     def __init__(self, runtime: Runtime) -> None:
         self.loop = runtime.loop
-        self.driver: Driver = HTTPDriver(runtime, upgrade)
+        self.driver: Driver = HTTPDriver(HTTPParts(runtime), upgrade)
         self.written = b""
         self.driver.connected(self)
 

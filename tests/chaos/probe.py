@@ -4,8 +4,9 @@ Rules of this file:
 - A question is an HTTP request on a connection of its own, or a ping on a WebSocket that stays open. Each
   server is asked both ways every EVERY seconds.
 - Beside each server that is under load there is another that is not, its control: what is asked of the one is
-  asked of the other at the same moment. What the machine and this process add is in both, so that the excess
-  of the one over the other is the server's.
+  asked of the other at the same moment. What this process and the network add is in both.
+- A server under load has used its share of the processors, which its clients want as well, and waits for one
+  longer than its control does. The kernel tells for how long, and that is not the server's doing either.
 - Answers are written to a file, a line for each; a line a second tells how it goes.
 - An answer that does not come within GIVE_UP seconds is written down as `inf`, and so is a connection that
   fails.
@@ -17,6 +18,7 @@ import asyncio
 import base64
 import contextlib
 import gc
+import glob
 import json
 import math
 import os
@@ -38,25 +40,31 @@ REQUEST = b"GET /alive HTTP/1.1\r\nHost: chaos\r\nConnection: close\r\n\r\n"
 
 @dataclass
 class Plan:
-    """`servers` are (name, port of the one under load, port of its control, roots of its TLS or "")."""
+    """`servers` are (name, port of the one under load, its process, port of its control, roots of its TLS
+    or "")."""
 
     host: str
-    servers: list[tuple[str, int, int, str]]
+    servers: list[tuple[str, int, int, int, str]]
     answers: str
 
 
 class Answer(NamedTuple):
-    """One pair of questions: when they were asked, by the monotonic clock, and the seconds that each took."""
+    """One pair of questions: when they were asked, by the monotonic clock, the seconds that each took, and for
+    how many of them the server under load waited for a processor."""
 
     server: str
     kind: str
     at: float
     seconds: float
     control: float
+    waited: float
 
     @property
     def excess(self) -> float:
-        return math.inf if math.isinf(self.seconds) else self.seconds - self.control
+        """What the server itself has added, in seconds."""
+        return (
+            self.seconds - self.control - self.waited if math.isfinite(self.seconds) else math.inf
+        )
 
 
 class Target:
@@ -143,8 +151,11 @@ class Target:
 class Probe:
     """All questions of one pair of servers."""
 
-    def __init__(self, name: str, loaded: Target, control: Target, answers: TextIO) -> None:
+    def __init__(
+        self, name: str, loaded: Target, process: int, control: Target, answers: TextIO
+    ) -> None:
         self.name = name
+        self._process = process
         self.loaded = loaded
         self.control = control
         self.count = 0
@@ -160,10 +171,12 @@ class Probe:
             due = max(loop.time(), due + EVERY)
             await asyncio.sleep(due - loop.time())
             at = time.monotonic()
+            waits = waits_for_processor(self._process)
             seconds, control = await asyncio.gather(
                 _took(self.loaded, kind), _took(self.control, kind)
             )
-            answer = Answer(self.name, kind, at, seconds, control)
+            waited = longest_wait(waits, waits_for_processor(self._process))
+            answer = Answer(self.name, kind, at, seconds, control, waited)
             self.count += 1
             self.worst = max(self.worst, answer.excess)
             if not math.isinf(seconds):
@@ -171,6 +184,22 @@ class Probe:
             self._answers.write(json.dumps(answer) + "\n")
         self.loaded.close()
         self.control.close()
+
+
+def waits_for_processor(process: int) -> dict[str, float]:
+    """For how many seconds each thread of a process has been ready and waited for a processor, so far; empty if
+    the kernel does not tell, or the process has ended."""
+    waits = {}
+    for path in glob.glob(f"/proc/{process}/task/*/schedstat"):
+        with contextlib.suppress(OSError), open(path, encoding="ascii") as file:
+            waits[path] = int(file.read().split()[1]) / 1e9
+    return waits
+
+
+def longest_wait(before: dict[str, float], after: dict[str, float]) -> float:
+    """The longest of the waits between two such looks: a thread that waits may hold what others need, such as
+    the interpreter's lock."""
+    return max((wait - before.get(path, 0.0) for path, wait in after.items()), default=0.0)
 
 
 async def _took(target: Target, kind: str) -> float:
@@ -194,10 +223,11 @@ async def _main() -> None:
     over = asyncio.Event()
     with open(plan.answers, "w", encoding="utf-8", buffering=1) as answers:
         probes = []
-        for name, port, control, roots in plan.servers:
+        for name, port, process, control, roots in plan.servers:
             context = ssl.create_default_context(cafile=roots) if roots else None
             loaded = Target(plan.host, port, context)
-            probes.append(Probe(name, loaded, Target(plan.host, control, context), answers))
+            beside = Target(plan.host, control, context)
+            probes.append(Probe(name, loaded, process, beside, answers))
         asking = asyncio.gather(
             *(probe.run(kind, over) for probe in probes for kind in (HTTP, PING))
         )

@@ -68,7 +68,7 @@ def delays(outcome: Outcome) -> list[str]:
     late = [answer for answer in outcome.answers if answer.excess > LIMIT]
     return [
         f"{answer.server}, {answer.kind}: an answer took {_ms(answer.seconds)},"
-        f" its control's {_ms(answer.control)}"
+        f" its control's {_ms(answer.control)}, and the server waited {_ms(answer.waited)} for a processor"
         for answer in sorted(late, key=lambda answer: -answer.excess)
     ]
 
@@ -93,6 +93,7 @@ def probes(outcome: Outcome) -> Rows:
             "largest",
             "control's 99.9 %",
             "largest",
+            "longest wait for a processor",
             "largest excess",
         ]
     ]
@@ -111,6 +112,7 @@ def probes(outcome: Outcome) -> Rows:
                 _ms(max(loaded)),
                 _ms(percentile(control, 0.999)),
                 _ms(max(control)),
+                _ms(max(answer.waited for answer in answers)),
                 _ms(max(answer.excess for answer in answers)),
             ]
         )

@@ -238,7 +238,7 @@ async def _load(
         loads.append(await _Process.start(name, clients.__name__, asdict(plan), folder))
         processes.append(loads[-1])
     asked = [
-        (server.name, server.port, control.port, server.roots)
+        (server.name, server.port, server.pid, control.port, server.roots)
         for server, control in zip(servers, controls, strict=True)
     ]
     prober = await _Process.start(

@@ -8,14 +8,16 @@ from __future__ import annotations
 import asyncio
 import os
 import shlex
+import subprocess
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from tests.chaos import log, report
-from tests.chaos.probe import Answer
+from tests.chaos.probe import Answer, longest_wait, waits_for_processor
 from tests.chaos.run import PLAIN, TLS, Outcome, Settings, chaos
 from tests.chaos.styles import STYLES
 from tests.chaos.ways import WAYS, fitting
@@ -122,17 +124,39 @@ def test_lines_that_differ_in_an_address_alone_are_counted_together() -> None:
     )
 
 
-def test_an_answer_is_late_by_what_its_control_did_not_take(tmp_path: Path) -> None:
+def test_an_answer_is_late_by_what_neither_its_control_nor_the_wait_for_a_processor_took(
+    tmp_path: Path,
+) -> None:
     outcome = Outcome(settings(tmp_path))
     outcome.answers = [
-        Answer("plain", "http", 0.0, 0.5, 0.45),
-        Answer("plain", "http", 1.0, 0.2, 0.05),
-        Answer("plain", "ping", 2.0, float("inf"), 0.05),
+        Answer("plain", "http", 0.0, 0.5, 0.45, 0.0),
+        Answer("plain", "http", 0.5, 0.5, 0.05, 0.4),
+        Answer("plain", "http", 1.0, 0.2, 0.05, 0.02),
+        Answer("plain", "ping", 2.0, float("inf"), 0.05, 0.0),
     ]
     late = report.delays(outcome)
     assert len(late) == 2
     assert "forever" in late[0]
     assert "200.0 ms" in late[1]
+
+
+@pytest.mark.skipif(
+    not Path("/proc/self/schedstat").exists(), reason="the kernel does not tell who waits"
+)
+def test_the_wait_for_a_processor_is_measured() -> None:
+    code = (
+        f"import os; os.sched_setaffinity(0, {{{min(os.sched_getaffinity(0))}}})\nwhile True: pass"
+    )
+    one = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(2)]
+    try:
+        # Two of them cannot run on one processor at once.
+        while longest_wait({}, waits_for_processor(one[0].pid)) < 0.05:
+            time.sleep(0.01)
+    finally:
+        for process in one:
+            process.kill()
+            process.wait()
+    assert waits_for_processor(one[0].pid) == {}
 
 
 def test_every_style_can_be_left_in_several_ways_and_every_way_leaves_some() -> None:

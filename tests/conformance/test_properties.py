@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 
 from asgiws.config import Config
 from asgiws.drivers.http import HTTPDriver
+from asgiws.drivers.http_parts import HTTPParts
 from asgiws.drivers.upgrade import upgrade
 from asgiws.http.parsers import make_parser
 from asgiws.services.runtime import Runtime
@@ -442,7 +443,7 @@ def served(requests: Sequence[tuple[str, bytes]]) -> list[tuple[bytes, str]]:
                 app="x:y", http=parser, date_header=False, access_log=False, ws_max_size=MAX_SIZE
             )
             runtime = Runtime(echo, config, asyncio.get_running_loop(), None)
-            outlet = MemoryOutlet(HTTPDriver(runtime, upgrade))
+            outlet = MemoryOutlet(HTTPDriver(HTTPParts(runtime), upgrade))
             await outlet.feed(data)
             await settle()
             results.append((outlet.take(), outlet.ended))

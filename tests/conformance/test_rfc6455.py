@@ -20,6 +20,7 @@ import pytest
 
 from asgiws.config import Config
 from asgiws.drivers.http import HTTPDriver
+from asgiws.drivers.http_parts import HTTPParts
 from asgiws.drivers.upgrade import upgrade
 from asgiws.services.runtime import Runtime
 from conformance.rfc6455 import app as application
@@ -92,7 +93,7 @@ class Client:
             app="unused:app", http=parser, ws_max_size=MAX_SIZE, access_log=False, **options
         )
         self.runtime = Runtime(self._app, config, asyncio.get_running_loop(), None)
-        self.outlet = MemoryOutlet(HTTPDriver(self.runtime, upgrade))
+        self.outlet = MemoryOutlet(HTTPDriver(HTTPParts(self.runtime), upgrade))
 
     async def _app(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "websocket":

@@ -12,8 +12,8 @@ import pytest
 
 from asgiws.drivers.http import TURN
 from asgiws.drivers.reading import TURN_EVENTS
+from asgiws.net.loop_io import READ_SIZE
 from asgiws.server import loops
-from asgiws.services.runtime import READ_SIZE
 from tests.support.raw import BINARY, TEXT, Raw, frame
 from tests.support.server import RunningServer, serve
 

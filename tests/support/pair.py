@@ -17,6 +17,7 @@ from asgiws.bridge.outlet import Driver, Outlet
 from asgiws.config import Config
 from asgiws.net.connection import Connection
 from asgiws.net.handshakes import Handshaking
+from asgiws.net.loop_io import LoopIO
 from asgiws.net.poller import AVAILABLE, Poller
 from asgiws.net.ticker import Ticker
 from asgiws.net.tls_transport import TLSTransport
@@ -112,6 +113,7 @@ class Pair:
         self.loop = asyncio.get_running_loop()
         self.runtime = Runtime(cast(Any, None), Config("main:app"), self.loop, None)
         self.ticker = Ticker(self.loop)
+        self.io = LoopIO(self.runtime.call_soon)
 
     def make_poller(self) -> Poller:
         return Poller(self.loop)
@@ -140,12 +142,12 @@ class Pair:
         self.transport: Any
         if _transport == OURS:
             self.poller = self.make_poller()
-            self.connection = ProtocolConnection(self.runtime, self.ticker, self.driver)
+            self.connection = ProtocolConnection(self.runtime, self.ticker, self.io, self.driver)
             self.transport = self.make_transport(accepted.detach())
             self.transport.start(self.peer.getsockname(), None, socket.AF_INET)
         else:
             self.transport, self.connection = await self.loop.connect_accepted_socket(
-                lambda: ProtocolConnection(self.runtime, self.ticker, self.driver),
+                lambda: ProtocolConnection(self.runtime, self.ticker, self.io, self.driver),
                 accepted,
                 ssl=self.tls,
             )

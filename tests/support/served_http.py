@@ -10,6 +10,7 @@ from asgiws.bridge.outlet import Driver, Outlet
 from asgiws.config import Config
 from asgiws.drivers.http import ALONE, HTTPDriver
 from asgiws.drivers.http_carrier import HTTPCarrier
+from asgiws.drivers.http_parts import HTTPParts
 from asgiws.http.head import RequestHead
 from asgiws.services.runtime import Runtime
 from tests.support.memory_outlet import MemoryOutlet
@@ -47,7 +48,7 @@ class Served:
             config = Config(app="unused:app", **options)
             runtime = Runtime(app, config, asyncio.get_running_loop(), None)
         self.runtime = runtime
-        self.driver = HTTPDriver(runtime, upgrade)
+        self.driver = HTTPDriver(HTTPParts(runtime), upgrade)
         self.outlet = MemoryOutlet(self.driver)
         self.runtime.connections.add(self.outlet)
         self.clock = 0.0

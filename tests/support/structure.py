@@ -21,24 +21,25 @@ PACKAGE = ROOT / "asgiws"
 PAGE = ROOT / "docs" / "design.md"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
-#: The parts of the package from the bottom up, and what each may import beside itself and COMMON.
+#: The parts of the package from the bottom up, and what each may import beside itself and EVERYWHERE.
 PARTS: dict[str, tuple[str, ...]] = {
+    "common": (),
     "config": (),
-    "http": (),
-    "websocket": (),
+    "http": ("common",),
+    "websocket": ("common",),
     "proxies": ("http",),
     "asgi": ("config",),
-    "bridge": ("asgi",),
-    "services": ("asgi", "bridge", "config", "http", "proxies", "websocket"),
-    "drivers": ("asgi", "bridge", "config", "http", "proxies", "services", "websocket"),
+    "bridge": ("asgi", "common"),
+    "services": ("asgi", "bridge", "common", "config", "http", "proxies", "websocket"),
+    "drivers": ("asgi", "bridge", "common", "config", "http", "proxies", "services", "websocket"),
     "tls": ("config",),
     "net": ("asgi", "bridge", "config", "services", "tls"),
     "server": ("asgi", "bridge", "config", "drivers", "net", "services", "tls"),
-    "processes": ("asgi", "config", "net", "server", "services"),
+    "processes": ("asgi", "config", "net", "server"),
 }
 
 #: What every part may import: these import nothing above `config`.
-COMMON = ("fields", "logs", "importer")
+EVERYWHERE = ("fields", "logs", "importer")
 
 _BEGIN, _END = "<!-- structure -->", "<!-- /structure -->"
 _CIMPORT = re.compile(r"^(?:from (asgiws[\w.]*) cimport (.+)|cimport (asgiws[\w.]+))", re.MULTILINE)

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from asgiws.config import Config
+from asgiws.processes.scoreboard import Scoreboard, make_memory
 from asgiws.processes.worker_process import WorkerProcess
-from asgiws.services.scoreboard import Scoreboard, make_memory
 
 APPLICATION = """
 import asyncio, atexit, time

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.structure import (
-    COMMON,
+    EVERYWHERE,
     FILES,
     PACKAGE,
     PAGE,
@@ -28,6 +28,7 @@ PARSERS = ("httptools", "h11")
 
 #: What the parts must not import of what is not ours.
 FORBIDDEN = {
+    "common": (*EVENT_LOOPS, *PROCESSES, *PARSERS),
     "http": (*EVENT_LOOPS, *PROCESSES),
     "websocket": (*EVENT_LOOPS, *PROCESSES, *PARSERS),
     "proxies": (*EVENT_LOOPS, *PROCESSES, *PARSERS),
@@ -54,10 +55,10 @@ def wrong_arrows(path: Path, name: str) -> list[str]:
         top, _, _ = found.partition(".")
         if top == "asgiws" and part in PARTS:
             target = part_of(found)
-            if target in (part, *PARTS[part], *COMMON) or not target:
+            if target in (part, *PARTS[part], *EVERYWHERE) or not target:
                 continue
-        elif top == "asgiws" and part in COMMON:
-            if part_of(found) in ("config", *COMMON):
+        elif top == "asgiws" and part in EVERYWHERE:
+            if part_of(found) in ("config", *EVERYWHERE):
                 continue
         elif top == "asgiws" or top not in (*FORBIDDEN.get(part, ()), *OTHERS):
             continue
@@ -91,6 +92,7 @@ def test_only_the_wiring_knows_of_drivers() -> None:
 @pytest.mark.parametrize(
     ("name", "text"),
     [
+        ("asgiws.common.x", "from asgiws.websocket import frames"),
         ("asgiws.http.x", "import asyncio"),
         ("asgiws.http.x", "def f():\n    from asgiws import config"),
         ("asgiws.websocket.x", "from ..asgi import runtime"),

@@ -22,7 +22,9 @@ WITHOUT = {
 ACROSS = {
     "bridge/test_tasks_memory.py": "what a call leaves behind",
     "bridge/test_tasks_nested.py": "calls in a loop that runs nested",
+    "websocket/test_messages_turn.py": "how messages take the work of a turn",
     "test_docs.py": "the documentation",
+    "test_interfaces.py": "the methods of all interfaces",
     "test_layers.py": "the imports of all modules",
     "test_mirror.py": "this",
 }

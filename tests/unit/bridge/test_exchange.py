@@ -12,6 +12,7 @@ from asgiws.asgi.errors import ApplicationError
 from asgiws.bridge.exchange import Exchange, Receive, Send
 from asgiws.config import Config
 from asgiws.drivers.http import HTTPDriver
+from asgiws.drivers.http_parts import HTTPParts
 from asgiws.services.runtime import Runtime
 from tests.support.loops import on_each_loop, settle
 from tests.support.memory_outlet import MemoryOutlet
@@ -20,7 +21,7 @@ from tests.support.websocket_peer import Peer
 
 def request(app: Any) -> MemoryOutlet:
     runtime = Runtime(app, Config(app=app), asyncio.get_running_loop(), None)
-    return MemoryOutlet(HTTPDriver(runtime, lambda *_: None))
+    return MemoryOutlet(HTTPDriver(HTTPParts(runtime), lambda *_: None))
 
 
 async def begin_request(app: Any) -> None:

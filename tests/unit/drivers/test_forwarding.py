@@ -11,6 +11,7 @@ import pytest
 from asgiws.config import Config
 from asgiws.drivers.forwarding import forwarding
 from asgiws.drivers.http import HTTPDriver
+from asgiws.drivers.http_parts import HTTPParts
 from asgiws.drivers.upgrade import upgrade
 from asgiws.proxies.addresses import TrustedAddresses
 from asgiws.services.runtime import Runtime
@@ -74,7 +75,7 @@ async def exchange(
         runtime = Runtime(app, Config(app, **options), asyncio.get_running_loop(), None)
     else:
         runtime.app = app
-    outlet = MemoryOutlet(HTTPDriver(runtime, upgrade), client, server, secure)
+    outlet = MemoryOutlet(HTTPDriver(HTTPParts(runtime), upgrade), client, server, secure)
     for request in requests:
         await outlet.feed(request)
         await settle()

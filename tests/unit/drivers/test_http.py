@@ -14,7 +14,7 @@ from asgiws.config import Config
 from asgiws.drivers import http as asgi_http
 from asgiws.drivers.http import HIGH_WATER, TURN
 from asgiws.drivers.http_carrier import HTTPCarrier
-from asgiws.drivers.shared import LAST_REQUEST
+from asgiws.drivers.http_parts import LAST_REQUEST
 from asgiws.http.errors import TooManyRequests
 from asgiws.http.head import RequestHead
 from tests.support.memory_outlet import RecordingDriver

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from asgiws.config import Config
+from asgiws.drivers.http_parts import LAST_REQUEST
 from asgiws.drivers.proxy_protocol import PREFACE_TIMEOUT, ProxyProtocolDriver
-from asgiws.drivers.shared import LAST_REQUEST
 from asgiws.services.runtime import Runtime
 from tests.support.memory_outlet import MemoryOutlet, RecordingDriver
 

@@ -9,6 +9,7 @@ import pytest
 
 from asgiws.config import Config
 from asgiws.drivers.http import HTTPDriver
+from asgiws.drivers.http_parts import HTTPParts
 from asgiws.drivers.upgrade import upgrade
 from asgiws.drivers.websocket import WebSocketSession
 from asgiws.services.runtime import Runtime
@@ -37,7 +38,7 @@ class Application:
 
 async def connect(data: bytes, app: Application, **options: Any) -> MemoryOutlet:
     runtime = Runtime(app, Config(app, **options), asyncio.get_running_loop(), None)
-    outlet = MemoryOutlet(HTTPDriver(runtime, upgrade))
+    outlet = MemoryOutlet(HTTPDriver(HTTPParts(runtime), upgrade))
     await outlet.feed(data)
     await settle()
     return outlet
@@ -104,7 +105,7 @@ async def test_other_origins_are_refused_before_the_application_runs(
 async def test_too_many_websockets(caplog: pytest.LogCaptureFixture) -> None:
     app = Application()
     runtime = Runtime(app, Config(app, limit_websockets=1), asyncio.get_running_loop(), None)
-    outlets = [MemoryOutlet(HTTPDriver(runtime, upgrade)) for _ in range(3)]
+    outlets = [MemoryOutlet(HTTPDriver(HTTPParts(runtime), upgrade)) for _ in range(3)]
     for outlet, status in zip(outlets[:2], (b"101", b"503"), strict=True):
         await outlet.feed(HANDSHAKE)
         await settle()
@@ -121,7 +122,7 @@ async def test_too_many_handshakes_of_one_address() -> None:
     app = Application()
     runtime = Runtime(app, Config(app, limit_handshakes_per_ip=1), asyncio.get_running_loop(), None)
     for status in (b"101", b"429"):
-        outlet = MemoryOutlet(HTTPDriver(runtime, upgrade))
+        outlet = MemoryOutlet(HTTPDriver(HTTPParts(runtime), upgrade))
         await outlet.feed(HANDSHAKE)
         await settle()
         data = outlet.take()

@@ -1,143 +1,82 @@
-"""What is said of TLS handshakes that fail, and how often."""
+"""TLS handshakes in progress: who is in one, until when, with which context."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import ssl
-from pathlib import Path
+from typing import Any
 
 import pytest
 
-from asgiws.net import handshakes
-from asgiws.net.handshakes import is_failure, reason, tell
-from asgiws.services import notices
+from asgiws.net.handshakes import Handshaking
+from asgiws.net.ticker import Ticker
 from asgiws.services.notices import Notices
-from tests.support.pki import Authority, connect
 
 
-def failure(server: ssl.SSLContext, client: ssl.SSLContext, says: bytes = b"") -> OSError:
-    """What the server's end fails with."""
-    up, down = ssl.MemoryBIO(), ssl.MemoryBIO()
-    here = server.wrap_bio(up, down, server_side=True)
-    there = client.wrap_bio(down, up, server_hostname="localhost")
-    if says:
-        up.write(says)
-    for _ in range(3):
-        if not says:
-            try:
-                there.do_handshake()
-            except ssl.SSLError:
-                pass
-        try:
-            here.do_handshake()
-        except ssl.SSLWantReadError:
-            pass
-        except ssl.SSLError as error:
-            return error
-    raise AssertionError("the handshake has not failed")
+class Certificates:
+    def __init__(self, seconds: float) -> None:
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.handshake_timeout = seconds
 
 
-@pytest.fixture
-def authority(tmp_path: Path) -> Authority:
-    return Authority(tmp_path)
+class Transport:
+    """A client in its handshake."""
+
+    bucket = 0
+
+    def __init__(self) -> None:
+        self.ticks: list[float] = []
+
+    def tick(self, now: float) -> float:
+        self.ticks.append(now)
+        return 0.0
 
 
-@pytest.fixture
-def server(authority: Authority) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(authority.certificate, authority.key)
-    return context
+class Bench:
+    """A worker's handshakes, of 50 milliseconds each."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.ticker = Ticker(self.loop)
+        self.certificates = Certificates(0.05)
+        self.pending: set[Any] = set()
+        self.handshaking = Handshaking(
+            self.loop, self.ticker, self.certificates, self.pending, Notices(self.loop)
+        )
 
 
-def test_plain_http(authority: Authority, server: ssl.SSLContext) -> None:
-    error = failure(server, authority.client(), b"GET / HTTP/1.1\r\n\r\n")
-    assert is_failure(error)
-    assert reason(error, 10) == "it speaks HTTP without TLS"
-
-
-def test_no_tls_at_all(authority: Authority, server: ssl.SSLContext) -> None:
-    error = failure(server, authority.client(), b"\0" * 50)
-    assert reason(error, 10) == "it does not speak TLS"
-
-
-def test_an_old_client(authority: Authority, server: ssl.SSLContext) -> None:
-    client = authority.client()
-    client.maximum_version = ssl.TLSVersion.TLSv1_2
-    server.minimum_version = ssl.TLSVersion.TLSv1_3
-    assert reason(failure(server, client), 10) == "it offers no TLS version that is allowed"
-
-
-def test_no_cipher_in_common(authority: Authority, server: ssl.SSLContext) -> None:
-    client = authority.client()
-    client.maximum_version = ssl.TLSVersion.TLSv1_2
-    client.set_ciphers("ECDHE-ECDSA-AES128-GCM-SHA256")
-    server.set_ciphers("ECDHE-ECDSA-AES256-GCM-SHA384")
-    assert reason(failure(server, client), 10) == "it offers no cipher that is allowed"
-
-
-def test_a_client_without_the_certificate_that_is_asked_for(
-    authority: Authority, server: ssl.SSLContext
-) -> None:
-    server.verify_mode = ssl.CERT_REQUIRED
-    assert reason(failure(server, authority.client()), 10) == "it has sent no certificate"
-
-
-def test_a_client_whose_certificate_is_not_trusted(
-    authority: Authority, server: ssl.SSLContext
-) -> None:
-    server.verify_mode = ssl.CERT_OPTIONAL
-    error = failure(server, authority.client(authority.issue()))
-    assert reason(error, 10) == (
-        "its certificate was refused: self-signed certificate in certificate chain"
-    )
-
-
-def test_a_client_that_does_not_trust_us(server: ssl.SSLContext) -> None:
-    error = failure(server, ssl.create_default_context())
-    assert reason(error, 10) == "it has refused: unknown ca"
-
-
-def test_what_else_there_is() -> None:
-    assert reason(ConnectionAbortedError("slow"), 1.5) == "it took longer than 1.5 seconds"
-    error = ssl.SSLError(1, "[SSL: X] unheard of")
-    assert reason(error, 10) == str(error)
-    error.reason = "BAD_KEY_SHARE"
-    assert reason(error, 10) == "bad key share"
-
-
-@pytest.mark.parametrize(
-    "error", [None, ConnectionResetError(), BrokenPipeError(), ssl.SSLEOFError(8, "EOF"), OSError()]
-)
-def test_to_go_away_is_no_failure(error: BaseException | None) -> None:
-    assert not is_failure(error)
-
-
-async def test_who_tries_again_and_again_is_counted(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(notices, "QUIET", 0.05)
-    caplog.set_level(logging.INFO, "asgiws.error")
-    one = Notices(asyncio.get_running_loop())
-    for number in range(handshakes.LINES + 5):
-        tell(one, f"192.0.2.1:{number}", ssl.SSLError(1, "why"), 10)
-    assert caplog.messages == [
-        f"192.0.2.1:{number} - TLS handshake failed: {ssl.SSLError(1, 'why')} (TLS handshake)"
-        for number in range(handshakes.LINES)
-    ]
-    tell(one, "192.0.2.2:1", ConnectionAbortedError("slow"), 10)
-    assert caplog.messages[-1] == (
-        "192.0.2.2:1 - TLS handshake failed: it took longer than 10 seconds (ssl_handshake_timeout)"
-    )
-    caplog.clear()
-    while not caplog.messages:
+async def test_a_client_is_pending_from_the_start_and_has_a_deadline() -> None:
+    bench, one = Bench(), Transport()
+    deadline = bench.handshaking.begin(one)
+    assert bench.pending == {one}
+    while not one.ticks:
         await asyncio.sleep(0.01)
-    assert caplog.messages == ["5 more within 0.05 seconds (TLS handshake)"]
-    caplog.clear()
-    tell(one, "192.0.2.1:9", ssl.SSLError(1, "why"), 10)
-    assert len(caplog.messages) == 1
+    assert one.ticks[0] >= deadline
 
 
-def test_both_ends_agree_in_a_good_one(authority: Authority, server: ssl.SSLContext) -> None:
-    here, _ = connect(server, authority.client())
-    assert here.version() == "TLSv1.3"
+async def test_a_handshake_that_has_ended_has_no_deadline() -> None:
+    bench, one = Bench(), Transport()
+    bench.handshaking.begin(one)
+    bench.handshaking.end(one)
+    assert not bench.pending
+    assert len(bench.ticker) == 0
+
+
+async def test_the_context_is_the_one_in_use_now() -> None:
+    bench = Bench()
+    assert bench.handshaking.context() is bench.certificates.context
+    bench.certificates.context = other = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    assert bench.handshaking.context() is other
+
+
+async def test_a_failure_is_told_with_the_seconds_that_it_had(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, "asgiws.error")
+    bench = Bench()
+    bench.handshaking.tell(("192.0.2.1", 5), None)
+    bench.handshaking.tell(("192.0.2.1", 5), ConnectionAbortedError("slow"))
+    assert caplog.messages == [
+        "192.0.2.1:5 - TLS handshake failed: it took longer than 0.05 seconds (ssl_handshake_timeout)"
+    ]

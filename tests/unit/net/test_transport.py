@@ -138,7 +138,7 @@ class UnixPair(Pair):
         self.peer.setblocking(False)
         accepted.setblocking(False)
         self.poller = self.make_poller()
-        self.connection = ProtocolConnection(self.runtime, self.ticker, self.driver)
+        self.connection = ProtocolConnection(self.runtime, self.ticker, self.io, self.driver)
         self.transport = SocketTransport(self.loop, self.poller, accepted.detach(), self.connection)
         self.transport.start(None, ("", None), socket.AF_UNIX)
         return self

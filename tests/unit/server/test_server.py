@@ -18,7 +18,7 @@ from asgiws.asgi.lifespan import StartupFailed
 from asgiws.config import Config, ConfigError
 from asgiws.net.sockets import BindError
 from asgiws.server import server as server_module
-from asgiws.server.server import Server, run_server
+from asgiws.server.server import Server, request_limit, run_server
 from asgiws.tls import certificates
 from tests.support.loops import on_each_loop
 from tests.support.pki import Authority
@@ -287,7 +287,7 @@ class Place:
     """A membership, and what its server has told it."""
 
     name = "worker 7"
-    share = None
+    balancer = None
 
     def __init__(self) -> None:
         self.told: list[str] = []
@@ -427,3 +427,10 @@ def test_a_parser_that_is_not_installed_is_one_line(
     assert run_server(Server(config(accepting, http="h11"))) == 1
     expected = "Error: --http h11 needs the package h11: pip install h11\n"
     assert capsys.readouterr().err == expected
+
+
+def test_how_many_requests_it_serves() -> None:
+    assert request_limit(Config("a:b")) == 0
+    assert request_limit(Config("a:b", limit_max_requests=5)) == 5
+    config = Config("a:b", limit_max_requests=100, limit_max_requests_jitter=3)
+    assert {request_limit(config) for _ in range(500)} == {100, 101, 102, 103}

@@ -14,7 +14,8 @@ import pytest
 from asgiws.asgi.errors import ClientDisconnected
 from asgiws.config import Config
 from asgiws.drivers.http import HTTPDriver
-from asgiws.services.budget import SHARE, Budget
+from asgiws.drivers.http_parts import HTTPParts
+from asgiws.services.budget import UNCOUNTED, Budget
 from asgiws.services.runtime import Runtime
 from tests.support.loops import on_each_loop, settle
 from tests.support.memory_outlet import MemoryOutlet
@@ -31,7 +32,7 @@ from tests.support.websocket_peer import (
 from tests.support.wire import BINARY, CONT, client_frame, close_frame
 
 DEFLATE = "Sec-WebSocket-Extensions: permessage-deflate"
-LARGE = 4 * SHARE
+LARGE = 4 * UNCOUNTED
 RSV1 = 4
 
 
@@ -368,7 +369,7 @@ async def posting() -> tuple[Runtime, HTTPDriver, MemoryOutlet, list[Any], async
                 await send(order)
 
     runtime = Runtime(app, Config("main:app"), asyncio.get_running_loop(), None)
-    driver = HTTPDriver(runtime, lambda head, outlet, carrier: None)
+    driver = HTTPDriver(HTTPParts(runtime), lambda head, outlet, carrier: None)
     outlet = MemoryOutlet(driver)
     await outlet.feed(HEAD + bytes(LARGE))
     await settle()

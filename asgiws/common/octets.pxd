@@ -1,24 +1,11 @@
 # The compiled twin of octets.py, inlined into the modules that cimport it. Same functions, same meaning.
-from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcpy
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_GET_SIZE, PyByteArray_Resize
 from cpython.unicode cimport PyUnicode_DecodeUTF8
 
-cdef extern from "asgiws/websocket/octets.h":
+cdef extern from "asgiws/common/octets.h":
     bint asgiws_is_ascii(const unsigned char* p, Py_ssize_t n) noexcept nogil
-    Py_ssize_t asgiws_header(unsigned char* p, int first, uint64_t size) noexcept nogil
-    void asgiws_xor(unsigned char* p, Py_ssize_t n, uint32_t key, int phase) noexcept nogil
-
-
-cdef inline int xor(bytearray data, Py_ssize_t start, Py_ssize_t end, uint32_t key, int phase) except -1:
-    asgiws_xor(<unsigned char*> PyByteArray_AS_STRING(data) + start, end - start, key, phase)
-    return 0
-
-
-cdef inline uint32_t key_at(bytearray data, Py_ssize_t at) noexcept:
-    cdef const unsigned char* p = <unsigned char*> PyByteArray_AS_STRING(data) + at
-    return <uint32_t> p[0] | <uint32_t> p[1] << 8 | <uint32_t> p[2] << 16 | <uint32_t> p[3] << 24
 
 
 cdef inline bytes to_bytes(bytearray data, Py_ssize_t start, Py_ssize_t end):
@@ -37,7 +24,7 @@ cdef inline bytes new_target(Py_ssize_t size):
 
 
 cdef inline int put(bytes target, Py_ssize_t at, bytearray data, Py_ssize_t start, Py_ssize_t end) except -1:
-    # Nobody else holds the object yet, see messages.py: filling it is part of making it.
+    # Nobody else holds the object yet: filling it is part of making it.
     memcpy(PyBytes_AS_STRING(target) + at, PyByteArray_AS_STRING(data) + start, end - start)
     return 0
 
@@ -52,22 +39,6 @@ cdef inline bint is_ascii(bytearray data, Py_ssize_t start, Py_ssize_t end) exce
 
 cdef inline str to_text(bytearray data, Py_ssize_t start, Py_ssize_t end):
     return PyUnicode_DecodeUTF8(PyByteArray_AS_STRING(data) + start, end - start, NULL)
-
-
-cdef inline bytes header(int first, Py_ssize_t size):
-    cdef unsigned char out[10]
-    return PyBytes_FromStringAndSize(<char*> out, asgiws_header(out, first, <uint64_t> size))
-
-
-cdef inline bytes frame(int first, bytes payload):
-    cdef unsigned char header[10]
-    cdef Py_ssize_t size = PyBytes_GET_SIZE(payload)
-    cdef Py_ssize_t start = asgiws_header(header, first, <uint64_t> size)
-    cdef bytes out = PyBytes_FromStringAndSize(NULL, start + size)
-    cdef char* p = PyBytes_AS_STRING(out)
-    memcpy(p, header, start)
-    memcpy(p + start, PyBytes_AS_STRING(payload), size)
-    return out
 
 
 cdef extern from "Python.h":

@@ -2,7 +2,7 @@
 
 Rules of this file:
 - A worker accepts while it holds no more connections than the worker with the fewest, plus TOLERANCE. Otherwise
-  it ignores the socket for PAUSE seconds, in which another worker takes the client.
+  it ignores the socket for a moment (`acceptor.PAUSE`), in which another worker takes the client.
 - That keeps no client waiting for long: a worker that has ignored the socket for PATIENCE seconds in which the
   other made no progress, or for MOST seconds in total, accepts a few anyway. So a worker whose application
   blocks its event loop does not delay the others; once it has sent no heartbeat for a few seconds it does not
@@ -14,10 +14,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from asgiws.services.scoreboard import Scoreboard
-
-#: Seconds for which it leaves waiting clients to the other workers.
-PAUSE = 0.002
+from asgiws.processes.scoreboard import Scoreboard
 
 #: Seconds after which it accepts FEW anyway: while the worker with the fewest gets no more, and in any case.
 PATIENCE = 0.1
@@ -28,8 +25,8 @@ FEW = 8
 TOLERANCE = 64
 
 
-class Share:
-    """The share of one worker, that of `row` on the board. `count` returns its number of connections."""
+class WorkerBalancer:
+    """The Balancer of one worker, that of `row` on the board. `count` returns its number of connections."""
 
     def __init__(
         self,

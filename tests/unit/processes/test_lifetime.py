@@ -9,15 +9,8 @@ from typing import Any
 import pytest
 
 from asgiws.config import Config
-from asgiws.services import lifetime as module
-from asgiws.services.lifetime import JITTER, Lifetime, request_limit, resident
-
-
-def test_the_number_of_requests() -> None:
-    assert request_limit(Config("a:b")) == 0
-    assert request_limit(Config("a:b", limit_max_requests=5)) == 5
-    config = Config("a:b", limit_max_requests=100, limit_max_requests_jitter=3)
-    assert {request_limit(config) for _ in range(500)} == {100, 101, 102, 103}
+from asgiws.processes import lifetime as module
+from asgiws.processes.lifetime import JITTER, Lifetime, resident
 
 
 def test_the_age_has_a_tenth_of_jitter() -> None:

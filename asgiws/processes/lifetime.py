@@ -1,4 +1,4 @@
-"""When a worker has served for long enough: after a number of requests, at an age, above a size.
+"""When a worker has served for long enough: at an age, above a size. Requests are counted by its server.
 
 Rules of this file: a worker checks this itself; replacing it is its supervisor's job.
 """
@@ -18,13 +18,6 @@ if sys.platform != "win32":
 
 #: The fraction of its age by which a worker may be replaced earlier or later, so that not all are at once.
 JITTER = 0.1
-
-
-def request_limit(config: Config) -> int:
-    """The number of requests after which a process must end; 0 for never."""
-    if config.limit_max_requests is None:
-        return 0
-    return config.limit_max_requests + random.randint(0, config.limit_max_requests_jitter)
 
 
 def resident() -> int:

@@ -1,25 +1,25 @@
 """What the HTTP drivers of one worker have in common.
 
-Rules of this file: the first driver creates it from the configuration, once, and it never changes.
+Rules of this file: `server/wiring.py` creates it from the configuration, once, and it never changes.
 """
 
 from __future__ import annotations
 
 import logging
 
+from asgiws.common.turn import Turn
 from asgiws.drivers.gate import Gate
 from asgiws.http.errors import HTTPError
 from asgiws.http.limits import Limits
 from asgiws.http.parsers import make_parser
 from asgiws.http.response import ResponseDefaults
 from asgiws.services.runtime import Runtime
-from asgiws.websocket.turn import Turn
 
 #: Seconds that a client has to send its first request, or the rest of a head, once the server is stopping.
 LAST_REQUEST = 2.0
 
 
-class Shared:
+class HTTPParts:
     """The parts and the limits of one worker's HTTP."""
 
     __slots__ = (
@@ -31,6 +31,7 @@ class Shared:
         "limits",
         "notices",
         "parser",
+        "runtime",
         "timeout_head",
         "timeout_keep_alive",
         "timeout_send",
@@ -40,6 +41,7 @@ class Shared:
 
     def __init__(self, runtime: Runtime) -> None:
         config = runtime.config
+        self.runtime = runtime
         self.parser = make_parser(config.http)
         self.turn: Turn = runtime.turn
         self.limits = Limits(
@@ -70,11 +72,3 @@ class Shared:
             f"request refused: {error.status}, {error.message}",
             logging.WARNING if error.limit else logging.INFO,
         )
-
-
-def shared(runtime: Runtime) -> Shared:
-    """The worker's Shared."""
-    if runtime.http is None:
-        runtime.http = Shared(runtime)
-    found: Shared = runtime.http
-    return found

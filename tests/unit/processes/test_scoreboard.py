@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from asgiws.services import scoreboard as module
-from asgiws.services.scoreboard import CLOSED, ROWS, STALE, Scoreboard, make_memory
+from asgiws.processes import scoreboard as module
+from asgiws.processes.scoreboard import CLOSED, ROWS, STALE, Scoreboard, make_memory
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def test_two_see_the_same(memory: int, board: Scoreboard) -> None:
 def test_another_process_sees_the_same(memory: int, board: Scoreboard) -> None:
     row = board.give_out()
     code = (
-        f"from asgiws.services.scoreboard import Scoreboard; board = Scoreboard({memory}); "
+        f"from asgiws.processes.scoreboard import Scoreboard; board = Scoreboard({memory}); "
         f"board.beat({row}); board.set_connections({row}, 7)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, pass_fds=[memory], timeout=60)

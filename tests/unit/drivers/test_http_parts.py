@@ -1,4 +1,4 @@
-"""asgiws/drivers/shared.py: made once for a worker, and how a refusal is logged."""
+"""asgiws/drivers/http_parts.py: what the options say, and how a refusal is logged."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from asgiws.config import Config
-from asgiws.drivers.shared import Shared, shared
+from asgiws.drivers.http_parts import HTTPParts
 from asgiws.http.errors import BadRequest, ContentTooLarge
 from asgiws.services.runtime import Runtime
 
@@ -21,14 +21,8 @@ async def runtime_of(**options: Any) -> Runtime:
     return Runtime(app, Config(app, **options), asyncio.get_running_loop(), None)
 
 
-async def test_there_is_one_for_a_worker() -> None:
-    one, other = await runtime_of(), await runtime_of()
-    assert shared(one) is shared(one)
-    assert shared(one) is not shared(other)
-
-
 async def test_it_has_what_the_options_say() -> None:
-    found = Shared(
+    found = HTTPParts(
         await runtime_of(
             access_log=False,
             http_cancel_after=1.0,
@@ -46,7 +40,7 @@ async def test_it_has_what_the_options_say() -> None:
 async def test_a_limit_is_a_warning_and_a_malformed_request_is_not(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    found = shared(await runtime_of())
+    found = HTTPParts(await runtime_of())
     with caplog.at_level(logging.INFO, "asgiws.error"):
         found.tell("a:1", ContentTooLarge("too large", "limit_request_body"))
         found.tell("b:2", BadRequest("no"))

@@ -1,6 +1,6 @@
 """The primitives of the pure build, and that their compiled twin gives the same.
 
-The twin (`octets.pxd`) has no name of its own at run time: it is reached through `mask.apply_mask`,
+The twin (`wire.pxd`) has no name of its own at run time: it is reached through `mask.apply_mask`,
 which is compiled in the compiled build.
 """
 
@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asgiws.websocket import octets
+from asgiws.common import octets
+from asgiws.websocket import wire
 from asgiws.websocket.mask import apply_mask
 from tests.support.properties import quick
 from tests.support.wire import mask
@@ -24,7 +25,7 @@ KEYS = [b"\x00\x00\x00\x00", b"\x01\x02\x03\x04", b"\xff\xfe\xfd\xfc", b"\x80\x0
 def test_xor_is_the_transformation_of_section_5_3(size: int, key: bytes) -> None:
     payload = bytes(index * 7 & 0xFF for index in range(size))
     data = bytearray(payload)
-    octets.xor(data, 0, size, int.from_bytes(key, "little"), 0)
+    wire.xor(data, 0, size, int.from_bytes(key, "little"), 0)
     assert data == mask(payload, key)
 
 
@@ -40,7 +41,7 @@ def test_xor_touches_its_range_only_and_continues_at_any_phase(
     payload: bytes, key: bytes, phase: int, before: int, behind: int
 ) -> None:
     data = bytearray(b"b" * before + payload + b"e" * behind)
-    octets.xor(data, before, before + len(payload), int.from_bytes(key, "little"), phase)
+    wire.xor(data, before, before + len(payload), int.from_bytes(key, "little"), phase)
     # The octet at phase p of a payload is masked as if p octets had come before it.
     masked = mask(bytes(phase) + payload, key)[phase:]
     assert data == b"b" * before + masked + b"e" * behind
@@ -50,7 +51,7 @@ def test_xor_touches_its_range_only_and_continues_at_any_phase(
 @quick
 def test_the_compiled_twin_gives_the_same(payload: bytes, key: bytes) -> None:
     data = bytearray(payload)
-    octets.xor(data, 0, len(data), int.from_bytes(key, "little"), 0)
+    wire.xor(data, 0, len(data), int.from_bytes(key, "little"), 0)
     assert octets.to_bytes(data, 0, len(data)) == apply_mask(payload, key)
 
 
@@ -59,22 +60,5 @@ def test_xor_works_in_a_buffer_that_is_exported() -> None:
     # resized.
     data = bytearray(b"Hello")
     with memoryview(data):
-        octets.xor(data, 1, 4, 0x3D21FA37, 0)
+        wire.xor(data, 1, 4, 0x3D21FA37, 0)
     assert data == b"H" + mask(b"ell") + b"o"
-
-
-def test_to_bytes_copies() -> None:
-    data = bytearray(b"0123456789")
-    piece = octets.to_bytes(data, 2, 5)
-    data[:] = bytes(10)
-    assert type(piece) is bytes
-    assert piece == b"234"
-    assert octets.to_bytes(data, 3, 3) == b""
-
-
-def test_to_text() -> None:
-    data = bytearray("xäöü€😀y".encode())
-    assert octets.to_text(data, 1, len(data) - 1) == "äöü€😀"
-    assert octets.to_text(data, 1, 1) == ""
-    with pytest.raises(UnicodeDecodeError):
-        octets.to_text(data, 1, 2)

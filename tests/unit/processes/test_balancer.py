@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from asgiws.services.scoreboard import CLOSED, Scoreboard, make_memory
-from asgiws.services.share import FEW, MOST, PATIENCE, Share
+from asgiws.processes.balancer import FEW, MOST, PATIENCE, WorkerBalancer
+from asgiws.processes.scoreboard import CLOSED, Scoreboard, make_memory
 
 
 class Workers:
@@ -19,17 +19,17 @@ class Workers:
         self.board = board
         self.counts = list(counts)
         self.now = 0.0
-        self.shares = []
+        self.balancers = []
         for index, count in enumerate(counts):
             row = board.give_out()
             board.beat(row)
             board.set_connections(row, count)
-            self.shares.append(
-                Share(board, row, lambda index=index: self.counts[index], lambda: self.now)  # type: ignore[misc]
+            self.balancers.append(
+                WorkerBalancer(board, row, lambda index=index: self.counts[index], lambda: self.now)  # type: ignore[misc]
             )
 
     def accepts(self) -> list[bool]:
-        return [share.may_accept() for share in self.shares]
+        return [balancer.may_accept() for balancer in self.balancers]
 
 
 @pytest.fixture
@@ -60,33 +60,33 @@ def test_among_many_it_may_be_a_little_ahead(board: Scoreboard) -> None:
 def test_who_accepts_no_more_does_not_count(board: Scoreboard) -> None:
     workers = Workers(board, 9, 0)
     board.set_connections(1, CLOSED)
-    assert workers.shares[0].may_accept()
+    assert workers.balancers[0].may_accept()
 
 
 def test_the_own_number_is_told_to_the_others(board: Scoreboard) -> None:
     workers = Workers(board, 0, 5)
     workers.counts[0] = 6
-    workers.shares[0].may_accept()
-    assert workers.shares[1].may_accept()
+    workers.balancers[0].may_accept()
+    assert workers.balancers[1].may_accept()
 
 
 def test_nobody_waits_for_a_worker_that_does_not_come(board: Scoreboard) -> None:
     workers = Workers(board, 5, 0)
-    share = workers.shares[0]
-    assert not share.may_accept()
+    balancer = workers.balancers[0]
+    assert not balancer.may_accept()
     workers.now += PATIENCE / 2
-    assert not share.may_accept()
+    assert not balancer.may_accept()
     workers.now += PATIENCE / 2
-    assert [share.may_accept() for _ in range(FEW + 1)] == [True] * FEW + [False]
+    assert [balancer.may_accept() for _ in range(FEW + 1)] == [True] * FEW + [False]
     workers.now += PATIENCE
-    assert share.may_accept()
+    assert balancer.may_accept()
 
 
 def test_one_that_catches_up_is_left_more_time_and_not_all(board: Scoreboard) -> None:
     workers = Workers(board, 50, 0)
-    share = workers.shares[0]
+    balancer = workers.balancers[0]
     looks = 0
-    while not share.may_accept():
+    while not balancer.may_accept():
         workers.counts[1] += 1
         board.set_connections(1, workers.counts[1])
         workers.now += 1 / 16  # less than its patience
@@ -96,14 +96,14 @@ def test_one_that_catches_up_is_left_more_time_and_not_all(board: Scoreboard) ->
 
 def test_its_patience_begins_anew_when_it_has_had_its_turn(board: Scoreboard) -> None:
     workers = Workers(board, 5, 0)
-    share = workers.shares[0]
-    assert not share.may_accept()
+    balancer = workers.balancers[0]
+    assert not balancer.may_accept()
     workers.now += PATIENCE
     workers.counts[1] = 5
-    assert [workers.shares[1].may_accept(), share.may_accept()] == [True, True]
+    assert [workers.balancers[1].may_accept(), balancer.may_accept()] == [True, True]
     workers.counts[1] = 0
-    workers.shares[1].may_accept()
-    assert not share.may_accept()
+    workers.balancers[1].may_accept()
+    assert not balancer.may_accept()
 
 
 @pytest.mark.parametrize("speeds", [(1, 1, 1, 1), (10, 3, 2, 1)])
@@ -116,7 +116,7 @@ def test_ten_thousand_are_spread_evenly_though_one_is_faster(
     while sum(workers.counts) < 10_000:
         (index,) = wakes.choices(range(4), speeds)
         for _ in range(64):
-            if not workers.shares[index].may_accept():
+            if not workers.balancers[index].may_accept():
                 break
             workers.counts[index] += 1
     assert max(workers.counts) <= 1.05 * min(workers.counts)

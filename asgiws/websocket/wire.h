@@ -1,6 +1,6 @@
-/* The C of octets.pxd: loops over the octets of a frame. */
-#ifndef ASGIWS_WEBSOCKET_OCTETS_H
-#define ASGIWS_WEBSOCKET_OCTETS_H
+/* The C of wire.pxd: masking, and the header of a frame. */
+#ifndef ASGIWS_WEBSOCKET_WIRE_H
+#define ASGIWS_WEBSOCKET_WIRE_H
 
 #include <Python.h>
 #include <stdint.h>
@@ -23,17 +23,6 @@ static inline void asgiws_xor(unsigned char *p, Py_ssize_t n, uint32_t key, int 
     }
     for (; i < n; i++)
         p[i] ^= pattern[i & 7];
-}
-static inline int asgiws_is_ascii(const unsigned char *p, Py_ssize_t n) {
-    uint64_t word, seen = 0;
-    Py_ssize_t i;
-    for (i = 0; i + 8 <= n; i += 8) {
-        memcpy(&word, p + i, 8);
-        seen |= word;
-    }
-    for (; i < n; i++)
-        seen |= p[i];
-    return (seen & UINT64_C(0x8080808080808080)) == 0;
 }
 /* Writes the header of an unmasked frame; returns its length, at most 10. */
 static inline Py_ssize_t asgiws_header(unsigned char *p, int first, uint64_t size) {

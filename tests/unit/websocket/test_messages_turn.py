@@ -1,4 +1,4 @@
-"""`asgiws/websocket/turn.py`: the work of a turn is one, whoever takes it, and small amounts never wait."""
+"""Messages take the work of a turn (`common/turn.py`): it is one for all, and small amounts never wait."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
+from asgiws.common.turn import INFLATE, INFLATED, SLICE, SMALL, UNITS, Turn
 from asgiws.websocket import messages
 from asgiws.websocket.deflate import Deflate, Parameters
 from asgiws.websocket.errors import ProtocolError
 from asgiws.websocket.events import MORE, Ping
 from asgiws.websocket.messages import STEP, MessageReader
-from asgiws.websocket.turn import INFLATE, INFLATED, SLICE, SMALL, UNITS, Turn
 from asgiws.websocket.utf8 import Utf8Validator
 from tests.support.wire import BINARY, CONT, PING, TEXT, client_frame
 
@@ -53,17 +53,6 @@ def fragments(opcode: int, payload: bytes, **options: Any) -> bytes:
     """A message that is begun, in fragments of an octet."""
     first = client_frame(opcode, payload[:1], fin=False, **options)
     return first + b"".join(client_frame(CONT, bytes((octet,)), fin=False) for octet in payload[1:])
-
-
-def test_its_units() -> None:
-    begun: list[int] = []
-    turn = Turn(lambda: begun.append(1))
-    turn.take(1)
-    turn.take(UNITS)
-    assert (turn.left, begun) == (-1, [1])
-    turn.renew()
-    turn.take(5)
-    assert (turn.left, begun) == (UNITS - 5, [1, 1])
 
 
 def test_a_connection_has_a_slice_of_it() -> None:

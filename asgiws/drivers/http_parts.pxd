@@ -1,9 +1,9 @@
-# Types of shared.py.
+# Types of http_parts.py.
 from asgiws.drivers.gate cimport Gate
-from asgiws.websocket.turn cimport Turn
+from asgiws.common.turn cimport Turn
 
 
-cdef class Shared:
+cdef class HTTPParts:
     cdef readonly bint access_log
     cdef readonly bint cancels
     cdef readonly object defaults
@@ -12,11 +12,9 @@ cdef class Shared:
     cdef readonly object limits
     cdef readonly object notices
     cdef readonly object parser
+    cdef readonly object runtime
     cdef readonly double timeout_head
     cdef readonly double timeout_keep_alive
     cdef readonly double timeout_send
     cdef readonly double timeout_upload
     cdef readonly Turn turn
-
-
-cpdef Shared shared(object runtime)
