@@ -32,7 +32,7 @@ COMPILED_MODULES = (
     "asgiws.drivers.opening",
     "asgiws.drivers.websocket",
     "asgiws.net.gathering",
-    "asgiws.net.turn_end",
+    "asgiws.net.outbox",
     "asgiws.net.loop_io",
     "asgiws.net.sending",
     "asgiws.net.connection",

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 from asgiws.config import Config
 from asgiws.net.connection import Connection
+from asgiws.net.loop_io import LoopIO
 from asgiws.net.ticker import Ticker
 from asgiws.server.wiring import connection_factory
 from asgiws.services.runtime import Runtime
@@ -87,7 +88,8 @@ class Client:
     async def open(self, websocket: bool) -> None:
         """Connect, and upgrade if asked to. Raises Failure."""
         transport, self._connection = await self._loop.connect_accepted_socket(
-            connection_factory(self._runtime, self._ticker), self._there
+            connection_factory(self._runtime, self._ticker, LoopIO(self._runtime.call_soon)),
+            self._there,
         )
         transport.pause_reading()
         if websocket:

@@ -1,10 +1,10 @@
 # Types of loop_io.py.
 from asgiws.net.gathering cimport Gathering
-from asgiws.net.turn_end cimport TurnEnd
+from asgiws.net.outbox cimport Outbox
 
 
 cdef class LoopIO:
     cdef readonly Gathering gathering
     cdef readonly bytearray read_buffer
     cdef readonly object read_view
-    cdef readonly TurnEnd turn_end
+    cdef readonly Outbox outbox

@@ -6,6 +6,8 @@ Rules of this file:
 - At most BATCH sockets are served before the loop's other work gets its turn, and none is begun once TURN
   seconds have passed: twenty clients that each cost a few milliseconds do not make a twenty-first wait for all
   of them. Sockets that were reported and not served come first in the next turn.
+- If several are ready, their answers are held back (`outbox.py`) until there are ANSWERS of them, for HOLD
+  seconds at most, and never beyond the turn.
 - The sockets are watched level-triggered: data that was left in one is reported again.
 - An application may run the loop from within itself (nest_asyncio). A handle of asyncio cannot run within
   itself, so each turn has its own, which costs no system call. A turn that finds that another has run within
@@ -23,6 +25,7 @@ from time import monotonic
 
 from asgiws.bridge.contexts import OwnContext
 from asgiws.net import syscalls
+from asgiws.net.outbox import Outbox
 
 #: Whether this system has what a Poller needs.
 AVAILABLE = hasattr(select, "epoll")
@@ -30,10 +33,14 @@ AVAILABLE = hasattr(select, "epoll")
 #: Sockets that are served at most in one turn of the loop.
 BATCH = 128
 
-#: Seconds after which no further socket is served in a turn of the loop, and after how many sockets the
-#: clock is read.
+#: Seconds after which no further socket is served in a turn of the loop.
 TURN = 0.01
-LOOK = 8
+
+#: How many answers are held back at most, and for how many seconds.
+ANSWERS = 32
+HOLD = 0.001
+
+_ANSWERS = ANSWERS
 
 
 class Watched:
@@ -47,10 +54,12 @@ class Watched:
 
 
 class Poller:
-    """Tells transports when their sockets are ready. Raises OSError if there is no descriptor for it."""
+    """Tells transports when their sockets are ready; `outbox` is that of their connections. Raises OSError if
+    there is no descriptor for it."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, outbox: Outbox) -> None:
         self._loop = loop
+        self._outbox = outbox
         self._transports: dict[int, Watched] = {}
         self._epoll = select.epoll()
         self._fd = self._epoll.fileno()
@@ -114,15 +123,38 @@ class Poller:
         else:
             told = syscalls.ready(self._epoll, self._fd, BATCH)
         count = len(told)
-        end = monotonic() + TURN if count > LOOK else 0.0
-        for index in range(count):
-            fd, events = told[index]
+        if count > 1:
+            self._serve(told, count, turn)
+        elif count:
+            fd, events = told[0]
             transport = transports.get(fd)
-            if transport is None:  # one that was served before has ended it
-                continue
-            transport.ready(events)
-            if turn != self._turn:
-                return
-            if end and index % LOOK == LOOK - 1 and monotonic() > end:
-                self._left = told[index + 1 :]
-                return
+            if transport is not None:
+                transport.ready(events)
+
+    def _serve(self, told: list[tuple[int, int]], count: int, turn: int) -> None:
+        """Serve several sockets."""
+        transports = self._transports
+        outbox = self._outbox
+        now = monotonic()
+        end = now + TURN
+        due = now + HOLD
+        outbox.serving = True
+        try:
+            for index in range(count):
+                fd, events = told[index]
+                transport = transports.get(fd)
+                if transport is None:  # one that was served before has ended it
+                    continue
+                transport.ready(events)
+                if turn != self._turn:
+                    return
+                now = monotonic()
+                if now > due or outbox.size() >= _ANSWERS:
+                    outbox.send_some()
+                    due = now + HOLD
+                if now > end:
+                    self._left = told[index + 1 :]
+                    return
+        finally:
+            outbox.serving = False
+            outbox.send_some()

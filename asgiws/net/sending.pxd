@@ -3,7 +3,7 @@ cimport cython
 from asgiws.bridge.outlet cimport Outlet
 from asgiws.net cimport syscalls
 from asgiws.net.gathering cimport Gathering
-from asgiws.net.turn_end cimport TurnEnd
+from asgiws.net.outbox cimport Outbox
 
 cdef Py_ssize_t JOIN_BELOW
 cdef Py_ssize_t _IOV_MAX
@@ -25,14 +25,14 @@ cdef class Sending(Outlet):
     cdef double _send_timeout
     cdef int _state
     cdef object _transport
-    cdef TurnEnd _turn_end
+    cdef Outbox _outbox
     cdef object _watch
     cdef int _way
     cdef long long _wrote_in
 
     cpdef object uncork(self)
     cdef object _flush(self)
-    @cython.locals(turn_end=TurnEnd)
+    @cython.locals(outbox=Outbox)
     cdef bint _is_first(self) except -1
     cdef object _hold(self, list chunks, Py_ssize_t size)
     @cython.locals(held=list)

@@ -3,7 +3,7 @@
 Rules of this file:
 - What is written during a read is gathered (`gathering.py`), and leaves in one system call when the read is
   done. Outside a read, the first write of a turn of the event loop leaves at once, and the others leave
-  together at its end (`turn_end.py`). Whatever is sent, what is held back goes first.
+  together at its end (`outbox.py`). Whatever is sent, what is held back goes first.
 - Octets go straight to the socket while the transport holds none, and through the transport otherwise and
   under TLS. A transport that is closing is never written to: its descriptor may already belong to another
   connection.
@@ -55,11 +55,11 @@ class Sending(Outlet):
         "_given",
         "_held",
         "_held_size",
+        "_outbox",
         "_own",
         "_send_timeout",
         "_state",
         "_transport",
-        "_turn_end",
         "_watch",
         "_way",
         "_wrote_in",
@@ -80,7 +80,7 @@ class Sending(Outlet):
         self._way = THROUGH
         self._state = OPEN
         self._gathering = io.gathering
-        self._turn_end = io.turn_end
+        self._outbox = io.outbox
         #: The turn of the last write outside a read; and what is held back until the turn is over, None for
         #: nothing, with its octets.
         self._wrote_in = 0
@@ -123,18 +123,18 @@ class Sending(Outlet):
 
     def _is_first(self) -> bool:
         """True for the first write of this turn outside a read."""
-        turn_end = self._turn_end
-        if self._held is not None or self._wrote_in == turn_end.number:
+        outbox = self._outbox
+        if self._held is not None or self._wrote_in == outbox.number:
             return False
-        self._wrote_in = turn_end.number
-        turn_end.wrote()
+        self._wrote_in = outbox.number
+        outbox.wrote()
         return True
 
     def _hold(self, chunks: list[bytes], size: int) -> None:
         """Hold back what is written until the turn is over, unless it is too much for that."""
         if self._held is None:
             self._held = chunks.copy()
-            self._turn_end.hold(self)
+            self._outbox.hold(self)
         else:
             self._held += chunks
         self._held_size += size
@@ -159,11 +159,16 @@ class Sending(Outlet):
                 self.abort()
 
     def uncork(self) -> None:
-        """Send what was gathered and stop gathering, unless a read within this one has done so already."""
+        """Send what was gathered and stop gathering, unless a read within this one has done so already. While
+        sockets are served, hold it back instead."""
         gathering = self._gathering
         if gathering.connection is self:
             try:
-                self._flush()
+                if self._outbox.serving and gathering.out and self._state < _CLOSING:
+                    self._hold(gathering.out, gathering.size)
+                    gathering.clear()
+                else:
+                    self._flush()
             finally:
                 gathering.connection = None
 

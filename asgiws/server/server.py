@@ -31,8 +31,9 @@ from asgiws.asgi.lifespan import Lifespan
 from asgiws.asgi.types import ASGIApp
 from asgiws.config import Config, ConfigError, StartError
 from asgiws.net import descriptors, sockets, systemd
-from asgiws.net.acceptor import GRACE, Acceptor, Balancer, accept
+from asgiws.net.acceptor import GRACE, Acceptor, Balancer, Make, accept
 from asgiws.net.handshakes import Handshaking
+from asgiws.net.loop_io import LoopIO
 from asgiws.net.poller import AVAILABLE, Poller
 from asgiws.net.sockets import Listener
 from asgiws.net.ticker import Ticker
@@ -263,13 +264,14 @@ class Server:
         runtime.set_limit(request_limit(config), self._worn_out)
         ticker = Ticker(loop)
         stack.callback(ticker.close)
-        poller = Poller(loop) if AVAILABLE else None
+        io = LoopIO(runtime.call_soon)
+        poller = Poller(loop, io.outbox) if AVAILABLE else None
         self._poller = poller
         if poller is not None:
             stack.callback(poller.close)
         stack.callback(systemd.Watchdog(loop, self._notifier).close)
         if not self._should_exit:
-            await self._accept(runtime, ticker, poller)
+            await self._accept(connection_factory(runtime, ticker, io), runtime, ticker, poller)
             await self._until(lambda: self._should_exit)
         await self._drain(runtime, connections, lifespan)
 
@@ -312,9 +314,10 @@ class Server:
         startup.result()
         return True
 
-    async def _accept(self, runtime: Runtime, ticker: Ticker, poller: Poller | None) -> None:
-        """Accept connections on all sockets. Raises BindError."""
-        make = connection_factory(runtime, ticker)
+    async def _accept(
+        self, make: Make, runtime: Runtime, ticker: Ticker, poller: Poller | None
+    ) -> None:
+        """Accept connections on all sockets, created by `make`. Raises BindError."""
         tls = self._certificates
         runtime.ready = True
         balancer = None if self._membership is None else self._membership.balancer

@@ -127,10 +127,10 @@ def first_driver(runtime: Runtime, http: HTTPDriver) -> Driver:
 
 
 def connection_factory(
-    runtime: Runtime, ticker: Ticker
+    runtime: Runtime, ticker: Ticker, io: LoopIO
 ) -> Callable[[], ServedConnection | CountedConnection]:
-    """A function that creates the connections of one worker, which have in common what is created here."""
-    io = LoopIO(runtime.call_soon)
+    """A function that creates the connections of one worker, which have `io` in common, and what is created
+    here."""
     parts = HTTPParts(runtime)
     kind = CountedConnection if runtime.admission.counts_connections else ServedConnection
 

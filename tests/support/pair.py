@@ -116,7 +116,7 @@ class Pair:
         self.io = LoopIO(self.runtime.call_soon)
 
     def make_poller(self) -> Poller:
-        return Poller(self.loop)
+        return Poller(self.loop, self.io.outbox)
 
     def make_transport(self, fd: int) -> SocketTransport:
         if self.tls is None:

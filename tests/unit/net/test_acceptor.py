@@ -16,6 +16,7 @@ import trustme
 from asgiws.net import acceptor as acceptor_module
 from asgiws.net.acceptor import Acceptor, accept
 from asgiws.net.descriptors import limit
+from asgiws.net.outbox import Outbox
 from asgiws.net.poller import AVAILABLE, Poller
 from asgiws.services.notices import Notices
 from tests.support.loops import on_each_loop
@@ -263,7 +264,9 @@ async def test_a_fault_of_ours_is_logged_and_ends_that_connection_alone(
     with Bench() as bench:
         own = bench.own()
         if polls:
-            own._poller = Poller(asyncio.get_running_loop())
+            own._poller = Poller(
+                asyncio.get_running_loop(), Outbox(asyncio.get_running_loop().call_soon)
+            )
             bench.closes.append(own._poller)
         make, own._make = own._make, lambda: 1 / 0  # type: ignore[assignment, return-value]
         assert await asyncio.wait_for(end_of(bench.connect()), 30) == b""

@@ -15,18 +15,18 @@ def test_its_view_is_of_its_buffer() -> None:
     assert len(one.read_view) == len(one.read_buffer) == READ_SIZE
 
 
-def test_its_turn_ends_when_the_loop_has_turned() -> None:
+def test_its_outboxs_when_the_loop_has_turned() -> None:
     scheduled: list[Callable[[], Any]] = []
     one = LoopIO(scheduled.append)
-    first = one.turn_end.number
+    first = one.outbox.number
     scheduled_before = list(scheduled)
     assert scheduled_before == []
-    one.turn_end.end()
-    assert one.turn_end.number != first
+    one.outbox.end()
+    assert one.outbox.number != first
 
 
 def test_two_workers_have_nothing_in_common() -> None:
     one, other = LoopIO(lambda callback: None), LoopIO(lambda callback: None)
     assert one.gathering is not other.gathering
-    assert one.turn_end is not other.turn_end
+    assert one.outbox is not other.outbox
     assert one.read_buffer is not other.read_buffer

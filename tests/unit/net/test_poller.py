@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
+import select
 import socket
+import time
 from typing import Any
 
 import pytest
 
-from asgiws.net.poller import AVAILABLE, BATCH, Poller
-from tests.support.loops import on_each_loop
+from asgiws.net.loop_io import LoopIO
+from asgiws.net.poller import AVAILABLE, BATCH, HOLD, Poller
+from tests.support.loops import on_each_loop, settle
 from tests.support.pair import OURS, Pair, whose_transport
 
 __all__ = ["whose_transport"]
@@ -24,9 +28,10 @@ pytestmark = [
 class Shared(Pair):
     """One of several with the same Poller."""
 
-    def __init__(self, poller: Poller) -> None:
+    def __init__(self, poller: Poller, io: LoopIO) -> None:
         super().__init__()
         self.poller = poller
+        self.io = io
 
     def make_poller(self) -> Poller:
         return self.poller
@@ -35,8 +40,9 @@ class Shared(Pair):
 @on_each_loop
 async def test_each_socket_is_told_of_and_none_starves() -> None:
     """More than are served in one turn, all ready at once."""
-    poller = Poller(asyncio.get_running_loop())
-    pairs = [await Shared(poller).open() for _ in range(BATCH + 20)]
+    io = LoopIO(asyncio.get_running_loop().call_soon)
+    poller = Poller(asyncio.get_running_loop(), io.outbox)
+    pairs = [await Shared(poller, io).open() for _ in range(BATCH + 20)]
     for number, pair in enumerate(pairs):
         pair.peer.send(b"%d" % number)
     for number, pair in enumerate(pairs):
@@ -50,8 +56,9 @@ async def test_each_socket_is_told_of_and_none_starves() -> None:
 @on_each_loop
 async def test_one_that_ends_others_in_the_same_turn() -> None:
     """What was ready behind it is not served any more."""
-    poller = Poller(asyncio.get_running_loop())
-    pairs = [await Shared(poller).open() for _ in range(5)]
+    io = LoopIO(asyncio.get_running_loop().call_soon)
+    poller = Poller(asyncio.get_running_loop(), io.outbox)
+    pairs = [await Shared(poller, io).open() for _ in range(5)]
 
     def end_all() -> None:
         for pair in pairs:
@@ -75,8 +82,9 @@ async def test_an_exception_ends_its_own_connection_alone() -> None:
     loop = asyncio.get_running_loop()
     told: list[dict[str, Any]] = []
     loop.set_exception_handler(lambda _, context: told.append(context))
-    poller = Poller(loop)
-    pairs = [await Shared(poller).open() for _ in range(3)]
+    io = LoopIO(loop.call_soon)
+    poller = Poller(loop, io.outbox)
+    pairs = [await Shared(poller, io).open() for _ in range(3)]
 
     def fail() -> None:
         raise ValueError("a driver's fault")
@@ -96,9 +104,64 @@ async def test_an_exception_ends_its_own_connection_alone() -> None:
 
 
 @on_each_loop
+async def test_the_answers_of_several_that_are_ready_leave_together() -> None:
+    loop = asyncio.get_running_loop()
+    io = LoopIO(loop.call_soon)
+    poller = Poller(loop, io.outbox)
+    pairs = [await Shared(poller, io).open() for _ in range(4)]
+    there: list[bool] = []
+
+    def has_answer(pair: Pair) -> bool:
+        return bool(select.select([pair.peer], [], [], 0)[0])
+
+    def answer(pair: Pair) -> None:
+        there.append(any(map(has_answer, pairs)))
+        pair.connection.write(b"answer")
+
+    for pair in pairs:
+        pair.driver.react = functools.partial(answer, pair)
+        pair.peer.send(b"x")
+    for pair in pairs:
+        assert await pair.read(6) == b"answer"
+        await pair.close()
+    assert there == [False] * 4
+    poller.close()
+
+
+@on_each_loop
+async def test_an_answer_does_not_wait_for_those_that_take_long() -> None:
+    loop = asyncio.get_running_loop()
+    io = LoopIO(loop.call_soon)
+    poller = Poller(loop, io.outbox)
+    pairs = [await Shared(poller, io).open() for _ in range(3)]
+    got: list[bytes] = []
+
+    asked: list[Pair] = []
+
+    def answer(pair: Pair) -> None:
+        if len(asked) == 1:
+            got.append(asked[0].peer.recv(6))
+        asked.append(pair)
+        time.sleep(2 * HOLD)
+        pair.connection.write(b"answer")
+
+    for pair in pairs:
+        pair.driver.react = functools.partial(answer, pair)
+        pair.peer.send(b"x")
+    for pair in pairs:
+        await pair.driver.until(b"x")
+    await settle()
+    assert got == [b"answer"]  # of the first, when the second was asked
+    for pair in pairs:
+        await pair.close()
+    poller.close()
+
+
+@on_each_loop
 async def test_what_a_closed_one_leaves() -> None:
     before = os.listdir("/proc/self/fd")
-    poller = Poller(asyncio.get_running_loop())
+    io = LoopIO(asyncio.get_running_loop().call_soon)
+    poller = Poller(asyncio.get_running_loop(), io.outbox)
     poller.close()
     poller.close()
     assert os.listdir("/proc/self/fd") == before
@@ -114,7 +177,7 @@ async def test_no_descriptor_for_it() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (held.fileno(), hard))
     try:
         with pytest.raises(OSError):
-            Poller(asyncio.get_running_loop())
+            Poller(asyncio.get_running_loop(), LoopIO(asyncio.get_running_loop().call_soon).outbox)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
         held.close()

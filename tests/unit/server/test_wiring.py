@@ -13,6 +13,8 @@ import pytest
 from asgiws.config import Config
 from asgiws.net.acceptor import Acceptor
 from asgiws.net.handshakes import Handshaking
+from asgiws.net.loop_io import LoopIO
+from asgiws.net.outbox import Outbox
 from asgiws.net.poller import AVAILABLE, Poller
 from asgiws.net.ticker import Ticker
 from asgiws.server.wiring import connection_factory
@@ -30,7 +32,9 @@ async def test_requests_are_served_over_a_real_socket() -> None:
     loop = asyncio.get_running_loop()
     runtime = Runtime(hello, Config(hello), loop, None)
     ticker = Ticker(loop)
-    server = await loop.create_server(connection_factory(runtime, ticker), "127.0.0.1", 0)
+    server = await loop.create_server(
+        connection_factory(runtime, ticker, LoopIO(runtime.call_soon)), "127.0.0.1", 0
+    )
     port = server.sockets[0].getsockname()[1]
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     for close in (b"", b"ServedConnection: close\r\n"):
@@ -54,7 +58,9 @@ async def test_one_connection_too_many_is_told_so_and_counts_no_longer_once_it_h
     loop = asyncio.get_running_loop()
     runtime = Runtime(hello, Config(hello, limit_per_ip=1), loop, None)
     ticker = Ticker(loop)
-    server = await loop.create_server(connection_factory(runtime, ticker), "127.0.0.1", 0)
+    server = await loop.create_server(
+        connection_factory(runtime, ticker, LoopIO(runtime.call_soon)), "127.0.0.1", 0
+    )
     port = server.sockets[0].getsockname()[1]
 
     _, first = await asyncio.open_connection("127.0.0.1", port)
@@ -79,7 +85,9 @@ async def test_behind_the_proxy_protocol_clients_are_counted_and_not_the_proxy()
     config = Config(hello, limit_per_ip=1, limit_connections=3, proxy_protocol=True)
     runtime = Runtime(hello, config, loop, None)
     ticker = Ticker(loop)
-    server = await loop.create_server(connection_factory(runtime, ticker), "127.0.0.1", 0)
+    server = await loop.create_server(
+        connection_factory(runtime, ticker, LoopIO(runtime.call_soon)), "127.0.0.1", 0
+    )
     port = server.sockets[0].getsockname()[1]
 
     def preface(host: str) -> bytes:
@@ -124,7 +132,7 @@ async def ask(port: int, preface: bytes = b"") -> bytes:
 async def test_one_whose_handshake_cannot_begin_counts_no_longer() -> None:
     loop = asyncio.get_running_loop()
     runtime = Runtime(hello, Config(hello, limit_connections=10), loop, None)
-    ticker, poller = Ticker(loop), Poller(loop)
+    ticker, poller = Ticker(loop), Poller(loop, Outbox(runtime.call_soon))
     poller.close()  # it can watch nobody
     certificates = SimpleNamespace(context=ssl.create_default_context(), handshake_timeout=10.0)
     pending: set[Any] = set()
@@ -133,7 +141,7 @@ async def test_one_whose_handshake_cannot_begin_counts_no_longer() -> None:
     acceptor = Acceptor(
         loop,
         sock,
-        connection_factory(runtime, ticker),
+        connection_factory(runtime, ticker, LoopIO(runtime.call_soon)),
         certificates,
         pending,
         runtime.notices,

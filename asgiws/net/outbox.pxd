@@ -1,12 +1,16 @@
-# Types of turn_end.py.
+# Types of outbox.py.
+cimport cython
 
 
-cdef class TurnEnd:
+cdef class Outbox:
     cdef object _call_soon
     cdef object _holders
     cdef bint _is_scheduled
     cdef readonly long long number
+    cdef public bint serving
 
     cpdef object wrote(self)
     cpdef object hold(self, object connection)
-    cpdef object end(self)
+    cpdef Py_ssize_t size(self) except -1
+    cpdef object send_some(self)
+    cpdef object end_turn(self)
