@@ -18,6 +18,7 @@ import ssl
 import tempfile
 import time
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -63,9 +64,10 @@ class Endpoint:
         return connection(self.port, self.certificate, PATIENCE)
 
     def get(self, path: str) -> bytes:
-        return _body(self.http(), "GET", path)
+        with closing(self.http()) as asking:
+            return _body(asking, "GET", path)
 
-    def websocket(self) -> ClientConnection:
+    def websocket(self) -> AbstractContextManager[ClientConnection]:
         """An open WebSocket, which offers no extension."""
         from websockets.sync.client import connect
 
@@ -104,10 +106,10 @@ def _same(got: bytes | str, sent: bytes | str, what: str) -> None:
 
 def get(server: Endpoint) -> None:
     """Requests on a connection that stays open, and a response in parts."""
-    asking = server.http()
-    for _ in range(2):
-        _same(_body(asking, "GET", "/"), b"Hello, world!", "the body of a GET")
-    _same(_body(asking, "GET", "/parts"), b"onetwosix", "a body in three parts")
+    with closing(server.http()) as asking:
+        for _ in range(2):
+            _same(_body(asking, "GET", "/"), b"Hello, world!", "the body of a GET")
+        _same(_body(asking, "GET", "/parts"), b"onetwosix", "a body in three parts")
 
 
 def lifespan(server: Endpoint) -> None:
@@ -118,10 +120,10 @@ def lifespan(server: Endpoint) -> None:
 
 
 def uploads(server: Endpoint) -> None:
-    asking = server.http()
-    for size in UPLOADS:
-        sent = os.urandom(size)
-        _same(_body(asking, "POST", "/", sent), sent, f"an upload of {size:,} octets")
+    with closing(server.http()) as asking:
+        for size in UPLOADS:
+            sent = os.urandom(size)
+            _same(_body(asking, "POST", "/", sent), sent, f"an upload of {size:,} octets")
 
 
 def text_outside_ascii(server: Endpoint) -> None:
@@ -160,7 +162,8 @@ def close_codes(server: Endpoint) -> None:
             code = closed.rcvd.code if closed.rcvd else None
         if code != CLOSES_WITH:
             raise Wrong(f"the application closed with {CLOSES_WITH}, and the client saw {code}")
-    server.websocket().close(CLIENT_CLOSES_WITH)
+    with server.websocket() as websocket:
+        websocket.close(CLIENT_CLOSES_WITH)
     deadline = time.monotonic() + 3
     while (said := server.get("/close").decode()) != str(CLIENT_CLOSES_WITH):
         if time.monotonic() > deadline:

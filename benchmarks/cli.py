@@ -214,7 +214,7 @@ def _of_python(
                 found.append(servers.peer(name, place, version, further=folder is not None))
             except ServerError as error:
                 shown = name if folder is None else f"{name}@{version}"
-                missing.append(LeftOut(shown, [], str(error)))
+                missing.append(LeftOut(shown, [], str(error).removeprefix(f"{name}: ")))
                 _say(checks.told(missing[-1]))
         elif name == "floor":
             if folder is None:

@@ -227,11 +227,11 @@ def peer(name: str, folder: Path, python: str = PYTHON, *, further: bool = False
     data = PEERS[name]
     if not _numbers(data.since) <= _numbers(python) < _numbers(data.before):
         span = f"from {data.since}" if data.since != "3.0" else f"before {data.before}"
-        raise ServerError(f"it is for Python {span}, and this is {python}")
+        raise ServerError(f"{name}: it is for Python {span}, and this is {python}")
     program = data.command.split()[0]
     found = shutil.which(program, path=str(folder.absolute()))
     if found is None:
-        raise ServerError(f"there is no {program} in {folder}")
+        raise ServerError(f"{name}: there is no {program} in {folder}")
     return Server(
         f"{name}@{python}" if further else name,
         PEER,

@@ -840,6 +840,8 @@ static void await_ticket_and_end(struct connection *c)
         if (options.mode == HANDSHAKE)
             fail("the server sent something that nobody asked for");
     bool waits = n < 0 && errno == EAGAIN;
+    if (error[0])
+        return;
     void *session = tls_take_session(c->tls);
     if (session) {
         if (c->session)
@@ -849,8 +851,10 @@ static void await_ticket_and_end(struct connection *c)
             end_handshake(c);
     }
     if (!waits) {
-        if (c->state == OPEN)
+        if (c->state == OPEN) {
             fail("the server sent no ticket");
+            return;
+        }
         close_connection(c);
         open_connection(c);
     }
@@ -1058,6 +1062,8 @@ static void read_options(int argc, char **argv)
         case 'z': options.deflate = true; break;
 #ifdef WITH_TLS
         case 'T': options.tls = true; break;
+#else
+        case 'T': fprintf(stderr, "load: this build has no TLS\n"); exit(2);
 #endif
         default: exit(2);
         }
