@@ -178,6 +178,7 @@ def _latency(results: Results) -> Any:
         place.set_title(scenario, fontsize=9, loc="left")
         place.grid(axis="x", which="both", lw=0.3)
         place.tick_params(axis="x", which="both", labelsize=6)
+        place.tick_params(axis="y", labelsize=7)
         place.spines[["top", "right"]].set_visible(False)
     figure.supxlabel("µs: dot p50, thick line to p99, thin line to p99.9")
     return figure
@@ -214,8 +215,8 @@ def _scaling(results: Results) -> Any:
         place.set_title(label, fontsize=9, loc="left")
         place.grid(which="both", lw=0.3)
         place.spines[["top", "right"]].set_visible(False)
-    figure.set_size_inches(9, 4)
-    places[0].legend(fontsize=7)
+    figure.set_size_inches(11, 4)
+    places[-1].legend(fontsize=7, loc="upper left", bbox_to_anchor=(1.02, 1), frameon=False)
     return figure
 
 
