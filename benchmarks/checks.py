@@ -296,5 +296,6 @@ def _failure(check: Check, server: Endpoint) -> str:
         return str(wrong)
     except Exception as error:  # whatever the client says of a wrong answer
         said = " ".join(str(error).split())[:160]
-        return f"{check.__name__.replace('_', ' ')}: {said or type(error).__name__}"
+        name = check.__name__.replace("_", " ").replace("ascii", "ASCII")
+        return f"{name}: {said or type(error).__name__}"
     return ""
