@@ -15,13 +15,26 @@ import os
 import platform
 import shlex
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
-from benchmarks import docs, native, peers, plots, results, scenarios, servers, tables, targets
+from benchmarks import (
+    checks,
+    docs,
+    native,
+    peers,
+    plots,
+    results,
+    scenarios,
+    servers,
+    tables,
+    targets,
+)
 from benchmarks.progress import Progress
-from benchmarks.results import OWN, Measurement, Results
+from benchmarks.results import OWN, LeftOut, Measurement, Results
 from benchmarks.run import Plan, carry_out
 from benchmarks.scenarios import CPU, Scenario
 from benchmarks.servers import Server
@@ -29,6 +42,7 @@ from conformance.docs import DocsError
 from conformance.docs import write as write_docs
 from conformance.servers import ServerError
 from conformance.tables import text
+from conformance.tls import TlsError, make
 
 OUTPUT = Path("reports") / "benchmarks"
 DONE, FAILED, CANNOT_RUN = 0, 1, 2
@@ -36,6 +50,7 @@ DONE, FAILED, CANNOT_RUN = 0, 1, 2
 _ERRORS = (
     DocsError,
     ServerError,
+    checks.ChecksError,
     native.NativeError,
     peers.PeersError,
     plots.PlotError,
@@ -66,7 +81,9 @@ def main(argv: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return _cannot("interrupted")
     own = found.of_kind(OWN)
-    return FAILED if any(one.error and one.server in own for one in found.measurements) else DONE
+    failed = [one.server for one in found.measurements if one.error]
+    failed += [one.server for one in found.left_out]
+    return FAILED if any(server in own for server in failed) else DONE
 
 
 def _measure(options: argparse.Namespace, command: str) -> Results:
@@ -79,7 +96,7 @@ def _measure(options: argparse.Namespace, command: str) -> Results:
         raise plots.PlotError("the plots need matplotlib: pip install 'asgiws[bench]'")
     chosen = scenarios.select(options.scenarios)
     native.compiler()
-    several = _servers(options)
+    several, missing = _servers(options)
     open_files = scenarios.raise_open_files()
     limited = [scenarios.within_limits(one, open_files) for one in chosen]
     for before, after in zip(chosen, limited, strict=True):
@@ -88,12 +105,44 @@ def _measure(options: argparse.Namespace, command: str) -> Results:
                 f"{after.name}: {after.connections} connections, for a process may have no more than"
                 f" {open_files} files open here"
             )
-    plan = Plan(
-        limited, several, options.rounds, options.seconds, options.warm_up, native.program("load")
-    )
     infos = {one.name: servers.describe(one) for one in several}
-    found = Results(_about(options, command), infos)
+    found = Results(_about(options, command), infos, left_out=missing)
     _warn_of_differences(found)
+    with tempfile.TemporaryDirectory() as folder:
+        plan = _with_tls(_plan(options, limited, several), Path(folder))
+        found.left_out += checks.check(plan, _say)
+        _carry_out(replace(plan, left_out=found.left_out), found, options)
+    return found
+
+
+def _plan(
+    options: argparse.Namespace, chosen: Sequence[Scenario], several: Sequence[Server]
+) -> Plan:
+    return Plan(
+        chosen, several, options.rounds, options.seconds, options.warm_up, native.load(tls=False)
+    )
+
+
+def _with_tls(plan: Plan, folder: Path) -> Plan:
+    """The plan with what TLS needs, or without the scenarios that need TLS if it cannot be had.
+
+    Raises ScenarioError when none is left.
+    """
+    if not any(one.tls for one in plan.scenarios):
+        return plan
+    try:
+        return replace(plan, load_tls=native.load(tls=True), certificate=make(folder))
+    except (native.NativeError, TlsError) as error:
+        names = ", ".join(one.name for one in plan.scenarios if one.tls)
+        _say(f"{names}: left out, for there is no TLS here: {error}")
+    plain = [one for one in plan.scenarios if not one.tls]
+    if not plain:
+        raise scenarios.ScenarioError("no scenario is left")
+    return replace(plan, scenarios=plain)
+
+
+def _carry_out(plan: Plan, found: Results, options: argparse.Namespace) -> None:
+    """Measure what is planned, and save and show each scenario when it is complete."""
     progress = Progress(sys.stderr, plan.count())
 
     def done(scenario: Scenario, measurements: list[Measurement]) -> None:
@@ -110,43 +159,87 @@ def _measure(options: argparse.Namespace, command: str) -> Results:
         carry_out(plan, progress, done)
     finally:
         progress.finish()
-    return found
 
 
-def _servers(options: argparse.Namespace) -> list[Server]:
-    """The servers, in the order asked for. Raises UsageError, ServerError and what making them does."""
+def _servers(options: argparse.Namespace) -> tuple[list[Server], list[LeftOut]]:
+    """The servers, in the order asked for, and the peers that are not there.
+
+    Raises UsageError, ServerError and what making them does.
+    """
     names = [name for name in (part.strip() for part in options.servers.split(",")) if name]
     known = (*servers.NAMES, *servers.EXTRA)
     for name in names:
         if name not in known:
             raise UsageError(f"--servers: unknown server {name!r}; known are {', '.join(known)}")
     added = [servers.custom(named) for named in options.add]
-    builds = []
-    for named in options.asgiws:
-        name, equals, folder = named.partition("=")
-        if not (name and equals and folder):
-            raise UsageError("--asgiws: NAME=DIR, the folder where that asgiws is installed")
-        builds.append(servers.asgiws(name, Path(folder)))
-    peers_bin: Path | None = options.peers_bin
-    if peers_bin is None and any(name in servers.PEERS for name in names):
-        peers_bin = peers.bin_folder(_say)
-    several = []
-    for name in names:
-        if name in servers.PEERS:
-            assert peers_bin is not None
-            several.append(servers.peer(name, peers_bin))
-        elif name == "floor":
-            several.append(servers.floor(native.program("floor")))
-        else:
-            several.append(servers.asgiws(name, None, pure=name == "asgiws-pure"))
+    builds = [
+        servers.asgiws(name, Path(folder)) for name, folder in _named(options.asgiws, "--asgiws")
+    ]
+    several: list[Server] = []
+    missing: list[LeftOut] = []
+    folders = _peers_folders(options)
+    further = dict(_named(options.asgiws_also, "--asgiws-also"))
+    for version, place in (("", ""), *further.items()):
+        found, left_out = _of_python(
+            names, version or servers.PYTHON, Path(place) if place else None, folders
+        )
+        several += found
+        missing += left_out
     several = [*several, *builds, *added]
     planned = [one.name for one in several]
     twice = {name for name in planned if planned.count(name) > 1}
     if twice:
         raise UsageError(f"{min(twice)} is there twice")
     if not several:
-        raise UsageError("--servers: none was named")
-    return several
+        raise UsageError("--servers: none was named" if not names else "no server is left")
+    return several, missing
+
+
+def _of_python(
+    names: Sequence[str], version: str, folder: Path | None, folders: dict[str, Path]
+) -> tuple[list[Server], list[LeftOut]]:
+    """The servers for a Python, and the peers that are not there for it: for ours, or for the further one
+    whose asgiws lies in `folder`. `folders` has the peers of a Python, if they were named."""
+    if folder is not None and peers.python_version(folder / "python") != version:
+        raise UsageError(f"--asgiws-also: the Python in {folder} is not {version}")
+    place = folders.get(version)
+    if place is None and any(name in servers.PEERS for name in names):
+        python = folder / "python" if folder else Path(sys.executable)
+        place = peers.bin_folder(_say, python)
+    found, missing = [], []
+    for name in names:
+        if name in servers.PEERS:
+            assert place is not None
+            try:
+                found.append(servers.peer(name, place, version, further=folder is not None))
+            except ServerError as error:
+                shown = name if folder is None else f"{name}@{version}"
+                missing.append(LeftOut(shown, [], str(error).removeprefix(f"{name}: ")))
+                _say(checks.told(missing[-1]))
+        elif name == "floor":
+            if folder is None:
+                found.append(servers.floor(native.program("floor")))
+        else:
+            shown = name if folder is None else f"{name}@{version}"
+            pure = name == "asgiws-pure"
+            found.append(servers.asgiws(shown, folder, pure=pure, python=version))
+    return found, missing
+
+
+def _peers_folders(options: argparse.Namespace) -> dict[str, Path]:
+    """The folders of `--peers-bin`, by the version of Python."""
+    pairs = [part.rpartition("=") for part in options.peers_bin]
+    return {version or servers.PYTHON: Path(folder) for version, _, folder in pairs}
+
+
+def _named(several: Sequence[str], option: str) -> Iterator[tuple[str, str]]:
+    """The pairs of an option that is given as NAME=DIR."""
+    for one in several:
+        name, equals, folder = one.partition("=")
+        if not (name and equals and folder):
+            what = "VERSION" if option == "--asgiws-also" else "NAME"
+            raise UsageError(f"{option}: {what}=DIR, the folder where that asgiws is installed")
+        yield name, folder
 
 
 def _report(found: Results, options: argparse.Namespace) -> None:
@@ -241,13 +334,26 @@ def _parser() -> argparse.ArgumentParser:
     add("--rounds", type=int, default=5, metavar="N", help="how often each is measured (5)")
     add("--seconds", type=float, default=3, metavar="S", help="length of each measurement (3)")
     add("--warm-up", type=float, default=1, metavar="S", help="time before each measurement (1)")
-    add("--peers-bin", type=Path, metavar="DIR", help="where the peers are, instead of installing")
+    add(
+        "--peers-bin",
+        action="append",
+        default=[],
+        metavar="[VERSION=]DIR",
+        help="where the peers (for that Python) are, instead of installing them; repeatable",
+    )
     add(
         "--asgiws",
         action="append",
         default=[],
         metavar="NAME=DIR",
         help="another asgiws to compare, by the folder of its programs; repeatable",
+    )
+    add(
+        "--asgiws-also",
+        action="append",
+        default=[],
+        metavar="VERSION=DIR",
+        help="measure all for that Python too, by the folder of its asgiws and python; repeatable",
     )
     add(
         "--add",

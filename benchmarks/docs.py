@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchmarks import plots, tables
-from benchmarks.results import OWN, Results
+from benchmarks.results import OWN, Results, ServerInfo
 from benchmarks.scenarios import CPU, MEMORY, SCENARIOS
 from benchmarks.targets import judge
 from conformance.tables import Rows, markdown
@@ -57,10 +57,27 @@ def block(results: Results, images: list[str]) -> str:
     ]
     if failed:
         parts += ["### What failed", "\n".join(failed)]
+    if results.left_out:
+        parts += ["### What was left out, and why", "\n".join(_left_out(results))]
     measured = [f"- {name}: {SCENARIOS[name].what}" for name in results.scenarios()]
     parts += ["### The scenarios", "\n".join(measured)]
     started = [
-        f"- {name} ({info.versions}): `{info.command}`" for name, info in results.servers.items()
+        f"- {name} ({info.versions}): `{info.command}`{_without(info)}"
+        for name, info in results.servers.items()
     ]
     parts += ["### What was started", "\n".join(started)]
     return "\n\n".join(parts)
+
+
+def _left_out(results: Results) -> list[str]:
+    """A line for each server and reason."""
+    lines = []
+    for one in results.left_out:
+        where = f" ({', '.join(one.scenarios)})" if one.scenarios else ""
+        lines.append(f"- {one.server}{where}: {one.why}")
+    return lines
+
+
+def _without(info: ServerInfo) -> str:
+    """What an application misses with a server that does not run it on asyncio."""
+    return "" if info.asyncio else f". Not on asyncio: {info.gives_up}"

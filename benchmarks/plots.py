@@ -2,7 +2,8 @@
 
 Rules of this file:
 - The same results give the same file, octet for octet: no date in it, no random ids.
-- A server has the same colour in every plot; asgiws the only strong one.
+- A server has the same colour in every plot, for each Python the same; asgiws the only strong one.
+- A place is as high as its servers need.
 - matplotlib is imported when a plot is made, and not before.
 """
 
@@ -15,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.results import FLOOR, OWN, Results
+from benchmarks.results import FLOOR, OWN, Results, base_name
 from benchmarks.scenarios import CPU, MEMORY
 from benchmarks.tables import WORDS, connections, metric_of
 
@@ -23,7 +24,10 @@ CPU_PLOT, THROUGHPUT_PLOT, LATENCY_PLOT = "cpu", "throughput", "latency"
 MEMORY_PLOT, SCALING_PLOT = "memory", "scaling"
 
 _OWN_COLOURS = ("#c1272d", "#e8743b", "#f2a65a")
-_PEER_COLOURS = ("#2f5d8a", "#5b8db8", "#93b7d6", "#6a8f5f", "#8d7aa6", "#b09a5b", "#7a7a7a")
+_PEER_COLOURS = (
+    *("#2f5d8a", "#5b8db8", "#93b7d6", "#6a8f5f", "#9dbb8f", "#8d7aa6", "#b7a8c9", "#d9cde4"),
+    *("#3f8f8f", "#b09a5b", "#7a7a7a", "#c08f7a", "#a3a35a"),
+)
 _FLOOR_COLOUR = "#bbbbbb"
 _COLUMNS = 4
 
@@ -89,22 +93,33 @@ def _pyplot() -> Any:
 
 def _colours(results: Results) -> dict[str, str]:
     own, peers = iter(_OWN_COLOURS * 9), iter(_PEER_COLOURS * 9)
-    return {
-        name: next(own)
-        if info.kind == OWN
-        else _FLOOR_COLOUR
-        if info.kind == FLOOR
-        else next(peers)
-        for name, info in results.servers.items()
-    }
+    of_base: dict[str, str] = {}
+    for name, info in results.servers.items():
+        if base_name(name) not in of_base:
+            colours = own if info.kind == OWN else peers
+            of_base[base_name(name)] = _FLOOR_COLOUR if info.kind == FLOOR else next(colours)
+    return {name: of_base[base_name(name)] for name in results.servers}
 
 
-def _grid(count: int) -> tuple[Any, list[Any]]:
-    """A figure with `count` places in rows of _COLUMNS."""
+def _most(results: Results, scenarios: list[str], metric: str) -> int:
+    """The servers with a figure in the scenario that has the most of them."""
+    return max(
+        sum(results.median(one, name, metric) is not None for name in results.servers)
+        for one in scenarios
+    )
+
+
+def _grid(count: int, bars: int = 9) -> tuple[Any, list[Any]]:
+    """A figure with `count` places in rows of _COLUMNS, each with room for so many bars."""
     columns = min(_COLUMNS, count)
     rows = math.ceil(count / columns)
+    height = 0.5 + 0.16 * max(bars, 4)
     figure, axes = _pyplot().subplots(
-        rows, columns, figsize=(3.2 * columns, 2.0 * rows), squeeze=False, layout="constrained"
+        rows,
+        columns,
+        figsize=(3.4 * columns, height * rows),
+        squeeze=False,
+        layout="constrained",
     )
     places = [place for row in axes for place in row]
     for place in places[count:]:
@@ -125,7 +140,7 @@ def _bars(results: Results, metric: str, label: str, ranked_by: str) -> Any:
     if not scenarios:
         return None
     colours = _colours(results)
-    figure, places = _grid(len(scenarios))
+    figure, places = _grid(len(scenarios), _most(results, scenarios, metric))
     for scenario, place in zip(scenarios, places, strict=True):
         found = [(name, results.median(scenario, name, metric)) for name in results.servers]
         known = [(name, value) for name, value in reversed(found) if value]
@@ -136,6 +151,7 @@ def _bars(results: Results, metric: str, label: str, ranked_by: str) -> Any:
         place.bar_label(bars, [_short(value) for _, value in known], padding=2, fontsize=7)
         place.set_title(scenario, fontsize=9, loc="left")
         place.margins(x=0.18)
+        place.tick_params(axis="y", labelsize=7)
         place.set_xticks([])
         place.spines[["top", "right", "bottom"]].set_visible(False)
     figure.supxlabel(f"{label}; a bar is cut at {_CUT} times the median")
@@ -147,7 +163,7 @@ def _latency(results: Results) -> Any:
     if not scenarios:
         return None
     colours = _colours(results)
-    figure, places = _grid(len(scenarios))
+    figure, places = _grid(len(scenarios), _most(results, scenarios, "p50_us"))
     for scenario, place in zip(scenarios, places, strict=True):
         for name in reversed(list(results.servers)):
             low, high, highest = (
@@ -162,6 +178,7 @@ def _latency(results: Results) -> Any:
         place.set_title(scenario, fontsize=9, loc="left")
         place.grid(axis="x", which="both", lw=0.3)
         place.tick_params(axis="x", which="both", labelsize=6)
+        place.tick_params(axis="y", labelsize=7)
         place.spines[["top", "right"]].set_visible(False)
     figure.supxlabel("µs: dot p50, thick line to p99, thin line to p99.9")
     return figure
@@ -185,8 +202,9 @@ def _scaling(results: Results) -> Any:
             if known:
                 place.plot(
                     *zip(*known, strict=True),
-                    "o-",
+                    "o",
                     color=colours[name],
+                    ls="-" if name == base_name(name) else "--",
                     lw=2 if info.kind == OWN else 1,
                     ms=3,
                     label=name,
@@ -197,8 +215,8 @@ def _scaling(results: Results) -> Any:
         place.set_title(label, fontsize=9, loc="left")
         place.grid(which="both", lw=0.3)
         place.spines[["top", "right"]].set_visible(False)
-    figure.set_size_inches(9, 4)
-    places[0].legend(fontsize=7)
+    figure.set_size_inches(11, 4)
+    places[-1].legend(fontsize=7, loc="upper left", bbox_to_anchor=(1.02, 1), frameon=False)
     return figure
 
 

@@ -3,7 +3,9 @@
 Rules of this file:
 - A measurement is kept as the load generator printed it; medians and ratios are made when asked for.
 - The file holds everything that tables and plots need, so that they can be made again.
-- A server that failed in a scenario has its error kept: that is a result too.
+- A server that failed in a scenario has its error kept: that is a result too. So has one that was not
+  measured in it.
+- A server is named `NAME`, or `NAME@VERSION` for one of the further Pythons of a run.
 """
 
 from __future__ import annotations
@@ -39,6 +41,25 @@ class ServerInfo:
     kind: str
     command: str
     versions: str
+    #: As in `3.11`; empty for what runs no Python.
+    python: str = ""
+    #: Whether it runs an application as a task on an asyncio loop, and what an application misses if not.
+    asyncio: bool = True
+    gives_up: str = ""
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A server that was not measured in these scenarios (none named: in any), and why."""
+
+    server: str
+    scenarios: list[str]
+    why: str
+
+
+def base_name(server: str) -> str:
+    """The name of a server without its Python."""
+    return server.partition("@")[0]
 
 
 @dataclass
@@ -48,6 +69,7 @@ class Results:
     about: dict[str, str]
     servers: dict[str, ServerInfo]
     measurements: list[Measurement] = field(default_factory=list)
+    left_out: list[LeftOut] = field(default_factory=list)
 
     def scenarios(self) -> list[str]:
         """The scenarios in the order in which they were measured."""
@@ -56,9 +78,22 @@ class Results:
     def of_kind(self, kind: str) -> list[str]:
         return [name for name, info in self.servers.items() if info.kind == kind]
 
-    def peers(self) -> list[str]:
-        """The names of the other servers; the floor is none."""
-        return self.of_kind(PEER)
+    def peers(self, python: str | None = None) -> list[str]:
+        """The names of the other servers, all or those of a Python; the floor is none."""
+        peers = self.of_kind(PEER)
+        return [one for one in peers if python in (None, self.servers[one].python)]
+
+    def pythons(self) -> list[str]:
+        """The Pythons of the servers, in the order in which they came."""
+        found = [info.python for info in self.servers.values() if info.kind != FLOOR]
+        return list(dict.fromkeys(found))
+
+    def named(self, base: str, python: str) -> str | None:
+        """The server of that name for a Python. What runs no Python stands beside each of them."""
+        for name, info in self.servers.items():
+            if base_name(name) == base and (info.kind == FLOOR or info.python == python):
+                return name
+        return None
 
     def values(self, scenario: str, server: str, metric: str) -> list[float]:
         """The metric in each round that went well."""
@@ -79,9 +114,11 @@ class Results:
         middle = statistics.median(values) if len(values) > 1 else 0
         return (max(values) - min(values)) / middle if middle else None
 
-    def best_peer(self, scenario: str, metric: str) -> tuple[str, float] | None:
-        """The peer with the smallest median, and that; None when none was measured."""
-        medians = [(name, self.median(scenario, name, metric)) for name in self.peers()]
+    def best_peer(
+        self, scenario: str, metric: str, python: str | None = None
+    ) -> tuple[str, float] | None:
+        """The peer (of a Python) with the smallest median, and that; None when none was measured."""
+        medians = [(name, self.median(scenario, name, metric)) for name in self.peers(python)]
         known = [(name, value) for name, value in medians if value]
         return min(known, key=lambda pair: pair[1], default=None)
 
@@ -106,6 +143,7 @@ def read(path: Path) -> Results:
             dict(content["about"]),
             {name: ServerInfo(**info) for name, info in content["servers"].items()},
             [Measurement(**one) for one in content["measurements"]],
+            [LeftOut(**one) for one in content.get("left_out", ())],
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ResultError(f"{path} holds no results of a run: {error!r}") from error
@@ -119,6 +157,7 @@ def merge(several: Iterable[Results]) -> Results:
     about: dict[str, str] = {}
     servers: dict[str, ServerInfo] = {}
     measurements: list[Measurement] = []
+    left_out: list[LeftOut] = []
     for results in several:
         for name, value in results.about.items():
             if value not in about.setdefault(name, value).split(" / "):
@@ -130,4 +169,5 @@ def merge(several: Iterable[Results]) -> Results:
         if twice:
             raise ResultError(f"{min(twice)} is in more than one of the files")
         measurements += results.measurements
-    return Results(about, servers, measurements)
+        left_out += [one for one in results.left_out if one not in left_out]
+    return Results(about, servers, measurements, left_out)

@@ -3,6 +3,7 @@
 Rules of this file:
 - Within a scenario the servers go A B C, A B C: a drift of the machine's speed meets all of them.
 - Every measurement has a fresh server, which has answered a request before the load begins.
+- A server is measured only where `checks` found nothing wrong.
 - Whatever a server does wrong becomes that measurement's error, and the run goes on.
 """
 
@@ -10,19 +11,21 @@ from __future__ import annotations
 
 import http.client
 import json
+import ssl
 import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.progress import Progress
-from benchmarks.results import FLOOR, Measurement
+from benchmarks.results import LeftOut, Measurement
 from benchmarks.scenarios import Scenario
 from benchmarks.servers import SERVED, Server, environment
 from conformance.process import RunningServer, free_port, started
 from conformance.servers import ServerError
+from conformance.tls import Certificate
 
 ANSWER_SECONDS = 20.0
 
@@ -36,7 +39,11 @@ PATIENCE = 180.0
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be measured, how often, and for how long (seconds)."""
+    """What is to be measured, how often, and for how long (seconds).
+
+    `load` is the load generator, `load_tls` the one for TLS; that and the certificate are there if a
+    scenario needs them.
+    """
 
     scenarios: Sequence[Scenario]
     servers: Sequence[Server]
@@ -44,14 +51,18 @@ class Plan:
     seconds: float
     warm_up: float
     load: Path
+    load_tls: Path | None = None
+    certificate: Certificate | None = None
+    left_out: list[LeftOut] = field(default_factory=list)
 
     def count(self) -> int:
         """How many measurements that makes."""
         return self.rounds * sum(len(self.taking_part(one)) for one in self.scenarios)
 
     def taking_part(self, scenario: Scenario) -> list[Server]:
-        """The servers that can do the scenario."""
-        return [one for one in self.servers if scenario.floor or one.kind != FLOOR]
+        """The servers that can do the scenario, and were not found to do it wrong."""
+        wrong = {one.server for one in self.left_out if scenario.name in one.scenarios}
+        return [one for one in self.servers if one.takes_part(scenario) and one.name not in wrong]
 
 
 def carry_out(
@@ -78,12 +89,14 @@ def carry_out(
 def measure(scenario: Scenario, server: Server, plan: Plan, folder: Path) -> dict[str, float]:
     """What the load generator prints. Raises ServerError with what was wrong."""
     port = free_port()
-    command = server.command(scenario.app, port)
+    certificate = plan.certificate if scenario.tls else None
+    command = server.command(scenario.app, port, certificate)
     log = folder / "server.log"
     with started(command, port, environment(server), log, SERVED) as running:
-        wait_until_answering(port)
+        wait_until_answering(port, certificate, running)
         time.sleep(SETTLE)
-        load = [str(plan.load), *scenario.load_arguments(), "-p", str(port)]
+        program = plan.load_tls if scenario.tls else plan.load
+        load = [str(program), *scenario.load_arguments(), "-p", str(port)]
         load += ["-P", str(running.pid), "-t", str(plan.seconds), "-w", str(plan.warm_up)]
         return _load(load, running, plan.seconds + plan.warm_up + PATIENCE)
 
@@ -108,20 +121,38 @@ def _load(command: list[str], server: RunningServer, patience: float) -> dict[st
     return values
 
 
-def wait_until_answering(port: int) -> None:
-    """Return once a GET is answered with 200: listening alone says little of a server with workers."""
+def connection(
+    port: int, certificate: Certificate | None = None, patience: float = ANSWER_SECONDS
+) -> http.client.HTTPConnection:
+    """A connection for requests to 127.0.0.1, which trusts the issuer of the certificate alone."""
+    if certificate is None:
+        return http.client.HTTPConnection("127.0.0.1", port, timeout=patience)
+    context = ssl.create_default_context(cafile=str(certificate.issuer))
+    return http.client.HTTPSConnection("127.0.0.1", port, timeout=patience, context=context)
+
+
+def wait_until_answering(
+    port: int, certificate: Certificate | None = None, running: RunningServer | None = None
+) -> None:
+    """Return once a GET is answered with 200: listening alone says little of a server with workers.
+
+    Raises ServerError if that never happens, at once if the server is known to have ended.
+    """
     deadline = time.monotonic() + ANSWER_SECONDS
     said = "nothing"
     while time.monotonic() < deadline:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=ANSWER_SECONDS)
+        ended = running.ended() if running else None
+        if ended:
+            raise ServerError(ended)
+        asking = connection(port, certificate)
         try:
-            connection.request("GET", "/")
-            said = str(connection.getresponse().status)
+            asking.request("GET", "/")
+            said = str(asking.getresponse().status)
             if said == "200":
                 return
         except (OSError, http.client.HTTPException) as error:
             said = str(error)
         finally:
-            connection.close()
+            asking.close()
         time.sleep(0.05)
     raise ServerError(f"no answer within {ANSWER_SECONDS:.0f} s, but {said}")

@@ -3,6 +3,7 @@
 Rules of this file:
 - A scenario is an application of the folder `served`, what `native/load.c` does to it, and the
   metric that servers are ranked by. It is the same for every server.
+- Over TLS it is version 1.3 with AES-256-GCM, and a certificate of ECDSA P-256 made for the run.
 - Names and parameters are stable: results of different days are compared by name.
 """
 
@@ -14,8 +15,12 @@ from dataclasses import dataclass, replace
 CPU = "cpu_us_per_message"
 MEMORY = "kb_per_connection"
 
-ECHO, BODIES = "applications:echo", "applications:bodies"
+ECHO, BODIES, PUSH = "applications:echo", "applications:bodies", "applications:push"
 STARLETTE = "with_starlette:application"
+
+#: The modes that speak WebSocket, and those that end with the TLS handshake.
+_WEBSOCKET = ("echo", "broadcast", "connect", "idle", "push")
+_HANDSHAKE = ("handshake", "resume")
 
 #: Files that a server needs open beside its connections, generously.
 SPARE_FILES = 100
@@ -43,12 +48,22 @@ class Scenario:
     deflate: bool = False
     floor: bool = False
     metric: str = CPU
+    tls: bool = False
+
+    @property
+    def websocket(self) -> bool:
+        return self.mode in _WEBSOCKET
+
+    @property
+    def handshake(self) -> bool:
+        """Whether nothing follows the TLS handshake."""
+        return self.mode in _HANDSHAKE
 
     def load_arguments(self) -> list[str]:
         """The load generator's arguments, but for the server and the times."""
         numbers = {"-c": self.connections, "-d": self.in_flight, "-s": self.size}
         arguments = [self.mode, *(str(part) for pair in numbers.items() for part in pair)]
-        return arguments + ["-b"] * self.binary + ["-z"] * self.deflate
+        return arguments + ["-b"] * self.binary + ["-z"] * self.deflate + ["-T"] * self.tls
 
 
 SCALING = (1, 10, 100, 1_000, 10_000, 20_000)
@@ -67,6 +82,12 @@ def _echo(
     floor: bool = True,
 ) -> Scenario:
     return Scenario(name, what, app, "echo", connections, in_flight, size, binary, deflate, floor)
+
+
+def _wss(
+    name: str, what: str, connections: int, size: int = 32, *, binary: bool = False
+) -> Scenario:
+    return Scenario(name, what, ECHO, "echo", connections, size=size, binary=binary, tls=True)
 
 
 _ALL = (
@@ -107,6 +128,30 @@ _ALL = (
     Scenario("http-starlette", "http through Starlette", STARLETTE, "http", 64),
     Scenario("upload", "POST of 10 MB, 8 clients", BODIES, "upload", 8, size=10_000_000),
     Scenario("download", "GET of 10 MB, 8 clients", BODIES, "download", 8, size=10_000_000),
+    Scenario(
+        "push",
+        "16 messages of 32 B at once to each of 200 clients, from a task of the application",
+        PUSH,
+        "push",
+        200,
+        16,
+    ),
+    _wss("wss-small", "32 B text over TLS, 32 clients", 32),
+    _wss("wss-64k", "64 KiB binary over TLS, 16 clients", 16, 65536, binary=True),
+    _wss("wss-1m", "1 MB binary over TLS, 4 clients", 4, 1_000_000, binary=True),
+    Scenario("https", "GET over TLS, keep-alive, 64 clients", ECHO, "http", 64, tls=True),
+    Scenario("tls-connect", "TLS handshakes, 16 at a time", ECHO, "handshake", 16, tls=True),
+    Scenario(
+        "tls-resume",
+        "TLS handshakes that resume a session by its ticket, 16 at a time",
+        ECHO,
+        "resume",
+        16,
+        tls=True,
+    ),
+    Scenario(
+        "wss-connect", "TLS and WebSocket handshakes, 16 at a time", ECHO, "connect", 16, tls=True
+    ),
     *(_echo(f"scaling-{n}", f"32 B text, {n:,} clients", n) for n in SCALING),
 )
 

@@ -1,9 +1,11 @@
-"""How each server is started: command lines, nothing that runs.
+"""How each server is started, and what it is: data, nothing that runs.
 
 Rules of this file:
 - Every server is one process that serves, on 127.0.0.1 and uvloop where it has a choice, without an
-  access log, with messages of MESSAGE_LIMIT; all else is its default.
-- A command line is made of `{app}` and `{port}`; they are filled in last.
+  access log, with permessage-deflate where it has it, messages of MESSAGE_LIMIT, and CONNECTIONS clients;
+  all else is its default.
+- A command line is made of `{app}` and `{port}`, and for TLS of `{key}` and `{cert}`; they are filled in
+  last.
 - Applications are found in the folder `served` alone. The project's own folder is not on the path, or
   every checkout of asgiws would run the code of this one.
 """
@@ -14,17 +16,23 @@ import os
 import shlex
 import shutil
 import subprocess
+import sys
 import sysconfig
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.results import FLOOR, OWN, PEER, ServerInfo
+from benchmarks.scenarios import Scenario
 from conformance.servers import ServerError
+from conformance.tls import Certificate
 
 SERVED = Path(__file__).resolve().parent / "served"
 MESSAGE_LIMIT = 64 * 1024 * 1024
+CONNECTIONS = 32768
+PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 
+_SSL_FILES = " --ssl-keyfile {key} --ssl-certfile {cert}"
 _OWN = "asgiws {app} --port {port} --no-access-log --log-level error" + (
     f" --ws-max-size {MESSAGE_LIMIT}"
 )
@@ -32,33 +40,109 @@ _UVICORN = (
     "uvicorn {app} --port {port} --loop uvloop --http httptools --no-access-log --log-level error"
     f" --ws-max-size {MESSAGE_LIMIT} --ws "
 )
+_HYPERCORN = "hypercorn {app} -c hypercorn.toml -b 127.0.0.1:{port} -k uvloop --log-level error"
+_DAPHNE = (
+    f"daphne -v 0 --websocket-max-message-size {MESSAGE_LIMIT}"
+    f" --websocket-max-frame-size {MESSAGE_LIMIT} {{app}}"
+)
+_GRANIAN = (
+    "granian {app} --interface asgi --port {port} --loop uvloop --no-access-log"
+    " --log-level error --workers 1 --task-impl "
+)
+_GRANIAN_TLS = " --ssl-keyfile {key} --ssl-certificate {cert}"
+_H2CORN = (
+    "h2corn {app} --bind 127.0.0.1:{port} --loop uvloop --no-access-log"
+    f" --websocket-per-message-deflate --websocket-max-message-size {MESSAGE_LIMIT}"
+)
+_PEREGRINE = (
+    "peregrine {app} --port {port} --protocol asgi --log-level error --ws-compress"
+    f" --ws-max-message {MESSAGE_LIMIT} --max-connections {CONNECTIONS}"
+)
+_WEFT = (
+    "weft {app} --port {port} --protocol asgi --log-level error --ws-compress"
+    f" --ws-max-message {MESSAGE_LIMIT} --max-connections {CONNECTIONS}"
+)
+_TLS_FILES = " --tls-key {key} --tls-cert {cert}"
+
+
+@dataclass(frozen=True)
+class Peer:
+    """How a peer is started, over TCP and over TLS, and what it is.
+
+    `packages` are what of its environment shapes its figures, so that it is told with them. `asyncio` is
+    whether it runs an application as a task on an asyncio loop; `gives_up` is what an application misses.
+    `since` and `before` bound the Pythons that it is for.
+    """
+
+    command: str
+    tls: str
+    packages: tuple[str, ...]
+    websockets: bool = True
+    asyncio: bool = True
+    gives_up: str = ""
+    since: str = "3.0"
+    before: str = "4.0"
+
+
+def _uvicorn(ws: str) -> Peer:
+    packages = ("uvicorn", "uvloop", "httptools", "websockets", "wsproto")
+    return Peer(_UVICORN + ws, _UVICORN + ws + _SSL_FILES, packages)
+
+
+def _granian(choice: str, gives_up: str = "", before: str = "4.0") -> Peer:
+    command = _GRANIAN + choice
+    packages = ("granian", "uvloop")
+    return Peer(
+        command,
+        command + _GRANIAN_TLS,
+        packages,
+        asyncio=not gives_up,
+        gives_up=gives_up,
+        before=before,
+    )
+
+
 PEERS = {
-    "uvicorn-sansio": _UVICORN + "websockets-sansio",
-    "uvicorn-websockets": _UVICORN + "websockets",
-    "uvicorn-wsproto": _UVICORN + "wsproto",
-    "hypercorn": (
-        "hypercorn {app} -c hypercorn.toml -b 127.0.0.1:{port} -k uvloop --log-level error"
+    "uvicorn-sansio": _uvicorn("websockets-sansio"),
+    "uvicorn-websockets": _uvicorn("websockets"),
+    "uvicorn-wsproto": _uvicorn("wsproto"),
+    "hypercorn": Peer(
+        _HYPERCORN,
+        _HYPERCORN + " --keyfile {key} --certfile {cert}",
+        ("hypercorn", "uvloop", "wsproto", "h11"),
     ),
-    "daphne": (
-        f"daphne -p {{port}} -b 127.0.0.1 -v 0 --websocket-max-message-size {MESSAGE_LIMIT}"
-        f" --websocket-max-frame-size {MESSAGE_LIMIT} {{app}}"
+    "daphne": Peer(
+        _DAPHNE + " -p {port} -b 127.0.0.1",
+        _DAPHNE + " -e ssl:{port}:interface=127.0.0.1:privateKey={key}:certKey={cert}",
+        ("daphne", "twisted", "autobahn"),
     ),
-    "granian": (
-        "granian {app} --interface asgi --port {port} --loop uvloop --no-access-log"
-        " --log-level error --workers 1"
+    "granian": _granian("asyncio --runtime-mode st"),
+    "granian-mt": _granian("asyncio --runtime-mode mt"),
+    "granian-rust": _granian(
+        "rust --runtime-mode st", "an application's task is granian's own and not asyncio's", "3.12"
+    ),
+    "h2corn": Peer(_H2CORN, _H2CORN + " --keyfile {key} --certfile {cert}", ("h2corn", "uvloop")),
+    "peregrine": Peer(_PEREGRINE, _PEREGRINE + _TLS_FILES, ("peregrine-server", "uvloop")),
+    "weft": Peer(_WEFT, _WEFT + _TLS_FILES, ("weft-server",), since="3.12"),
+    "freastal": Peer(
+        "python start_freastal.py {app} {port}",
+        "python start_freastal.py {app} {port} {cert} {key}",
+        ("freastal",),
+        websockets=False,
+        asyncio=False,
+        gives_up="no lifespan, bodies in one part alone, no event for a client that has gone",
+    ),
+    "fastpysgi": Peer(
+        "fastpysgi {app} --host 127.0.0.1 --port {port} --loglevel 1",
+        "fastpysgi {app} --host 127.0.0.1 --port {port} --loglevel 1 --keyfile {key} --certfile {cert}",
+        ("fastpysgi",),
+        websockets=False,
     ),
 }
 NAMES = ("asgiws", *PEERS, "floor")
 EXTRA = ("asgiws-pure",)
 
-# What of an environment shapes a figure, so that it is told with it.
-_PACKAGES = {
-    "asgiws": ("asgiws", "uvloop", "httptools", "starlette"),
-    "uvicorn": ("uvicorn", "uvloop", "httptools", "websockets", "wsproto", "starlette"),
-    "hypercorn": ("hypercorn", "uvloop", "wsproto", "h11", "starlette"),
-    "daphne": ("daphne", "twisted", "autobahn", "starlette"),
-    "granian": ("granian", "uvloop", "starlette"),
-}
+_OWN_PACKAGES = ("asgiws", "uvloop", "httptools")
 _VERSIONS = """
 import importlib.metadata as metadata, platform, sys
 found = [platform.python_implementation() + " " + platform.python_version()]
@@ -73,53 +157,104 @@ print(", ".join(found))
 
 @dataclass(frozen=True)
 class Server:
-    """A server to measure: its name, its kind, its command line with `{app}` and `{port}`."""
+    """A server to measure: its name and kind, its command lines over TCP and over TLS (an empty one: it
+    does not take part there), and what `Peer` says of it. A floor runs no Python."""
 
     name: str
     kind: str
     argv: tuple[str, ...]
     environment: dict[str, str] = field(default_factory=dict)
+    tls_argv: tuple[str, ...] = ()
+    python: str = PYTHON
+    websockets: bool = True
+    asyncio: bool = True
+    gives_up: str = ""
+    packages: tuple[str, ...] = ()
 
-    def command(self, app: str, port: int) -> list[str]:
-        """The command line for an application of `served`, as `module:attribute`, and a port."""
+    def command(self, app: str, port: int, certificate: Certificate | None = None) -> list[str]:
+        """The command line for an application of `served`, as `module:attribute`, and a port; over TLS
+        if there is a certificate."""
         values = {"{app}": app, "{port}": str(port)}
-        return [_fill(part, values) for part in self.argv]
+        if certificate is not None:
+            values["{key}"] = str(certificate.key)
+            values["{cert}"] = str(certificate.certificate)
+        argv = self.argv if certificate is None else self.tls_argv
+        return [_fill(part, values) for part in argv]
+
+    def takes_part(self, scenario: Scenario) -> bool:
+        """Whether it is made for the scenario."""
+        if self.kind == FLOOR and not scenario.floor:
+            return False
+        if scenario.websocket and not self.websockets:
+            return False
+        return bool(self.tls_argv if scenario.tls else self.argv)
+
+    @property
+    def program(self) -> Path:
+        return Path((self.argv or self.tls_argv)[0])
 
     @property
     def shown(self) -> str:
         """The command line as a person would type it."""
-        program, *rest = self.argv
+        program, *rest = self.argv or self.tls_argv
         setting = [f"{name}={value}" for name, value in self.environment.items()]
         quoted = [part if "{" in part else shlex.quote(part) for part in rest]
         return " ".join([*setting, Path(program).name, *quoted])
 
 
-def asgiws(name: str, folder: Path | None, *, pure: bool = False) -> Server:
+def asgiws(name: str, folder: Path | None, *, pure: bool = False, python: str = PYTHON) -> Server:
     """asgiws as installed in `folder`, or for this Python. Raises ServerError when it is not there."""
     scripts = (folder or Path(sysconfig.get_path("scripts"))).absolute()
     program = scripts / "asgiws"
     if not program.exists():
         raise ServerError(f"{name}: there is no asgiws in {scripts}: pip install -e .")
-    _, *rest = _OWN.split()
-    return Server(name, OWN, (str(program), *rest), {"ASGIWS_EXTENSIONS": "no"} if pure else {})
+    return Server(
+        name,
+        OWN,
+        (str(program), *_OWN.split()[1:]),
+        {"ASGIWS_EXTENSIONS": "no"} if pure else {},
+        (str(program), *(_OWN + _SSL_FILES).split()[1:]),
+        python,
+        packages=_OWN_PACKAGES,
+    )
 
 
-def peer(name: str, folder: Path) -> Server:
-    """A peer whose program lies in `folder`. Raises ServerError when it does not."""
-    program, *rest = PEERS[name].split()
+def peer(name: str, folder: Path, python: str = PYTHON, *, further: bool = False) -> Server:
+    """A peer whose program lies in `folder`; its name has the Python when that is a `further` one.
+
+    Raises ServerError when the program is not there, or not for that Python.
+    """
+    data = PEERS[name]
+    if not _numbers(data.since) <= _numbers(python) < _numbers(data.before):
+        span = f"from {data.since}" if data.since != "3.0" else f"before {data.before}"
+        raise ServerError(f"{name}: it is for Python {span}, and this is {python}")
+    program = data.command.split()[0]
     found = shutil.which(program, path=str(folder.absolute()))
     if found is None:
         raise ServerError(f"{name}: there is no {program} in {folder}")
-    return Server(name, PEER, (found, *rest))
+    return Server(
+        f"{name}@{python}" if further else name,
+        PEER,
+        (found, *data.command.split()[1:]),
+        tls_argv=(found, *data.tls.split()[1:]),
+        python=python,
+        websockets=data.websockets,
+        asyncio=data.asyncio,
+        gives_up=data.gives_up,
+        packages=data.packages,
+    )
 
 
 def floor(program: Path) -> Server:
     """The C floor."""
-    return Server("floor", FLOOR, (str(program), "{port}"))
+    return Server("floor", FLOOR, (str(program), "{port}"), python="")
 
 
 def custom(named: str) -> Server:
-    """The server of `--add NAME=COMMAND`, a peer. Raises ServerError when it cannot be meant."""
+    """The server of `--add NAME=COMMAND`, a peer; over TLS if the command has `{cert}`.
+
+    Raises ServerError when it cannot be meant.
+    """
     name, equals, command = named.partition("=")
     try:
         argv = tuple(shlex.split(command))
@@ -133,7 +268,10 @@ def custom(named: str) -> Server:
     if found is None:
         raise ServerError(f"--add: there is no program {argv[0]!r}")
     # Absolute, for servers are started in another folder; not resolved, for that would leave its venv.
-    return Server(name, PEER, (str(Path(found).absolute()), *argv[1:]))
+    argv = (str(Path(found).absolute()), *argv[1:])
+    if any("{cert}" in part for part in argv):
+        return Server(name, PEER, (), tls_argv=argv)
+    return Server(name, PEER, argv)
 
 
 def environment(server: Server, inherited: Mapping[str, str] = os.environ) -> dict[str, str]:
@@ -146,12 +284,26 @@ def describe(server: Server) -> ServerInfo:
     """What is to be told of a server beside its figures."""
     if server.kind == FLOOR:
         return ServerInfo(server.kind, server.shown, "C, epoll, no checks, no application")
-    program = Path(server.argv[0])
     said = [
-        _ask([str(program), "--version"]) if server.kind == OWN else "",
-        _ask([str(program.with_name("python")), "-c", _VERSIONS, *_PACKAGES.get(program.name, ())]),
+        _ask([str(server.program), "--version"]) if server.kind == OWN else "",
+        _ask(
+            [
+                str(server.program.with_name("python")),
+                "-c",
+                _VERSIONS,
+                *server.packages,
+                "starlette",
+            ]
+        ),
     ]
-    return ServerInfo(server.kind, server.shown, "; ".join(filter(None, said)))
+    return ServerInfo(
+        server.kind,
+        server.shown,
+        "; ".join(filter(None, said)),
+        server.python,
+        server.asyncio,
+        server.gives_up,
+    )
 
 
 def _ask(command: list[str]) -> str:
@@ -166,3 +318,7 @@ def _fill(part: str, values: Mapping[str, str]) -> str:
     for name, value in values.items():
         part = part.replace(name, value)
     return part
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split("."))

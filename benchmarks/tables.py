@@ -2,14 +2,16 @@
 
 Rules of this file:
 - A table is rows of strings, the first row its head; `conformance.tables` draws it.
+- Where a run has several Pythons, a scenario has a row for each of them, and a server one column.
+  A column without a figure is not there.
 - Every figure is a median over the rounds. A dash is what was not measured; a server that failed has
   its error told beside the table.
-- Less is better for the metric that a scenario ranks by; ratios are to the best peer.
+- Less is better for the metric that a scenario ranks by; ratios are to the best peer of the same Python.
 """
 
 from __future__ import annotations
 
-from benchmarks.results import Results
+from benchmarks.results import FLOOR, OWN, PEER, Results, base_name
 from benchmarks.scenarios import CPU, MEMORY, SCENARIOS
 from benchmarks.targets import Verdict
 from conformance.tables import Rows
@@ -27,7 +29,6 @@ def metric_of(scenario: str) -> str:
 def of_scenario(results: Results, scenario: str) -> Rows:
     """One scenario: a row for each server, with all that is asked for most."""
     metric = metric_of(scenario)
-    best = results.best_peer(scenario, metric)
     columns = [(metric, WORDS[metric], 2)]
     if metric == CPU:
         columns += [
@@ -43,6 +44,9 @@ def of_scenario(results: Results, scenario: str) -> Rows:
         value = results.median(scenario, server, metric)
         if value is None:
             continue
+        info = results.servers[server]
+        python = None if info.kind == FLOOR and len(results.pythons()) < 2 else info.python
+        best = results.best_peer(scenario, metric, python)
         spread = results.spread(scenario, server, metric)
         rows.append(
             [
@@ -73,40 +77,86 @@ def failures(results: Results, scenario: str) -> list[str]:
 
 def overview(results: Results, metric: str) -> Rows:
     """A row for each scenario that ranks by the metric, a column for each server, the ratios."""
-    own, others = results.of_kind("own"), results.peers() + results.of_kind("floor")
+    own = _bases(results, OWN)
+    others = _bases(results, PEER) + _bases(results, FLOOR)
     rows = [["scenario", *own, "to best peer", *others]]
-    for scenario in results.scenarios():
-        if metric_of(scenario) != metric or scenario.startswith(_SCALING):
-            continue
-        best = results.best_peer(scenario, metric)
-        first = results.median(scenario, own[0], metric) if own else None
+    for scenario, python in _rows(results, metric):
+        best = results.best_peer(scenario, metric, python)
+        first = _median(results, scenario, own[0], python, metric) if own else None
         ratio = first / best[1] if first is not None and best else None
-        told = "-" if ratio is None or best is None else f"{ratio:.2f} {best[0]}"
-        cells = [number(results.median(scenario, name, metric), 2) for name in own + others]
-        rows.append([scenario, *cells[: len(own)], told, *cells[len(own) :]])
-    return rows
+        told = "-" if ratio is None or best is None else f"{ratio:.2f} {base_name(best[0])}"
+        cells = [
+            number(_median(results, scenario, base, python, metric), 2) for base in own + others
+        ]
+        label = _label(results, scenario, python)
+        rows.append([label, *cells[: len(own)], told, *cells[len(own) :]])
+    return _without_empty(rows)
 
 
 def by_server(results: Results, metric: str, digits: int = 0) -> Rows:
     """A row for each scenario that sends messages, a column for each server."""
-    rows = [["scenario", *results.servers]]
-    for scenario in results.scenarios():
-        if metric_of(scenario) == CPU and not scenario.startswith(_SCALING):
-            cells = [
-                number(results.median(scenario, name, metric), digits) for name in results.servers
-            ]
-            rows.append([scenario, *cells])
-    return rows
+    bases = _bases(results)
+    rows = [["scenario", *bases]]
+    for scenario, python in _rows(results, CPU):
+        cells = [number(_median(results, scenario, base, python, metric), digits) for base in bases]
+        rows.append([_label(results, scenario, python), *cells])
+    return _without_empty(rows)
 
 
 def latency(results: Results) -> Rows:
     """As `by_server`, with the median and the 99th percentile in a cell, in microseconds."""
-    rows = [["scenario, p50 / p99 µs", *results.servers]]
-    middle, high = by_server(results, "p50_us"), by_server(results, "p99_us")
-    for one, other in zip(middle[1:], high[1:], strict=True):
-        pairs = zip(one[1:], other[1:], strict=True)
-        rows.append([one[0], *(f"{a} / {b}" if a != "-" else "-" for a, b in pairs)])
-    return rows
+    bases = _bases(results)
+    rows = [["scenario, p50 / p99 µs", *bases]]
+    for scenario, python in _rows(results, CPU):
+        cells = [_label(results, scenario, python)]
+        for base in bases:
+            middle, high = (
+                number(_median(results, scenario, base, python, metric), 0)
+                for metric in ("p50_us", "p99_us")
+            )
+            cells.append("-" if middle == "-" else f"{middle} / {high}")
+        rows.append(cells)
+    return _without_empty(rows)
+
+
+def _bases(results: Results, kind: str | None = None) -> list[str]:
+    """The servers (of a kind), each once for all Pythons."""
+    names = [name for name, info in results.servers.items() if kind in (None, info.kind)]
+    return list(dict.fromkeys(base_name(name) for name in names))
+
+
+def _rows(results: Results, metric: str) -> list[tuple[str, str]]:
+    """Each scenario that ranks by the metric, with each Python that has a figure there."""
+    return [
+        (scenario, python)
+        for scenario in results.scenarios()
+        if metric_of(scenario) == metric and not scenario.startswith(_SCALING)
+        for python in results.pythons() or [""]
+        if any(
+            results.median(scenario, name, metric) is not None
+            for name, info in results.servers.items()
+            if info.python == python or not results.pythons()
+        )
+    ]
+
+
+def _label(results: Results, scenario: str, python: str) -> str:
+    return f"{scenario}, {python}" if len(results.pythons()) > 1 else scenario
+
+
+def _median(results: Results, scenario: str, base: str, python: str, metric: str) -> float | None:
+    name = results.named(base, python)
+    return None if name is None else results.median(scenario, name, metric)
+
+
+def _without_empty(rows: Rows) -> Rows:
+    """Without the columns that have dashes alone."""
+    kept = [
+        index
+        for index in range(len(rows[0]))
+        if index == 0 or any(row[index] != "-" for row in rows[1:])
+    ]
+    return [[row[index] for index in kept] for row in rows]
 
 
 def memory(results: Results) -> Rows:
@@ -144,7 +194,7 @@ def scaling(results: Results, metric: str, digits: int) -> Rows:
                 number(results.median(scenario, name, metric), digits) for name in results.servers
             ]
             rows.append([number(connections(results, scenario), 0), *cells])
-    return rows
+    return _without_empty(rows)
 
 
 def connections(results: Results, scenario: str) -> float | None:

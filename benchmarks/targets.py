@@ -2,6 +2,8 @@
 
 Rules of this file:
 - A target is a ratio of medians, so a machine's speed has no part in it.
+- Servers are compared with those of the same Python.
+- A peer that answers wrongly in a scenario is not measured there, and so no reference.
 - One whose scenario or reference was not measured is not judged.
 """
 
@@ -13,10 +15,11 @@ from benchmarks.results import Results
 from benchmarks.scenarios import CPU, MEMORY
 
 SANSIO = ("uvicorn-sansio",)
-HTTP_PEERS = ("uvicorn-sansio", "granian")
 FLOOR = ("floor",)
 #: The best of all peers that were measured.
 BEST: tuple[str, ...] = ("*",)
+#: The best of those that run an application as a task on an asyncio loop.
+BEST_ON_ASYNCIO: tuple[str, ...] = ("* on asyncio",)
 #: The server itself, in another scenario.
 ITSELF: tuple[str, ...] = ()
 
@@ -27,7 +30,8 @@ P50 = "p50_us"
 class Target:
     """In `scenario`, `metric` is to be `at_most` times that of the best of `of`.
 
-    `base` names the scenario that the reference is taken from, when it is another one.
+    `base` names the scenario that the reference is taken from, when it is another one. A target with
+    a `python` is for that version alone.
     """
 
     scenario: str
@@ -35,6 +39,7 @@ class Target:
     of: tuple[str, ...]
     metric: str = CPU
     base: str | None = None
+    python: str | None = None
 
 
 TARGETS = (
@@ -49,14 +54,24 @@ TARGETS = (
     Target("echo-deflate", 0.60, SANSIO),
     Target("echo-starlette", 0.60, SANSIO),
     Target("broadcast", 0.40, SANSIO),
-    Target("connect", 0.60, BEST),
+    Target("push", 0.25, SANSIO),
+    Target("connect", 0.95, BEST),
     Target("idle", 0.40, BEST, metric=MEMORY),
     Target("idle-deflate", 0.40, BEST, metric=MEMORY),
-    Target("echo-10k", 0.36, BEST),
+    Target("echo-10k", 0.36, SANSIO),
     Target("echo-10k", 1.5, ITSELF, base="echo-small"),
-    Target("http", 0.60, HTTP_PEERS),
-    Target("http-pipelined", 0.60, HTTP_PEERS),
-    Target("http-starlette", 0.75, HTTP_PEERS),
+    Target("http", 0.95, BEST_ON_ASYNCIO),
+    Target("http-pipelined", 0.95, BEST_ON_ASYNCIO),
+    Target("http-starlette", 0.95, BEST_ON_ASYNCIO),
+    Target("wss-small", 0.90, BEST),
+    Target("wss-64k", 0.95, BEST),
+    Target("wss-1m", 0.95, BEST),
+    Target("https", 0.90, BEST),
+    Target("tls-connect", 1.10, BEST),
+    Target("wss-connect", 1.10, BEST),
+    Target("tls-resume", 0.90, BEST),
+    Target("echo-small", 0.90, BEST, python="3.13"),
+    Target("echo-one", 0.90, BEST, python="3.13"),
 )
 
 
@@ -73,13 +88,27 @@ class Verdict:
         return self.ratio <= self.target.at_most
 
 
+def _references(results: Results, target: Target, server: str) -> list[str]:
+    """The servers of the same Python, the best of which the target is a ratio to."""
+    python = results.servers[server].python
+    if target.of == ITSELF:
+        return [server]
+    if target.of in (BEST, BEST_ON_ASYNCIO):
+        peers = results.peers(python)
+        return [one for one in peers if target.of == BEST or results.servers[one].asyncio]
+    return [name for name in (results.named(base, python) for base in target.of) if name]
+
+
 def judge(results: Results, server: str) -> list[Verdict]:
     """Each target that the results can tell of, for one server."""
     verdicts = []
+    python = results.servers[server].python
     for target in TARGETS:
+        if target.python not in (None, python):
+            continue
         base = target.base or target.scenario
         own = results.median(target.scenario, server, target.metric)
-        names = results.peers() if target.of == BEST else list(target.of or (server,))
+        names = _references(results, target, server)
         values = [(results.median(base, name, target.metric), name) for name in names]
         known = [(value, name) for value, name in values if value]
         if own is None or not known:

@@ -8,8 +8,13 @@
  *   http       keep-alive GET requests, IN_FLIGHT at a time, that are answered with "Hello, world!"
  *   upload     POST requests of SIZE octets, answered with the number of octets received
  *   download   GET requests for /SIZE, answered with SIZE octets of the pattern
+ *   push       every connection acknowledges, and gets IN_FLIGHT messages whose first NUMBER_DIGITS octets
+ *              count on; it acknowledges again when it has them
+ *   handshake  open, TLS handshake, close_notify and FIN, again (needs -T)
+ *   resume     as handshake, but by a ticket of a connection before (needs -T)
  * Options: -p PORT  -c CONNECTIONS  -d IN_FLIGHT  -s SIZE  -t SECONDS  -w WARM_UP_SECONDS
  *          -b (binary messages)  -z (permessage-deflate)  -P PID (of the server, to measure it)
+ *          -T (over TLS, in a build WITH_TLS)
  *
  * Rules of this file:
  * - Every answer is checked, octet by octet: the handshake's accept key, the opcode, the payload of each
@@ -40,28 +45,37 @@
 #include <time.h>
 #include <unistd.h>
 
+#ifdef WITH_TLS
+#include "tls.h"
+#endif
+
 #ifndef IP_BIND_ADDRESS_NO_PORT
 #define IP_BIND_ADDRESS_NO_PORT 24
 #endif
 
 enum { STALL = 20, SETTLE = 2, PER_ADDRESS = 20000, OPENING_AT_ONCE = 128 };
-enum { IN_FLIGHT_MAX = 64, HEAD_MAX = 8192, READ_SIZE = 1 << 18, EVENTS = 512 };
+enum { IN_FLIGHT_MAX = 64, HEAD_MAX = 8192, READ_SIZE = 1 << 18, EVENTS = 512, NUMBER_DIGITS = 10 };
 enum { CONTINUATION = 0, TEXT = 1, BINARY = 2, CLOSE = 8, PING = 9, PONG = 10 };
 
-enum mode { ECHO, BROADCAST, CONNECT, IDLE, HTTP, UPLOAD, DOWNLOAD, MODES };
-static const char *const MODE_NAMES[MODES] = {"echo", "broadcast", "connect", "idle",
-                                              "http", "upload",    "download"};
+enum mode { ECHO, BROADCAST, CONNECT, IDLE, PUSH, HTTP, UPLOAD, DOWNLOAD, HANDSHAKE, RESUME, MODES };
+static const char *const MODE_NAMES[MODES] = {"echo", "broadcast", "connect",  "idle",      "push",
+                                              "http", "upload",    "download", "handshake", "resume"};
 
-enum state { CONNECTING, UPGRADING, OPEN };
+enum state { CONNECTING, SHAKING, UPGRADING, OPEN, ENDING };
 
 struct connection {
     int fd, index;
     enum state state;
     uint32_t events; /* what epoll waits for */
+#ifdef WITH_TLS
+    struct tls *tls;
+    void *session; /* to be resumed by the next connection of this place */
+#endif
 
     /* Out: messages still to write, `written` octets of the first; a pong goes between two. */
     int to_write, in_flight;
     size_t written;
+    bool blocked; /* a message's write has to be repeated as it was, which TLS asks for */
     uint8_t pong[6 + 125];
     int pong_length;
     uint64_t sent_at[IN_FLIGHT_MAX];
@@ -79,6 +93,7 @@ struct connection {
     int control_length;
     char *head;
     int head_length;
+    uint64_t number; /* of the next pushed message; 0 before the first */
 };
 
 static const char KEY[] = "dGhlIHNhbXBsZSBub25jZQ==", ACCEPT[] = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
@@ -89,7 +104,7 @@ static struct {
     int port, connections, in_flight, server;
     size_t size;
     double seconds, warm_up;
-    bool binary, deflate;
+    bool binary, deflate, tls;
 } options = {.port = 8000, .connections = 1, .in_flight = 1, .size = 32, .seconds = 3, .warm_up = 1};
 
 static int epoll;
@@ -99,7 +114,7 @@ static size_t outgoing_size;
 static const uint8_t *expected; /* what comes back */
 static size_t expected_size, packed_max;
 static char upgrade[512];
-static uint64_t messages, octets_moved, opened;
+static uint64_t messages, octets_moved, opened, full_handshakes;
 static bool stopping;
 static char error[256];
 
@@ -390,6 +405,41 @@ static bool inflates_to_payload(const uint8_t *data, size_t size)
     return !in.bad && made == options.size;
 }
 
+/* The socket, with TLS over it or without. */
+
+static ssize_t put_octets(struct connection *c, const void *data, size_t size)
+{
+#ifdef WITH_TLS
+    if (c->tls)
+        return tls_send(c->tls, data, size);
+#endif
+    return send(c->fd, data, size, MSG_NOSIGNAL);
+}
+
+static ssize_t get_octets(struct connection *c, void *data, size_t size)
+{
+#ifdef WITH_TLS
+    if (c->tls)
+        return tls_receive(c->tls, data, size);
+#endif
+    return recv(c->fd, data, size, 0);
+}
+
+static void close_connection(struct connection *c)
+{
+#ifdef WITH_TLS
+    if (c->tls)
+        tls_free(c->tls);
+    c->tls = NULL;
+#endif
+    close(c->fd);
+}
+
+static bool each_is_new(void)
+{
+    return options.mode == CONNECT || options.mode == HANDSHAKE || options.mode == RESUME;
+}
+
 /* Out. */
 
 static void await_events(struct connection *c, uint32_t events)
@@ -404,12 +454,13 @@ static void await_events(struct connection *c, uint32_t events)
 static void write_out(struct connection *c)
 {
     for (;;) {
-        bool is_pong = c->pong_length && !c->written;
+        bool is_pong = c->pong_length && !c->written && !c->blocked;
         const uint8_t *from = is_pong ? c->pong : outgoing + c->written;
         size_t size = is_pong ? (size_t)c->pong_length : outgoing_size - c->written;
         if (!is_pong && !c->to_write)
             break;
-        ssize_t n = send(c->fd, from, size, MSG_NOSIGNAL);
+        ssize_t n = put_octets(c, from, size);
+        c->blocked = n < 0 && errno == EAGAIN && !is_pong;
         if (n < 0 && errno == EAGAIN) {
             await_events(c, EPOLLIN | EPOLLOUT);
             return;
@@ -444,10 +495,27 @@ static void send_messages(struct connection *c, int n)
 
 /* In: what came is right, and complete. */
 
+/* A pushed message counts on from the one before; the first of all begins a burst. */
+static bool counts_on(struct connection *c)
+{
+    char digits[NUMBER_DIGITS + 1] = {0}, *end;
+    memcpy(digits, c->head, NUMBER_DIGITS);
+    uint64_t number = strtoull(digits, &end, 10), burst = (uint64_t)options.in_flight;
+    if (*end || memcmp(c->head + NUMBER_DIGITS, expected + NUMBER_DIGITS, expected_size - NUMBER_DIGITS))
+        fail("a pushed message that is not the one expected");
+    else if (c->number ? number != c->number : number % burst)
+        fail("pushed message %llu came where %llu was due", (unsigned long long)number,
+             (unsigned long long)c->number);
+    c->number = number + 1;
+    return !error[0];
+}
+
 static void complete_message(struct connection *c)
 {
     static int got;
     messages++;
+    if (options.mode == PUSH && c->number % (uint64_t)options.in_flight)
+        return;
     if (options.mode == BROADCAST) {
         if (++got < options.connections)
             return;
@@ -460,7 +528,7 @@ static void complete_message(struct connection *c)
     }
     record((now_ns() - c->sent_at[c->answered++ % IN_FLIGHT_MAX]) / 1000);
     c->in_flight--;
-    if (options.mode == BROADCAST)
+    if (options.mode == BROADCAST || options.mode == PUSH)
         send_messages(c, 1);
 }
 
@@ -525,6 +593,8 @@ static bool take_payload(struct connection *c, const uint8_t *data, size_t n)
     }
     if (c->compressed) {
         memcpy(c->packed + c->received, data, n);
+    } else if (options.mode == PUSH) {
+        memcpy(c->head + c->received, data, n);
     } else if (memcmp(expected + c->received, data, n)) {
         fail("a message that differs from what was sent");
         return false;
@@ -549,7 +619,7 @@ static bool end_frame(struct connection *c, int *ready)
         } else if (c->received != expected_size) {
             fail("a message shorter than sent");
         }
-        if (!error[0]) {
+        if (!error[0] && (options.mode != PUSH || counts_on(c))) {
             complete_message(c);
             ++*ready;
         }
@@ -680,15 +750,21 @@ static void open_connection(struct connection *c)
     uint8_t *packed = c->packed;
     char *head = c->head;
     int index = (int)(c - connections);
+#ifdef WITH_TLS
+    void *session = c->session;
+#endif
     *c = (struct connection){.fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0),
                              .index = index, .packed = packed, .head = head};
+#ifdef WITH_TLS
+    c->session = session;
+#endif
     if (c->fd < 0) {
         fail("cannot open socket %d: %s", index, strerror(errno));
         return;
     }
     setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     setsockopt(c->fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof one);
-    if (options.mode == CONNECT)
+    if (each_is_new())
         setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
     from.sin_addr.s_addr = htonl(INADDR_LOOPBACK + 1 + (uint32_t)(index / PER_ADDRESS));
     to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -704,6 +780,105 @@ static void open_connection(struct connection *c)
     epoll_ctl(epoll, EPOLL_CTL_ADD, c->fd, &e);
 }
 
+/* The stream is there: the upgrade, or the first requests. */
+static void established(struct connection *c)
+{
+    if (options.mode >= HTTP) {
+        c->state = OPEN;
+        opened++;
+        send_messages(c, options.in_flight);
+        return;
+    }
+    c->state = UPGRADING;
+    if (put_octets(c, upgrade, strlen(upgrade)) != (ssize_t)strlen(upgrade))
+        fail("cannot send the handshake: %s", strerror(errno));
+    await_events(c, EPOLLIN);
+}
+
+#ifdef WITH_TLS
+/* The handshake is done, and nothing else was to be: close_notify and FIN, and then the server's end. */
+static void end_handshake(struct connection *c)
+{
+    struct linger keep = {0, 0};
+    tls_end(c->tls);
+    setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &keep, sizeof keep);
+    shutdown(c->fd, SHUT_WR);
+    c->state = ENDING;
+}
+
+static void shaken(struct connection *c)
+{
+    if (options.mode == HANDSHAKE || !c->session) {
+        full_handshakes++;
+        if (tls_resumed(c->tls))
+            fail("a session was resumed that was not offered");
+    } else if (!tls_resumed(c->tls) && ++full_handshakes > messages + 2 * (uint64_t)options.connections) {
+        fail("tickets are refused: %llu full handshakes", (unsigned long long)full_handshakes);
+    }
+    if (options.mode == HANDSHAKE || (options.mode == RESUME && tls_resumed(c->tls))) {
+        messages++;
+        record((now_ns() - c->sent_at[0]) / 1000);
+    }
+    opened++;
+    octets_moved++;
+    if (options.mode == HANDSHAKE || tls_resumed(c->tls)) {
+        end_handshake(c);
+        return;
+    }
+    c->state = OPEN; /* until there is a ticket, which some servers send with the first response alone */
+    if (tls_send(c->tls, outgoing, outgoing_size) != (ssize_t)outgoing_size)
+        fail("cannot send a request: %s", strerror(errno));
+}
+
+/* What comes after the handshake: tickets, and the server's end, with which the next one begins. The newest
+ * ticket is used, and an old one again if there came none. */
+static void await_ticket_and_end(struct connection *c)
+{
+    char data[4096];
+    ssize_t n;
+    while ((n = tls_receive(c->tls, data, sizeof data)) > 0)
+        if (options.mode == HANDSHAKE)
+            fail("the server sent something that nobody asked for");
+    bool waits = n < 0 && errno == EAGAIN;
+    if (error[0])
+        return;
+    void *session = tls_take_session(c->tls);
+    if (session) {
+        if (c->session)
+            tls_free_session(c->session);
+        c->session = session;
+        if (c->state == OPEN)
+            end_handshake(c);
+    }
+    if (!waits) {
+        if (c->state == OPEN) {
+            fail("the server sent no ticket");
+            return;
+        }
+        close_connection(c);
+        open_connection(c);
+    }
+}
+
+static void shake(struct connection *c)
+{
+    switch (tls_handshake(c->tls)) {
+    case TLS_WANTS_READ: await_events(c, EPOLLIN); return;
+    case TLS_WANTS_WRITE: await_events(c, EPOLLIN | EPOLLOUT); return;
+    case TLS_FAILED: fail("the TLS handshake failed: %s", tls_error()); return;
+    case TLS_DONE: break;
+    }
+    await_events(c, EPOLLIN);
+    if (options.mode == HANDSHAKE || options.mode == RESUME) {
+        shaken(c);
+        if (!error[0])
+            await_ticket_and_end(c);
+    } else {
+        established(c);
+    }
+}
+#endif
+
 static void connected(struct connection *c)
 {
     int code = 0;
@@ -713,16 +888,15 @@ static void connected(struct connection *c)
         fail("cannot connect: %s", strerror(code));
         return;
     }
-    if (options.mode >= HTTP) {
-        c->state = OPEN;
-        opened++;
-        send_messages(c, options.in_flight);
+#ifdef WITH_TLS
+    if (options.tls) {
+        c->tls = tls_open(c->fd, options.mode == RESUME ? c->session : NULL);
+        c->state = SHAKING;
+        shake(c);
         return;
     }
-    c->state = UPGRADING;
-    if (send(c->fd, upgrade, strlen(upgrade), MSG_NOSIGNAL) != (ssize_t)strlen(upgrade))
-        fail("cannot send the handshake: %s", strerror(errno));
-    await_events(c, EPOLLIN);
+#endif
+    established(c);
 }
 
 static void upgraded(struct connection *c, const char *data, size_t n)
@@ -747,7 +921,7 @@ static void upgraded(struct connection *c, const char *data, size_t n)
     if (options.mode == CONNECT) {
         messages++;
         record((now_ns() - c->sent_at[0]) / 1000);
-        close(c->fd);
+        close_connection(c);
         open_connection(c);
     } else if (n > part) {
         take_frames(c, (const uint8_t *)data + part, n - part);
@@ -758,7 +932,7 @@ static void readable(struct connection *c)
 {
     static char data[READ_SIZE];
     for (;;) {
-        ssize_t n = recv(c->fd, data, sizeof data, 0);
+        ssize_t n = get_octets(c, data, sizeof data);
         if (n < 0 && errno == EAGAIN)
             return;
         if (n <= 0) {
@@ -775,7 +949,7 @@ static void readable(struct connection *c)
         } else {
             take_frames(c, (const uint8_t *)data, (size_t)n);
         }
-        if (error[0] || n < (ssize_t)sizeof data)
+        if (error[0] || (n < (ssize_t)sizeof data && !options.tls)) /* TLS may hold some back */
             return;
     }
 }
@@ -870,12 +1044,12 @@ static void read_options(int argc, char **argv)
     while (argc > 1 && o < MODES && strcmp(argv[1], MODE_NAMES[o]))
         o++;
     if (argc < 2 || o == MODES) {
-        fprintf(stderr, "usage: load echo|broadcast|connect|idle|http|upload|download [options]\n");
+        fprintf(stderr, "usage: load echo|broadcast|connect|idle|push|http|upload|download|handshake|resume [options]\n");
         exit(2);
     }
     options.mode = (enum mode)o;
     optind = 2;
-    while ((o = getopt(argc, argv, "p:c:d:s:t:w:P:bz")) != -1) {
+    while ((o = getopt(argc, argv, "p:c:d:s:t:w:P:bzT")) != -1) {
         switch (o) {
         case 'p': options.port = (int)number(optarg); break;
         case 'c': options.connections = (int)number(optarg); break;
@@ -886,6 +1060,11 @@ static void read_options(int argc, char **argv)
         case 'P': options.server = (int)number(optarg); break;
         case 'b': options.binary = true; break;
         case 'z': options.deflate = true; break;
+#ifdef WITH_TLS
+        case 'T': options.tls = true; break;
+#else
+        case 'T': fprintf(stderr, "load: this build has no TLS\n"); exit(2);
+#endif
         default: exit(2);
         }
     }
@@ -894,16 +1073,24 @@ static void read_options(int argc, char **argv)
         fprintf(stderr, "load: -c from 1, -d from 1 to %d, -s from 1 (with -z to 65535)\n", IN_FLIGHT_MAX);
         exit(2);
     }
+    if ((options.mode == HANDSHAKE || options.mode == RESUME) && !options.tls) {
+        fprintf(stderr, "load: %s needs -T\n", MODE_NAMES[options.mode]);
+        exit(2);
+    }
+    if (options.mode == PUSH && (options.deflate || options.size < NUMBER_DIGITS || options.size > HEAD_MAX)) {
+        fprintf(stderr, "load: push takes -s from %d to %d, and no -z\n", NUMBER_DIGITS, HEAD_MAX);
+        exit(2);
+    }
 }
 
 struct snapshot {
-    uint64_t at, messages;
+    uint64_t at, messages, full;
     double server, own;
 };
 
 static struct snapshot look(void)
 {
-    return (struct snapshot){now_ns(), messages,
+    return (struct snapshot){now_ns(), messages, full_handshakes,
                              options.server ? tree_cpu_seconds(options.server, NULL) : 0,
                              own_cpu_seconds()};
 }
@@ -914,11 +1101,22 @@ static void dispatch(void)
     int n = epoll_wait(epoll, events, EVENTS, 100);
     for (int i = 0; i < n && !error[0]; i++) {
         struct connection *c = events[i].data.ptr;
+#ifdef WITH_TLS
+        if (c->state == SHAKING) {
+            shake(c);
+            continue;
+        }
+        if (c->tls && (options.mode == HANDSHAKE || options.mode == RESUME)) {
+            await_ticket_and_end(c);
+            continue;
+        }
+#endif
         if (events[i].events & EPOLLOUT) {
-            if (c->state == CONNECTING)
+            if (c->state == CONNECTING) {
                 connected(c);
-            else
-                write_out(c);
+                continue;
+            }
+            write_out(c);
         }
         if (events[i].events & (EPOLLIN | EPOLLHUP | EPOLLERR) && c->state != CONNECTING && !error[0])
             readable(c);
@@ -933,8 +1131,8 @@ static bool run(struct snapshot *begin, struct snapshot *end)
     uint64_t since = 0, moved = 0, moved_at = now_ns(), seen = 0, t;
     bool aligned = options.mode != IDLE; /* begin and end with a complete message */
     while (!error[0]) {
-        /* `connect` opens each anew by itself; all others open a number at a time. */
-        int limit = options.mode == CONNECT ? options.connections : OPENING_AT_ONCE;
+        /* Where each is new they are opened anew by themselves; all others a number at a time. */
+        int limit = each_is_new() ? options.connections : OPENING_AT_ONCE;
         while (next < options.connections && next - (int)opened < limit && !error[0])
             open_connection(&connections[next++]);
         dispatch();
@@ -958,6 +1156,9 @@ static bool run(struct snapshot *begin, struct snapshot *end)
                     send_messages(&connections[i], options.in_flight);
             else if (options.mode == BROADCAST)
                 send_messages(&connections[0], 1);
+            else if (options.mode == PUSH)
+                for (int i = 0; i < options.connections && !error[0]; i++)
+                    send_messages(&connections[i], 1);
         } else if (phase == WARMING && elapsed >= options.warm_up && complete) {
             phase = MEASURING;
             memset(histogram, 0, sizeof histogram);
@@ -983,6 +1184,9 @@ static void print(const struct snapshot *begin, const struct snapshot *end, cons
     printf(", \"p50_us\": %.0f, \"p90_us\": %.0f, \"p99_us\": %.0f, \"p999_us\": %.0f", percentile(.5),
            percentile(.9), percentile(.99), percentile(.999));
     printf(", \"load_cpu\": %.3f", (end->own - begin->own) / seconds);
+    if (options.mode == RESUME)
+        printf(", \"resumed\": %llu, \"not_resumed\": %llu", (unsigned long long)count,
+               (unsigned long long)(end->full - begin->full));
     if (options.server) {
         double cpu = end->server - begin->server;
         printf(", \"server_cpu\": %.3f, \"cpu_us_per_message\": %.3f", cpu / seconds,
@@ -1011,11 +1215,19 @@ int main(int argc, char **argv)
         }
     }
     epoll = epoll_create1(0);
+#ifdef WITH_TLS
+    tls_set_up();
+#endif
     make_outgoing();
     make_connections();
     memory_kb[0] = tree_memory_kb();
     if (!run(&begin, &end)) {
         printf("{\"error\": \"%s\"}\n", error);
+        return 1;
+    }
+    if (options.mode == RESUME && (end.full - begin.full) * 100 > end.messages - begin.messages) {
+        printf("{\"error\": \"%llu of %llu tickets were refused\"}\n", (unsigned long long)(end.full - begin.full),
+               (unsigned long long)(end.full - begin.full + end.messages - begin.messages));
         return 1;
     }
     memory_kb[1] = tree_memory_kb();

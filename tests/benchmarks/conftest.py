@@ -36,13 +36,21 @@ KINDS = {"asgiws": "own", "asgiws-pure": "own", "floor": "floor"}
 def make_results() -> Callable[..., Results]:
     """Results from {scenario: {server: values of each round, or an error}}.
 
-    A number stands for the CPU time of a message, or for the memory of a connection.
+    A number stands for the CPU time of a message, or for the memory of a connection. A server has the
+    Python after its @, or 3.11.
     """
 
     def make(figures: dict[str, dict[str, list[float | dict[str, float] | str]]]) -> Results:
         names = dict.fromkeys(name for servers in figures.values() for name in servers)
         infos = {
-            name: ServerInfo(KINDS.get(name, "peer"), f"{name} {{app}}", f"{name} 1")
+            name: ServerInfo(
+                KINDS.get(name.partition("@")[0], "peer"),
+                f"{name} {{app}}",
+                f"{name} 1",
+                "" if name == "floor" else name.partition("@")[2] or "3.11",
+                name != "freastal",
+                "" if name != "freastal" else "no lifespan",
+            )
             for name in names
         }
         measurements = []
@@ -72,3 +80,12 @@ def load(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     except native.NativeError as error:
         pytest.skip(str(error))
     return native.program("load")
+
+
+@pytest.fixture
+def openssl(load: Path) -> Path:
+    """The load generator for TLS, built."""
+    try:
+        return native.load(tls=True)
+    except native.NativeError as error:
+        pytest.skip(str(error))

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from benchmarks import cli, native, plots, results, servers
+from benchmarks import cli, native, plots, results, run, scenarios, servers
 
 RUN = ["--scenarios", "http"]
 
@@ -44,7 +44,8 @@ def line(capsys, load):
         ([*RUN, "--servers", "", "--add", "x"], "--add: NAME=COMMAND"),
         ([*RUN, "--servers", "", "--add", "x=y"], "--add: the command of x has no {port}"),
         ([*RUN, "--servers", "", "--add", "x=/no/y {port}"], "there is no program '/no/y'"),
-        ([*RUN, "--servers", "granian", "--peers-bin", "/no"], "there is no granian in /no"),
+        ([*RUN, "--servers", "", "--asgiws-also", "/bin"], "--asgiws-also: VERSION=DIR"),
+        ([*RUN, "--servers", "asgiws", "--asgiws-also", "3.13=/no"], "/no/python cannot be run"),
         (["--from", "/no/such"], "/no/such holds no results of a run"),
         (["--no-such"], "unrecognized arguments: --no-such"),
     ],
@@ -54,6 +55,30 @@ def test_what_cannot_be_meant_is_one_line(line, argv, message):
     assert code == cli.CANNOT_RUN
     assert said.startswith("benchmarks: ")
     assert message in said
+
+
+def test_a_peer_that_is_not_there_is_left_out(capsys, load):
+    code = cli.main([*RUN, "--servers", "granian", "--peers-bin", "/no"])
+    assert code == cli.CANNOT_RUN
+    assert capsys.readouterr().err.splitlines() == [
+        "granian is left out: there is no granian in /no",
+        "benchmarks: no server is left",
+    ]
+
+
+def test_without_the_headers_of_openssl_there_is_no_tls(capsys, load, monkeypatch, tmp_path):
+    (tmp_path / "load.c").write_text("#include <openssl/no_such.h>\n")
+    for name in ("tls.c", "tls.h"):
+        (tmp_path / name).write_text("")
+    program = native.load(tls=False)
+    monkeypatch.setattr(native, "_SOURCES", tmp_path)
+    monkeypatch.setattr(native, "program", lambda name: program)
+    code = cli.main(["--servers", "asgiws", "--scenarios", "https,tls-connect"])
+    assert code == cli.CANNOT_RUN
+    first, last = capsys.readouterr().err.splitlines()
+    assert first.startswith("https, tls-connect: left out, for there is no TLS here: load.c cannot")
+    assert first.endswith("TLS needs OpenSSL's headers (Debian: libssl-dev)")
+    assert last == "benchmarks: no scenario is left"
 
 
 def test_without_a_compiler_there_is_one_plain_line(line, monkeypatch):
@@ -126,6 +151,15 @@ def scripts(load):
         pytest.skip(str(error))
 
 
+def test_a_wrong_answer_under_load_is_an_error(load, tmp_path):
+    (tmp_path / "broken.py").write_text(BROKEN)
+    server = servers.custom(f"broken={sys.executable} {tmp_path / 'broken.py'} {{port}}")
+    scenario = scenarios.SCENARIOS["http"]
+    plan = run.Plan([scenario], [server], 1, 0.2, 0, load)
+    with pytest.raises(servers.ServerError, match="a body that is not the one expected"):
+        run.measure(scenario, server, plan, tmp_path)
+
+
 def short(tmp_path, *argv: str) -> tuple[int, results.Results]:
     path = tmp_path / "results.json"
     places = ["--json", str(path), "--plots", str(tmp_path)]
@@ -149,15 +183,26 @@ def test_a_short_real_run(tmp_path, capsys, scripts):
             assert found.values(scenario, server, "messages")[0] > 0
     assert found.values("http", "floor", "messages")[0] > 0
     assert not found.values("echo-deflate", "floor", "messages")
-    assert found.errors("http", "broken") == ["a body that is not the one expected"]
-    assert "broken failed: a body that is not the one expected" in captured.out
+    assert {one.server for one in found.left_out} == {"broken"}
+    assert "broken is left out of http: the lifespan was not started; the body" in captured.err
     assert "compiled" in found.servers["asgiws"].versions
 
 
 @pytest.mark.timeout(180)
 @pytest.mark.usefixtures("scripts")
 def test_every_kind_of_load_is_right_against_asgiws(tmp_path, capsys):
-    kinds = "scaling-10,echo-64k,broadcast,connect,upload,download"
+    kinds = "scaling-10,echo-64k,broadcast,connect,upload,download,push"
     code, found = short(tmp_path, "--servers", "asgiws", "--scenarios", kinds)
     assert code == cli.DONE, capsys.readouterr().out
     assert all(one.values["messages"] > 0 for one in found.measurements)
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.usefixtures("scripts", "openssl")
+def test_every_kind_of_load_over_tls_is_right_against_asgiws(tmp_path, capsys):
+    kinds = "wss-64k,https,tls-connect,tls-resume,wss-connect"
+    code, found = short(tmp_path, "--servers", "asgiws", "--scenarios", kinds)
+    assert code == cli.DONE, capsys.readouterr().out
+    assert found.scenarios() == kinds.split(",")
+    assert all(one.values["messages"] > 0 for one in found.measurements)
+    assert found.values("tls-resume", "asgiws", "resumed")[0] > 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import socket
 import struct
@@ -211,8 +212,48 @@ def test_responses(against, answer, error):
     assert (said["error"].startswith(error)) if error else "error" not in said
 
 
+def burst(*numbers: int) -> bytes:
+    return b"".join(frame(b"%010d" % number + payload(32)[10:]) for number in numbers)
+
+
+def test_pushed_messages_in_order(against):
+    numbers = itertools.count(16, 2)
+
+    def answer() -> bytes:
+        first = next(numbers)
+        return burst(first, first + 1)
+
+    said = against("push", UPGRADE + b"\r\n", answer, "-d", "2")
+    assert "error" not in said
+    assert said["messages"] > 2
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (burst(0, 1, 3), "pushed message 3 came where 2 was due"),
+        (burst(0, 0), "pushed message 0 came where 1 was due"),
+        (burst(0, 1) + burst(0, 1), "pushed message 0 came where 2 was due"),
+        (burst(1), "pushed message 1 came where 0 was due"),
+        (frame(b"000000000x" + payload(32)[10:]), "a pushed message that is not the one expected"),
+        (frame(b"%010d" % 0 + b"x" * 22), "a pushed message that is not the one expected"),
+        (frame(b"%010d" % 0), "a message shorter than sent"),
+    ],
+)
+def test_pushed_messages_that_are_lost_or_out_of_order(against, answer, error):
+    assert against("push", UPGRADE + b"\r\n", answer, "-d", "2")["error"] == error
+
+
 def test_options_that_cannot_be_meant(load):
-    for wrong in (["walk"], ["echo", "-c", "0"], ["echo", "-c", "x"], ["echo", "-d", "65"]):
+    for wrong in (
+        ["walk"],
+        ["echo", "-c", "0"],
+        ["echo", "-c", "x"],
+        ["echo", "-d", "65"],
+        ["echo", "-T"],
+        ["resume"],
+        ["push", "-s", "9"],
+    ):
         done = subprocess.run([str(load), *wrong], capture_output=True, text=True, check=False)
         assert done.returncode == 2
         assert done.stderr.count("\n") == 1

@@ -37,7 +37,24 @@ def test_a_target_is_a_ratio_to_the_server_that_it_names(make_results):
 def test_a_target_of_the_best_takes_the_best_that_was_measured(make_results):
     figures = {"asgiws": [0.7], "granian": [2.0], "uvicorn-sansio": [1.0], "daphne": ["broke"]}
     (verdict,) = judge(make_results({"connect": figures}), "asgiws")
-    assert (verdict.reference, verdict.ratio, verdict.met) == ("uvicorn-sansio", 0.7, False)
+    assert (verdict.reference, verdict.ratio, verdict.met) == ("uvicorn-sansio", 0.7, True)
+
+
+def test_a_server_is_held_to_those_of_its_own_python(make_results):
+    figures = {"asgiws": [4.0], "granian": [8.0], "asgiws@3.13": [4.0], "weft@3.13": [5.0]}
+    found = make_results({"echo-one": figures, "connect": figures})
+    (connect,) = judge(found, "asgiws")
+    assert (connect.reference, connect.ratio) == ("granian", 0.5)
+    newer = {one.target.scenario: one for one in judge(found, "asgiws@3.13")}
+    assert newer["connect"].reference == "weft@3.13"
+    assert newer["echo-one"].target == Target("echo-one", 0.90, ("*",), python="3.13")
+    assert found.best_peer("connect", "cpu_us_per_message") == ("weft@3.13", 5.0)
+
+
+def test_a_target_may_be_of_those_on_asyncio_alone(make_results):
+    figures = {"asgiws": [4.0], "granian": [5.0], "freastal": [2.0]}
+    found = make_results({"http": figures, "https": figures})
+    assert [one.reference for one in judge(found, "asgiws")] == ["granian", "freastal"]
 
 
 def test_a_target_may_be_a_ratio_to_another_scenario(make_results):
@@ -57,12 +74,13 @@ def test_every_target_is_of_a_scenario_and_a_server_that_there_are():
     for target in TARGETS:
         assert target.scenario in scenarios.SCENARIOS
         assert target.base is None or target.base in scenarios.SCENARIOS
-        known = {*targets.SANSIO, *targets.HTTP_PEERS, "floor", "*"}
+        known = {*targets.SANSIO, *targets.BEST, *targets.BEST_ON_ASYNCIO, "floor"}
         assert set(target.of) <= known
 
 
 def test_results_come_back_as_they_were(tmp_path, make_results):
     found = make_results({"http": {"asgiws": [4.0, "broke"]}, "idle": {"granian": [1.0]}})
+    found.left_out.append(results.LeftOut("weft", ["wss-64k"], "an upload was lost"))
     path = tmp_path / "new folder" / "results.json"
     found.write(path)
     assert results.read(path) == found
@@ -80,10 +98,13 @@ def test_runs_are_merged_unless_a_scenario_is_in_both(make_results):
     first = make_results({"http": {"asgiws": [4.0]}})
     second = make_results({"idle": {"asgiws": [5.0], "granian": [6.0]}})
     second.about["date"] = "2026-01-03"
+    left_out = results.LeftOut("weft", [], "not for this Python")
+    first.left_out, second.left_out = [left_out], [left_out]
     merged = results.merge([first, second])
     assert merged.scenarios() == ["http", "idle"]
     assert list(merged.servers) == ["asgiws", "granian"]
     assert merged.about["date"] == "2026-01-02 / 2026-01-03"
+    assert merged.left_out == [left_out]
     with pytest.raises(results.ResultError, match="http is in more than one"):
         results.merge([first, first])
 

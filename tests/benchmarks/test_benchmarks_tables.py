@@ -8,6 +8,7 @@ import pytest
 
 from benchmarks import docs, plots, tables
 from benchmarks.progress import Progress
+from benchmarks.results import LeftOut
 from benchmarks.targets import judge
 from conformance.docs import write
 
@@ -45,8 +46,25 @@ def test_overview_of_the_metric_that_a_scenario_ranks_by(make_results):
         ["http", "4.00", "0.50 granian", "8.00", "80.00", "1.00"],
     ]
     assert tables.overview(found, "kb_per_connection")[1:] == [
-        ["idle", "4.00", "0.04 granian", "100.0", "-", "-"]
+        ["idle", "4.00", "0.04 granian", "100.0"]
     ]
+
+
+def test_two_pythons_stand_in_one_table(make_results):
+    found = make_results(
+        {
+            "http": {"asgiws": [4.0], "granian": [8.0], "asgiws@3.13": [6.0], "weft@3.13": [5.0]},
+            "connect": {"asgiws": [4.0], "floor": [1.0], "daphne": ["no"]},
+        }
+    )
+    assert tables.overview(found, "cpu_us_per_message") == [
+        ["scenario", "asgiws", "to best peer", "granian", "weft", "floor"],
+        ["http, 3.11", "4.00", "0.50 granian", "8.00", "-", "-"],
+        ["http, 3.13", "6.00", "1.20 weft", "-", "5.00", "-"],
+        ["connect, 3.11", "4.00", "-", "-", "-", "1.00"],
+    ]
+    ratios = [row[2] for row in tables.of_scenario(found, "http")[1:]]
+    assert ratios == ["0.50", "1.00", "1.20", "1.00"]
 
 
 def test_memory_before_with_and_after(make_results):
@@ -73,7 +91,7 @@ def test_scaling_by_the_connections_that_there_were(make_results):
 def test_targets(make_results):
     found = make_results({"http": {"asgiws": [7.0], "granian": [10.0]}})
     assert tables.verdicts(judge(found, "asgiws"))[1:] == [
-        ["http", "CPU µs/message", "0.70", "0.60", "granian", "no"]
+        ["http", "CPU µs/message", "0.70", "0.95", "granian", "yes"]
     ]
 
 
@@ -89,21 +107,24 @@ def test_the_block_of_the_docs(tmp_path, make_results):
     page.write_text(f"before\n{docs.BEGIN}\nold\n{docs.END}\nafter\n")
     found = make_results(
         {
-            "http": {"asgiws": [4.0], "granian": [8.0]},
+            "http": {"asgiws": [4.0], "granian": [8.0], "freastal": [9.0]},
             "echo-deflate": {"asgiws": [4.0], "granian": ["no permessage-deflate"]},
         }
     )
+    found.left_out.append(LeftOut("weft", ["https"], "an upload was lost"))
     write(docs.block(found, ["cpu"]), page, docs.BEGIN, docs.END)
     written = page.read_text()
     assert written.startswith(f"before\n{docs.BEGIN}\n")
     assert written.endswith(f"{docs.END}\nafter\n")
     assert "old" not in written
-    assert "| http | 4.00 | 0.50 granian | 8.00 |" in written
+    assert "| http | 4.00 | 0.50 granian | 8.00 | 9.00 |" in written
     assert "### Targets of asgiws: 1 of 1 met" in written
     assert "![Server CPU time, µs per message](images/performance-cpu.svg)" in written
     assert "performance-throughput" not in written
     assert "- echo-deflate: granian failed: no permessage-deflate" in written
-    assert "- granian (granian 1): `granian {app}`" in written
+    assert "- granian (granian 1): `granian {app}`\n- freastal" in written
+    assert "- freastal (freastal 1): `freastal {app}`. Not on asyncio: no lifespan" in written
+    assert "### What was left out, and why\n\n- weft (https): an upload was lost\n" in written
 
 
 def test_our_page_has_the_block():
