@@ -14,6 +14,7 @@ import asyncio
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from asgiws.config import Config
 from asgiws.net.connection import Connection
@@ -87,10 +88,8 @@ class Client:
 
     async def open(self, websocket: bool) -> None:
         """Connect, and upgrade if asked to. Raises Failure."""
-        transport, self._connection = await self._loop.connect_accepted_socket(
-            connection_factory(self._runtime, self._ticker, LoopIO(self._runtime.call_soon)),
-            self._there,
-        )
+        make: Any = connection_factory(self._runtime, self._ticker, LoopIO(self._runtime.call_soon))
+        transport, self._connection = await self._loop.connect_accepted_socket(make, self._there)
         transport.pause_reading()
         if websocket:
             upgrade = Exchange("upgrade", UPGRADE, b"\r\n\r\n")

@@ -6,6 +6,7 @@ from asgiws.bridge.wakeup cimport Waiter
 from asgiws.common.pieces cimport add as add_piece, join as join_pieces
 from asgiws.drivers.carrier cimport Carrier
 from asgiws.http.head cimport RequestHead
+from asgiws.services.runtime cimport Runtime
 
 cdef int _START
 cdef int _BODY
@@ -25,7 +26,7 @@ cdef class HTTPExchange(Exchange):
     cdef object _hearer
     cdef bint _just_lost
     cdef list _pieces
-    cdef object _runtime
+    cdef Runtime _runtime
     cdef int _stage
     cdef object _task
     cdef bint _told

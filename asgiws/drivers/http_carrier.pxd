@@ -7,12 +7,13 @@ from asgiws.drivers.scope cimport http_scope
 from asgiws.drivers.http_parts cimport HTTPParts
 from asgiws.http.connection cimport HTTPConnection
 from asgiws.http.head cimport RequestHead
+from asgiws.services.runtime cimport Runtime
 
 
 cdef class Pipeline(Driver):
     cdef readonly HTTPConnection http
     cdef readonly Outlet outlet
-    cdef readonly object runtime
+    cdef readonly Runtime runtime
     cdef readonly HTTPParts parts
 
     cpdef object client(self)

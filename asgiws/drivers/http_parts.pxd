@@ -1,6 +1,7 @@
 # Types of http_parts.py.
 from asgiws.drivers.gate cimport Gate
 from asgiws.common.turn cimport Turn
+from asgiws.services.runtime cimport Runtime
 
 
 cdef class HTTPParts:
@@ -12,7 +13,7 @@ cdef class HTTPParts:
     cdef readonly object limits
     cdef readonly object notices
     cdef readonly object parser
-    cdef readonly object runtime
+    cdef readonly Runtime runtime
     cdef readonly double timeout_head
     cdef readonly double timeout_keep_alive
     cdef readonly double timeout_send

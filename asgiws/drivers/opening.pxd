@@ -1,11 +1,12 @@
 # Types of opening.py.
 cimport cython
+from asgiws.websocket.handshake cimport Handshake, response
 
 
 @cython.final
 cdef class Opening:
     cdef object _answer
-    cdef object _handshake
+    cdef Handshake _handshake
     cdef readonly object deflate
     cdef public int denial
     cdef public double due

@@ -2,6 +2,7 @@
 cimport cython
 from asgiws.bridge.outlet cimport Outlet
 from asgiws.http.head cimport RequestHead
+from asgiws.services.runtime cimport Runtime
 
 cdef dict _TEMPLATE
 cdef dict _EXTENSIONS
@@ -10,11 +11,11 @@ cdef dict _HTTP
 cdef dict _WEBSOCKET
 
 @cython.locals(scope=dict, extensions=dict, drain=dict)
-cpdef object http_scope(object runtime, RequestHead head, Outlet outlet)
+cpdef object http_scope(Runtime runtime, RequestHead head, Outlet outlet)
 @cython.locals(scope=dict)
-cpdef object websocket_scope(object runtime, RequestHead head, Outlet outlet, list subprotocols)
+cpdef object websocket_scope(Runtime runtime, RequestHead head, Outlet outlet, list subprotocols)
 cdef bint _is_secure(RequestHead head, Outlet outlet) except -1
 @cython.locals(scope=dict, raw_path=bytes, path=str, root_path=str)
-cdef dict _common(object runtime, RequestHead head, Outlet outlet)
+cdef dict _common(Runtime runtime, RequestHead head, Outlet outlet)
 cdef object _add_tls(dict scope, Outlet outlet)
 cpdef str decode_path(bytes raw_path)

@@ -5,11 +5,13 @@ from asgiws.bridge.exchange cimport Exchange
 from asgiws.bridge.outlet cimport Driver, Outlet
 from asgiws.bridge.wakeup cimport Waiter
 from asgiws.drivers.inbox cimport Inbox
+from asgiws.drivers.journal cimport Journal
 from asgiws.drivers.opening cimport Opening
 from asgiws.drivers.outgoing cimport frames
 from asgiws.drivers.reading cimport Reading
 from asgiws.websocket.connection cimport WebSocketConnection
 from asgiws.websocket.keepalive cimport KeepAlive
+from asgiws.services.runtime cimport Runtime
 
 cdef Py_ssize_t _UNCOUNTED
 cdef int _SEND_CLOSE
@@ -22,9 +24,9 @@ cdef int OPEN
 
 
 cdef class WebSocketSession(Driver):
-    cdef object _runtime
+    cdef Runtime _runtime
     cdef Outlet _outlet
-    cdef object _journal
+    cdef Journal _journal
     cdef WebSocketConnection _ws
     cdef Opening _opening
     cdef Inbox _inbox

@@ -29,6 +29,7 @@ cdef class ResponseDefaults:
 
 
 cdef class ResponseWriter:
+    cdef bytes _common
     cdef ResponseDefaults _defaults
     cdef list _extra
     cdef bytes _fields

@@ -133,6 +133,7 @@ class ResponseWriter:
     """
 
     __slots__ = (
+        "_common",
         "_defaults",
         "_extra",
         "_fields",
@@ -147,7 +148,9 @@ class ResponseWriter:
 
     def __init__(self, defaults: ResponseDefaults) -> None:
         self._defaults = defaults
+        #: The field lines of the application, and of every response.
         self._fields = b""
+        self._common = b""
         self._extra: list[bytes] = []
         self.status = 0
         #: True if no body is sent, whatever the application sends (HEAD, 204, 304).
@@ -192,14 +195,15 @@ class ResponseWriter:
         self._fields = self._take_headers(headers)
 
     def _take_headers(self, headers: HeaderPairs) -> bytes:
-        """All field lines of the head except those of the framing."""
+        """The field lines of the application, except those of the framing."""
         meanings = self._defaults.meanings
         pairs: Headers = []
         date = True
         overridden: set[bytes] | None = None
         try:
-            for name, value in headers:
-                name = name.lower()
+            for pair in headers:
+                given, value = pair
+                name = scan.lowered(given)
                 meaning = meanings.get(name)
                 if meaning is not None:
                     if meaning == _DATE:
@@ -210,17 +214,21 @@ class ResponseWriter:
                         overridden.add(name)
                     elif not self._take_framing(meaning, value):
                         continue
-                pairs.append((name, value))
+                if name is given and type(pair) is tuple:
+                    pairs.append(pair)
+                else:
+                    pairs.append((name, value))
         except (TypeError, ValueError, AttributeError) as error:
             if isinstance(error, InvalidResponse):
                 raise
             raise InvalidResponse(
                 "headers are an iterable of (name, value) pairs of bytes"
             ) from None
-        block = encode_fields(pairs)
         if overridden is None:
-            return block + self._defaults.block(date)
-        return block + self._defaults.block_without(overridden, date)
+            self._common = self._defaults.block(date)
+        else:
+            self._common = self._defaults.block_without(overridden, date)
+        return encode_fields(pairs)
 
     def _take_framing(self, meaning: int, value: bytes) -> bool:
         """Record a field that frames the message; true if it is sent as it is."""
@@ -269,7 +277,7 @@ class ResponseWriter:
                 framing = b"transfer-encoding: chunked\r\n"
         if self.close or self.http10 or self._extra:
             framing += self._connection_field()
-        return scan.joined(STATUS_LINES[self.status], self._fields, framing, b"\r\n")
+        return scan.joined(STATUS_LINES[self.status], self._fields, self._common, framing, b"\r\n")
 
     def _connection_field(self) -> bytes:
         options = list(self._extra)

@@ -44,15 +44,30 @@ cdef inline Py_ssize_t number(object value):
     return found
 
 
-cdef inline bytes joined(bytes one, bytes two, bytes three, bytes four):
+cdef inline object lowered(object name):
+    cdef Py_ssize_t size, index
+    cdef const unsigned char* octet
+    if type(name) is bytes:
+        size = PyBytes_GET_SIZE(name)
+        octet = <unsigned char*> PyBytes_AS_STRING(name)
+        for index in range(size):
+            if 65 <= octet[index] <= 90:
+                return (<bytes> name).lower()
+        return name
+    return name.lower()
+
+
+cdef inline bytes joined(bytes one, bytes two, bytes three, bytes four, bytes five):
     cdef Py_ssize_t first = PyBytes_GET_SIZE(one), second = PyBytes_GET_SIZE(two)
     cdef Py_ssize_t third = PyBytes_GET_SIZE(three), fourth = PyBytes_GET_SIZE(four)
-    cdef bytes whole = PyBytes_FromStringAndSize(NULL, first + second + third + fourth)
+    cdef Py_ssize_t fifth = PyBytes_GET_SIZE(five)
+    cdef bytes whole = PyBytes_FromStringAndSize(NULL, first + second + third + fourth + fifth)
     cdef char* out = PyBytes_AS_STRING(whole)
     memcpy(out, PyBytes_AS_STRING(one), first)
     memcpy(out + first, PyBytes_AS_STRING(two), second)
     memcpy(out + first + second, PyBytes_AS_STRING(three), third)
     memcpy(out + first + second + third, PyBytes_AS_STRING(four), fourth)
+    memcpy(out + first + second + third + fourth, PyBytes_AS_STRING(five), fifth)
     return whole
 
 

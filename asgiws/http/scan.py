@@ -10,6 +10,8 @@ Rules of this file:
 
 from __future__ import annotations
 
+from typing import Any
+
 from asgiws.http import grammar
 
 
@@ -39,9 +41,18 @@ def number(value: bytes) -> int:
     return int(value) if type(value) is bytes and value.isdigit() and len(value) <= 18 else -1
 
 
-def joined(one: bytes, two: bytes, three: bytes, four: bytes) -> bytes:
-    """The four concatenated."""
-    return b"".join((one, two, three, four))
+def joined(one: bytes, two: bytes, three: bytes, four: bytes, five: bytes) -> bytes:
+    """The five concatenated."""
+    return b"".join((one, two, three, four, five))
+
+
+def lowered(name: Any) -> Any:
+    """`name` in lower case: the same object if it is `bytes` without upper-case letters. Raises
+    AttributeError if it is neither bytes nor text."""
+    if type(name) is bytes:
+        lower = name.lower()
+        return name if lower == name else lower
+    return name.lower()
 
 
 def field_block(pairs: list[tuple[bytes, bytes]]) -> bytes | None:

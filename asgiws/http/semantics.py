@@ -8,8 +8,6 @@ Rules of this file:
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 from asgiws.http import grammar
 from asgiws.http.errors import (
     BadRequest,
@@ -47,6 +45,11 @@ _MEANINGFUL = {
     b"x-forwarded-proto": _FORWARDED,
 }
 _NONE: list[bytes] = []
+
+#: Hosts that were found to be valid, at most that many: clients request a server under few names, again and
+#: again.
+HOSTS = 64
+_HOSTS: set[bytes] = set()
 
 
 def check_request_line(method: bytes, target: bytes, version: bytes) -> None:
@@ -95,13 +98,16 @@ def make_head(method: str, target: bytes, http_version: str, headers: Headers) -
         raw_path = match.group(2) or b"/"
         query = match.group(3) or b""
     head = RequestHead(method, target, raw_path, query, http_version, headers)
-    lengths = encodings = hosts = connections = upgrades = expects = _NONE
+    lengths = encodings = connections = upgrades = expects = _NONE
+    host: bytes | None = None
+    hosts = 0
     for name, value in headers:
         meaning = _MEANINGFUL.get(name)
         if meaning is None:
             continue
         if meaning == _HOST:
-            hosts = [*hosts, value]
+            host = value
+            hosts += 1
         elif meaning == _CONNECTION:
             connections = [*connections, value]
         elif meaning == _CONTENT_LENGTH:
@@ -114,7 +120,7 @@ def make_head(method: str, target: bytes, http_version: str, headers: Headers) -
             expects = [*expects, value]
         else:
             head.has_forwarded = True
-    _check_host(head, hosts)
+    _check_host(head, hosts, host)
     if lengths or encodings:
         _set_framing(head, lengths, encodings)
     if connections:
@@ -129,21 +135,25 @@ def make_head(method: str, target: bytes, http_version: str, headers: Headers) -
     return head
 
 
-def _check_host(head: RequestHead, hosts: list[bytes]) -> None:
-    """RFC 9112 3.2: 400 for a 1.1 request without Host, with several, or with an invalid one."""
-    if len(hosts) == 1:
-        if not _is_host(hosts[0]):
-            raise BadRequest("the Host header is not a host and port")
+def _check_host(head: RequestHead, hosts: int, host: bytes | None) -> None:
+    """RFC 9112 3.2: 400 for a 1.1 request without Host, with several, or with an invalid one; `host` is the
+    last of them."""
+    if hosts == 1:
+        if host not in _HOSTS:
+            assert host is not None
+            _learn_host(host)
     elif hosts:
         raise BadRequest("more than one Host header")
     elif head.http_version == "1.1":
         raise BadRequest("no Host header")
 
 
-@lru_cache(maxsize=64)
-def _is_host(value: bytes) -> bool:
-    # Clients request a server under few names, again and again.
-    return grammar.host.fullmatch(value) is not None
+def _learn_host(value: bytes) -> None:
+    if grammar.host.fullmatch(value) is None:
+        raise BadRequest("the Host header is not a host and port")
+    if len(_HOSTS) >= HOSTS:
+        _HOSTS.clear()
+    _HOSTS.add(value)
 
 
 def _set_framing(head: RequestHead, lengths: list[bytes], encodings: list[bytes]) -> None:

@@ -89,6 +89,7 @@ class Acceptor:
         self._handshaking = handshaking
         #: Our address on its connections, if it is always the same.
         self._address = _own_address(sock)
+        self._family = int(sock.family)
         self._balancer = balancer
         self._refused = False
         self._retry: asyncio.TimerHandle | None = None
@@ -145,7 +146,7 @@ class Acceptor:
             else:
                 os.close(fd)
                 return
-            transport.start(address, self._address, self._sock.family)
+            transport.start(address, self._address, self._family)
         except Exception as error:
             os.close(fd)
             if connection is not None:

@@ -4,6 +4,7 @@ from asgiws.bridge.outlet cimport Driver
 from asgiws.net cimport syscalls
 from asgiws.net.loop_io cimport LoopIO
 from asgiws.net.sending cimport Sending
+from asgiws.services.runtime cimport Runtime
 
 cdef int _OPEN
 cdef int _STOPPING
@@ -19,7 +20,7 @@ cdef class Connection(Sending):
     cdef object _ending
     cdef LoopIO _io
     cdef bint _proceeding
-    cdef object _runtime
+    cdef Runtime _runtime
     cdef object _ticker
     cdef dict _tls
 

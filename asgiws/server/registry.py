@@ -23,16 +23,16 @@ class Registry(set[Any]):
         self._emptied = emptied
 
     def add(self, item: Any) -> None:
-        super().add(item)
+        set.add(self, item)
         if self.added is not None:
             self.added(item)
 
     def discard(self, item: Any) -> None:
-        super().discard(item)
+        set.discard(self, item)
         if not self:
             self._emptied()
 
     def remove(self, item: Any) -> None:
-        super().remove(item)
+        set.remove(self, item)
         if not self:
             self._emptied()

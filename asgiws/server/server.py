@@ -271,7 +271,8 @@ class Server:
             stack.callback(poller.close)
         stack.callback(systemd.Watchdog(loop, self._notifier).close)
         if not self._should_exit:
-            await self._accept(connection_factory(runtime, ticker, io), runtime, ticker, poller)
+            make = connection_factory(runtime, ticker, io, poller is not None)
+            await self._accept(make, runtime, ticker, poller)
             await self._until(lambda: self._should_exit)
         await self._drain(runtime, connections, lifespan)
 

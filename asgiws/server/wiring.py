@@ -127,14 +127,19 @@ def first_driver(runtime: Runtime, http: HTTPDriver) -> Driver:
 
 
 def connection_factory(
-    runtime: Runtime, ticker: Ticker, io: LoopIO
-) -> Callable[[], ServedConnection | CountedConnection]:
+    runtime: Runtime, ticker: Ticker, io: LoopIO, polls: bool = False
+) -> Callable[[], Connection]:
     """A function that creates the connections of one worker, which have `io` in common, and what is created
-    here."""
+    here. With `polls`, they are for our own transports only."""
     parts = HTTPParts(runtime)
-    kind = CountedConnection if runtime.admission.counts_connections else ServedConnection
+    counts = runtime.admission.counts_connections
 
-    def make() -> ServedConnection | CountedConnection:
-        return kind(runtime, ticker, io, parts)
+    def make() -> Connection:
+        if counts:
+            return CountedConnection(runtime, ticker, io, parts)
+        if polls:
+            driver = first_driver(runtime, HTTPDriver(parts, upgrade))
+            return Connection(runtime, ticker, io, driver)
+        return ServedConnection(runtime, ticker, io, parts)
 
     return make

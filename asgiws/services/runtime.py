@@ -15,10 +15,9 @@ from typing import Any
 from asgiws.asgi import drain
 from asgiws.asgi.errors import ProcessEnds
 from asgiws.asgi.types import Address, ASGIApp
-from asgiws.bridge import tasks
 from asgiws.bridge.contexts import OwnContext
 from asgiws.bridge.reuse import Spare
-from asgiws.bridge.tasks import Job
+from asgiws.bridge.tasks import Job, start
 from asgiws.common.turn import Turn
 from asgiws.config import Config, StartError
 from asgiws.proxies.addresses import TrustedAddresses
@@ -143,7 +142,7 @@ class Runtime:
         if self.served == self._limit:
             self._reached()
         context = self._context.copy()
-        task = tasks.start(self.loop, job, context) if lasts else self._spare.start(job, context)
+        task = start(self.loop, job, context) if lasts else self._spare.start(job, context)
         if task is not None:
             self.tasks.add(task)
             # One callable and one context for all: otherwise each task would create its own.

@@ -11,7 +11,7 @@ import binascii
 import hashlib
 import re
 import sys
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from asgiws.fields import TOKEN
 from asgiws.websocket import deflate, extensions
@@ -33,13 +33,18 @@ class Head(Protocol):
     headers: list[tuple[bytes, bytes]]
 
 
-class Handshake(NamedTuple):
+class Handshake:
     """A valid opening handshake: `accept` is the value that proves it was read, `subprotocols` are those of the
     client in its order of preference, `offers` the extensions that it offers."""
 
-    accept: bytes
-    subprotocols: list[str]
-    offers: list[extensions.Extension]
+    __slots__ = ("accept", "offers", "subprotocols")
+
+    def __init__(
+        self, accept: bytes, subprotocols: list[str], offers: list[extensions.Extension]
+    ) -> None:
+        self.accept = accept
+        self.subprotocols = subprotocols
+        self.offers = offers
 
 
 def check(head: Head) -> Handshake:

@@ -308,4 +308,4 @@ def test_numbers() -> None:
 def test_pieces_and_what_is_joined() -> None:
     assert scan.piece(b"0123456", 2, 5) == b"234"
     assert scan.piece(b"0123456", 3, 3) == b""
-    assert scan.joined(b"a", b"", b"bc", b"\r\n") == b"abc\r\n"
+    assert scan.joined(b"a", b"", b"bc", b"d", b"\r\n") == b"abcd\r\n"

@@ -1,0 +1,7 @@
+# Types of contexts.py.
+
+
+cdef class OwnContext:
+    cdef object _context
+
+    cpdef object copy(self)
