@@ -5,7 +5,7 @@ from asgiws.net.outbox cimport Outbox
 
 
 cdef double TURN
-cdef double HOLD
+cdef double _HOLD
 cdef int _ANSWERS
 
 

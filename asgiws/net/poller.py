@@ -41,6 +41,7 @@ ANSWERS = 32
 HOLD = 0.001
 
 _ANSWERS = ANSWERS
+_HOLD = HOLD
 
 
 class Watched:
@@ -137,7 +138,7 @@ class Poller:
         outbox = self._outbox
         now = monotonic()
         end = now + TURN
-        due = now + HOLD
+        due = now + _HOLD
         outbox.serving = True
         try:
             for index in range(count):
@@ -151,7 +152,7 @@ class Poller:
                 now = monotonic()
                 if now > due or outbox.size() >= _ANSWERS:
                     outbox.send_some()
-                    due = now + HOLD
+                    due = now + _HOLD
                 if now > end:
                     self._left = told[index + 1 :]
                     return

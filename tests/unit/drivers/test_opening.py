@@ -136,7 +136,7 @@ def test_what_is_no_answer(opening: Opening, kind: Any) -> None:
 
 def test_compression_is_what_the_client_offers(answer: Answer) -> None:
     offers = parse([b"permessage-deflate; client_max_window_bits"])
-    handshake = HANDSHAKE._replace(offers=offers)
+    handshake = Handshake(HANDSHAKE.accept, HANDSHAKE.subprotocols, offers)
     opening = Opening({}, handshake, answer)
     opening.answer("websocket.accept", accept(), Compression(Settings()))
     assert opening.deflate is not None

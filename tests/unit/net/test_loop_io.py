@@ -15,13 +15,13 @@ def test_its_view_is_of_its_buffer() -> None:
     assert len(one.read_view) == len(one.read_buffer) == READ_SIZE
 
 
-def test_its_outboxs_when_the_loop_has_turned() -> None:
+def test_its_outbox_is_told_when_the_loop_has_turned() -> None:
     scheduled: list[Callable[[], Any]] = []
     one = LoopIO(scheduled.append)
     first = one.outbox.number
-    scheduled_before = list(scheduled)
-    assert scheduled_before == []
-    one.outbox.end()
+    assert scheduled == []
+    one.outbox.wrote()
+    scheduled.pop()()
     assert one.outbox.number != first
 
 
