@@ -18,6 +18,7 @@ from asgiws.config.option import option
 from asgiws.config.option_types import (
     Application,
     BindAddress,
+    Boolean,
     Choice,
     Directory,
     Flag,
@@ -77,6 +78,12 @@ class ApplicationOptions:
         Choice("auto", "uvloop", "asyncio"),
         APPLICATION,
         "The event loop; auto uses uvloop if it is installed.",
+    )
+    tune_gc: bool = option(
+        True,
+        Boolean(),
+        APPLICATION,
+        "Keep what the application has loaded out of garbage collections, and collect less often.",
     )
 
     host: str = option(

@@ -346,7 +346,7 @@ class Server:
         if tls is not None:
             ticker.schedule(tls, runtime.loop.time() + certificates.LOOK)
         self.addresses = [listener.address for listener in self._listeners]
-        if self._is_process:
+        if self._is_process and self.config.tune_gc:
             garbage.settle()
         self.started = True
         if self._membership is not None:

@@ -67,6 +67,7 @@ BAD = {
     "limit_request_body": "-1",
     "limit_pipelined": "0",
     "limit_incoming": "-1",
+    "tune_gc": "x",
     "limit_connections": "0",
     "limit_websockets": "0",
     "limit_per_ip": "0",

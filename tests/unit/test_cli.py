@@ -131,6 +131,7 @@ VALUES: dict[str, tuple[str | None, Any]] = {
     "ssl_minimum_version": ("tlsv1.3", "TLSv1.3"),
     "ssl_ciphers": ("HIGH", "HIGH"),
     "ssl_handshake_timeout": ("9s", 9.0),
+    "tune_gc": (None, False),
     "log_level": ("trace", "trace"),
     "access_log": (None, False),
     "use_colors": (None, False),
