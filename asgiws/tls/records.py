@@ -4,6 +4,8 @@ Rules of this file:
 - OpenSSL does the work, between two memory buffers (`ssl.MemoryBIO`). No socket, no event loop.
 - `feed` incoming data, then `shake` until it is true, then `read` until it returns 0. After any of these calls,
   `to_send` may have something for the peer: an answer of the handshake, an alert, a key update.
+- OpenSSL does not look at the client's certificate again when a session is resumed, and TLS 1.3 lets a client
+  renew a session for ever. So here it must still be valid then.
 - If OpenSSL rejects data, that is an `ssl.SSLError`, after which nothing more is read.
 - Python cannot shrink those buffers: they stay as large as the most that they ever held. So feed and write no
   more than some ten thousand octets at a time.
@@ -12,7 +14,10 @@ Rules of this file:
 from __future__ import annotations
 
 import ssl
+from datetime import datetime, timezone
 from typing import Any
+
+from asgiws.tls import x509
 
 
 class Records:
@@ -49,6 +54,8 @@ class Records:
             self._ssl.do_handshake()
         except ssl.SSLWantReadError:
             return False
+        if self._ssl.session_reused:
+            _verify_again(self._ssl)
         return True
 
     def read(self, room: memoryview) -> int:
@@ -98,3 +105,19 @@ class Records:
     def to_send(self) -> bytes:
         """Take the data to send."""
         return self._out.read()
+
+
+def _verify_again(connection: ssl.SSLObject) -> None:
+    """Raise SSLCertVerificationError if the client's certificate, if it has one, is not valid any more."""
+    der = connection.getpeercert(True)
+    if der is None:
+        return
+    try:
+        first, last = x509.validity(der)
+        is_valid = first <= datetime.now(timezone.utc) <= last
+    except ValueError:
+        is_valid = False
+    if not is_valid:
+        error = ssl.SSLCertVerificationError("the certificate of a resumed session has expired")
+        error.verify_message = "certificate has expired"
+        raise error
