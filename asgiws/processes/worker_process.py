@@ -59,8 +59,8 @@ class WorkerProcess:
     """A worker, which is started at once. Raises OSError if it cannot be.
 
     `number` is its number among the workers, `row` its row on the board, whose memory is behind `board`.
-    `shares` says whether other workers accept on `listeners` too; `secret` is what only workers know. `told` is called with the worker and each
-    message from it, `silent` when its end of the channel has gone.
+    `shares` says whether other workers accept on `listeners` too; `secret` is what only workers know. `told` is
+    called with the worker and each message from it, `silent` when its end of the channel has gone.
     """
 
     def __init__(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ssl
+import time
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -15,9 +17,11 @@ from tests.support.pki import Authority
 class Client:
     """The other end, by Python's own SSLObject."""
 
-    def __init__(self, context: ssl.SSLContext) -> None:
+    def __init__(self, context: ssl.SSLContext, session: ssl.SSLSession | None = None) -> None:
         self.up, self.down = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self.ssl = context.wrap_bio(self.down, self.up, server_hostname="localhost")
+        self.ssl = context.wrap_bio(
+            self.down, self.up, server_hostname="localhost", session=session
+        )
 
     def shake(self, records: Records) -> None:
         is_done = False
@@ -134,6 +138,33 @@ def test_what_came_before_a_fault_is_given_out_first(ends: tuple[Records, Client
         with pytest.raises(ssl.SSLError):
             records.read(room)
     assert records.made()  # an alert
+
+
+@pytest.mark.parametrize("version", ["TLSv1_2", "TLSv1_3"])
+def test_a_session_does_not_outlive_the_certificate_of_its_client(
+    version: str, tmp_path: Path
+) -> None:
+    authority = Authority(tmp_path)
+    context = make_context(authority.config(ssl_ca_certs=authority.roots, ssl_cert_reqs="required"))
+    assert context is not None
+    end = datetime.now(timezone.utc).replace(microsecond=0) + timedelta(seconds=3)
+    trust = authority.client(authority.issue(not_after=end))
+    trust.maximum_version = ssl.TLSVersion[version]
+    session = None
+    for _ in range(2):
+        records, client = Records(context), Client(trust, session)
+        client.shake(records)
+        records.write(b"x")
+        client.down.write(records.to_send())
+        assert client.ssl.read(1) == b"x"
+        assert client.ssl.session_reused == (session is not None)
+        session = client.ssl.session
+    while datetime.now(timezone.utc) <= end:
+        time.sleep(0.1)
+    records, client = Records(context), Client(trust, session)
+    with pytest.raises(ssl.SSLCertVerificationError) as caught:
+        client.shake(records)
+    assert caught.value.verify_message == "certificate has expired"
 
 
 def test_what_is_no_tls_is_refused(tmp_path: Path) -> None:
