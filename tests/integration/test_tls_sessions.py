@@ -97,9 +97,11 @@ def test_sessions_outlive_workers_that_are_replaced(authority: Authority, versio
         authority.renew()
         server.send_signal(signal.SIGHUP)
         server.wait_for_log("Replaced 2 workers")
-        again = visitor.visit(first.session)
-        assert again.resumed
-        assert str(again.pid) in READY.findall(server.stderr())[2:]
+        fresh = READY.findall(server.stderr())[2:]
+        again = first
+        while str(again.pid) not in fresh:  # one that was told to stop may still accept
+            again = visitor.visit(first.session)
+            assert again.resumed
 
 
 @each_version
