@@ -6,9 +6,9 @@ Rules of this file:
 - What is read from the socket is decrypted into the worker's buffer and passed on at once; what the application
   answers is encrypted and leaves in one system call, as without TLS.
 - A record is as full as it can be: small pieces are joined, since a record costs more than copying them does.
-- Data that a peer does not accept waits as the application passed it, and is encrypted, a few records at a time,
-  as the socket accepts more: nothing is encrypted for a peer that never reads it. `_size` counts waiting data of
-  both kinds.
+- Data that a peer does not accept waits as the application passed it, and is encrypted, a few records at a
+  time, as the socket accepts more: nothing is encrypted for a peer that never reads it. `_size` counts waiting
+  data of both kinds.
 - A peer's close_notify ends its side of the connection, as its FIN does, and only that: it may still read our
   response (RFC 8446, 6.1). A FIN without a close_notify is treated in the same way: HTTP and WebSocket notice
   truncation by themselves.
