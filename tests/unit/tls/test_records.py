@@ -86,6 +86,51 @@ def test_several_records_fill_the_room_and_the_rest_stays(ends: tuple[Records, C
     assert not records.holds_some()
 
 
+@pytest.mark.parametrize("size", [1000, 16384, 60_000])
+def test_many_records_at_once(ends: tuple[Records, Client], size: int) -> None:
+    records, client = ends
+    payload = bytes(range(256)) * 240
+    for start in range(0, len(payload), size):
+        client.ssl.write(payload[start : start + size])
+    data = memoryview(client.up.read())
+    room = memoryview(bytearray(100_000))
+    # All but the last octets: the record that these end is not there yet.
+    count = records.take(data[:-3], room)
+    assert count < len(payload)
+    count += records.take(data[-3:], room[count:])
+    assert room[:count] == payload
+    assert not records.holds_some()
+
+
+def test_more_than_the_room_waits(ends: tuple[Records, Client]) -> None:
+    records, client = ends
+    payload = bytes(range(256)) * 240
+    client.ssl.write(payload)
+    room = memoryview(bytearray(20_000))
+    count = records.take(memoryview(client.up.read()), room)
+    got = bytes(room[:count])
+    while records.holds_some():
+        got += read(records, room)
+    assert got == payload
+
+
+def test_an_end_and_a_fault_come_behind_what_was_sent_before(
+    ends: tuple[Records, Client],
+) -> None:
+    records, client = ends
+    client.ssl.write(b"x" * 40_000)
+    sound = client.up.read()
+    client.ssl.write(b"y" * 40_000)
+    spoilt = bytearray(client.up.read())
+    spoilt[-1] ^= 1
+    room = memoryview(bytearray(100_000))
+    count = records.take(memoryview(sound + spoilt), room)
+    assert room[:40_000] == b"x" * 40_000
+    assert 40_000 <= count < 80_000
+    with pytest.raises(ssl.SSLError):
+        records.take(memoryview(b""), room)
+
+
 def test_a_record_in_pieces(ends: tuple[Records, Client]) -> None:
     records, client = ends
     client.ssl.write(b"x" * 5000)
@@ -108,6 +153,7 @@ def test_the_peers_close_comes_behind_what_it_sent(ends: tuple[Records, Client])
     assert read(records, room) == b"last words"
     assert read(records, room) == b""
     assert records.ended
+    assert records.take(memoryview(b"behind it"), room) == 0
     # Our side is open all the same.
     records.write(b"the answer")
     records.close()
