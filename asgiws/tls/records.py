@@ -58,8 +58,10 @@ class Records:
         self._is_dry = False
 
     def holds_some(self) -> bool:
-        """True while data was fed but not read, and once the peer's end was read."""
-        return self.ended or self._in.pending > 0 or self._inner.pending() > 0
+        """True while data was fed but not read, and once the peer's end or a fault was read."""
+        if self.ended or self._error is not None:
+            return True
+        return self._in.pending > 0 or self._inner.pending() > 0
 
     def shake(self) -> bool:
         """Continue the handshake; true once it is complete. Raises ssl.SSLError if it has failed."""
