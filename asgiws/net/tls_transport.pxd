@@ -4,8 +4,12 @@ from asgiws.net cimport syscalls
 from asgiws.tls.records cimport Records
 from asgiws.net.transport cimport SocketTransport
 
-cdef Py_ssize_t _CHUNK
+cdef int _RECORDS
 cdef int _CHUNKS
+cdef Py_ssize_t _RECORD
+
+@cython.locals(size=Py_ssize_t, room=Py_ssize_t)
+cdef object _next_record(object plain)
 
 
 cdef class TLSTransport(SocketTransport):
@@ -26,19 +30,23 @@ cdef class TLSTransport(SocketTransport):
     cdef object _fail(self, object error)
     @cython.locals(buffer=bytearray, count=Py_ssize_t, records=Records)
     cdef bint _take(self) except -1
-    @cython.locals(records=Records, count=Py_ssize_t)
     cdef object _advance(self)
+    @cython.locals(records=Records, count=Py_ssize_t)
+    cdef object _decrypt(self, object data)
     cpdef object resume_reading(self)
+    @cython.locals(records=Records)
     cpdef object write(self, object data)
     cpdef object writelines(self, list chunks)
-    @cython.locals(chunk=int, data=bytes)
+    @cython.locals(chunk=int)
     cdef object _refill(self)
-    @cython.locals(records=Records, left=Py_ssize_t, given=Py_ssize_t, data=bytes)
-    cdef bytes _encrypt(self, object plain)
+    @cython.locals(records=Records, data=bytes, made=list)
+    cdef list _encrypt(self, object plain)
     cdef object _send_made(self)
     @cython.locals(sent=Py_ssize_t)
     cdef bint _send(self, bytes data) except -1
-    cdef object _wait_with(self, object data)
+    @cython.locals(sent=Py_ssize_t)
+    cdef bint _send_many(self, list pieces) except -1
+    cdef object _wait_with(self, object pieces)
     cdef object _end_our_side(self)
     cdef object _leave(self)
     cdef object _say_close(self)

@@ -5,9 +5,10 @@ Rules of this file:
   is complete; until then it is in `Handshaking.pending`, and the ticker ends it if it takes too long.
 - What is read from the socket is decrypted into the worker's buffer and passed on at once; what the application
   answers is encrypted and leaves in one system call, as without TLS.
-- Data that a peer does not accept waits as the application passed it, and is encrypted CHUNK by CHUNK as the
-  socket accepts more: nothing is encrypted for a peer that never reads it. `_size` counts waiting data of both
-  kinds.
+- A record is as full as it can be: small pieces are joined, since a record costs more than copying them does.
+- Data that a peer does not accept waits as the application passed it, and is encrypted, a few records at a
+  time, as the socket accepts more: nothing is encrypted for a peer that never reads it. `_size` counts waiting
+  data of both kinds.
 - A peer's close_notify ends its side of the connection, as its FIN does, and only that: it may still read our
   response (RFC 8446, 6.1). A FIN without a close_notify is treated in the same way: HTTP and WebSocket notice
   truncation by themselves.
@@ -19,6 +20,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import ssl
 from collections import deque
 from typing import Any
@@ -29,18 +31,19 @@ from asgiws.net.connection import Connection
 from asgiws.net.handshakes import Handshaking
 from asgiws.net.poller import Poller
 from asgiws.net.transport import SocketTransport
-from asgiws.tls.records import Records
+from asgiws.tls.records import RECORD, Records
 
 logger = logging.getLogger("asgiws.error")
 
-#: Octets that are encrypted in one go: four records, and the header of a frame.
-CHUNK = 69632
+#: Records that are encrypted in one go, and leave in one system call: the frame of 64 KiB fits in.
+RECORDS = 5
 
 #: How many such chunks are encrypted at most in one turn of the loop.
 CHUNKS = 16
 
-_CHUNK = CHUNK
+_RECORDS = RECORDS
 _CHUNKS = CHUNKS
+_RECORD = RECORD
 
 
 class TLSTransport(SocketTransport):
@@ -166,35 +169,45 @@ class TLSTransport(SocketTransport):
                 records = self._records
                 if records is None:
                     records = self._records = Records(handshaking.context())
-                records.feed(handshaking.view[:count])
-                self._advance()
+                data = handshaking.view[:count]
+                if self._is_made:
+                    self._decrypt(data)
+                else:
+                    records.feed(data)
+                    self._advance()
             return count == len(buffer)
         return False
 
     def _advance(self) -> None:
-        """Decrypt what was fed, and pass it on."""
-        if not self._is_made and not self._shake():
-            return
+        """Go on with the handshake, then decrypt what was fed."""
+        if self._is_made or self._shake():
+            self._decrypt(None)
+
+    def _decrypt(self, data: memoryview | None) -> None:
+        """Decrypt `data`, and what was fed before, and pass it on."""
         records = self._records
         assert records is not None
         room = self._connection.get_buffer(-1)
         while self._reads() and not self._said_close:
             try:
-                count = records.read(room)
+                count = records.read(room) if data is None else records.take(data, room)
             except ssl.SSLError as error:
                 logger.debug("TLS connection broken: %s", error)
                 self._send_made()  # an alert that says why
                 self.abort()
                 return
-            if records.made():
-                self._send_made()
+            data = None
             if count:
                 self._connection.arrived(count)
             elif records.ended:
                 self._end_in()
-                return
+                break
             else:
-                return
+                break
+        if data is not None:
+            records.feed(data)
+        if records.made() and not self._finished:
+            self._send_made()  # an answer to a key update
 
     def _go_on(self) -> None:
         """Reading was resumed, and not everything that was fed has been passed on: octets, or the peer's
@@ -213,8 +226,21 @@ class TLSTransport(SocketTransport):
     # Out.
 
     def write(self, data: bytes | memoryview) -> None:
-        if data:
+        if self._plain is not None or self._pending is not None or len(data) > _RECORD:
             self.writelines([data])
+        elif data and not self._closing and not self._said_close:
+            # Most messages: one record, and nothing waits.
+            records = self._records
+            assert records is not None
+            try:
+                records.write(data)
+            except ssl.SSLError as error:
+                logger.debug("TLS connection broken: %s", error)
+                self.abort()
+                return
+            self._given += len(data)
+            self._send_made()
+            self._pause_if_full()
 
     def writelines(self, chunks: list[Any]) -> None:
         """Like `write`, for several pieces, which leave in one system call if they are small enough."""
@@ -236,38 +262,35 @@ class TLSTransport(SocketTransport):
             if self._plain is None or self._finished:
                 return
             try:
-                data = self._encrypt(self._plain)
+                made = self._encrypt(self._plain)
             except ssl.SSLError as error:
                 logger.debug("TLS connection broken: %s", error)
                 self.abort()
                 return
+            if not made:
+                return  # the pieces were empty
             if chunk == _CHUNKS - 1:
-                self._wait_with(data)
-            elif not self._send(data):
+                self._wait_with(deque(made))
+            elif not self._send_many(made):
                 return
 
-    def _encrypt(self, plain: deque[bytes | memoryview]) -> bytes:
-        """Up to CHUNK octets of the waiting data, encrypted."""
+    def _encrypt(self, plain: deque[bytes | memoryview]) -> list[bytes]:
+        """The next records of the waiting data, encrypted."""
         records = self._records
         assert records is not None
-        left = _CHUNK
-        while plain and left:
-            piece = plain.popleft()
-            if len(piece) > left:
-                view = memoryview(piece)
-                plain.appendleft(view[left:])
-                piece = view[:left]
-            if piece:
-                records.write(piece)
-                left -= len(piece)
+        made: list[bytes] = []
+        while plain and len(made) < _RECORDS:
+            record = _next_record(plain)
+            if record:
+                records.write(record)
+                data = records.to_send()
+                self._given += len(record)
+                self._encrypted += len(data)
+                self._size += len(data) - len(record)
+                made.append(data)
         if not plain:
             self._plain = None
-        given = _CHUNK - left
-        data = records.to_send()
-        self._given += given
-        self._encrypted += len(data)
-        self._size += len(data) - given
-        return data
+        return made
 
     def _send_made(self) -> None:
         """Send what the TLS layer has produced by itself, after what was written."""
@@ -286,12 +309,28 @@ class TLSTransport(SocketTransport):
         sent = syscalls.send(self._fd, data)
         self._size -= sent
         if sent < len(data):
-            self._wait_with(memoryview(data)[sent:])
+            self._wait_with(deque((memoryview(data)[sent:],)))
             return False
         return True
 
-    def _wait_with(self, data: bytes | memoryview) -> None:
-        self._pending = deque((data,))
+    def _send_many(self, pieces: list[bytes]) -> bool:
+        """Send the pieces in one system call; false if some of them have to wait."""
+        if len(pieces) == 1:
+            return self._send(pieces[0])
+        try:
+            sent = os.writev(self._fd, pieces)
+        except OSError:
+            sent = 0  # full or broken: waiting finds out which
+        self._size -= sent
+        for at, piece in enumerate(pieces):
+            if sent < len(piece):
+                self._wait_with(deque((memoryview(piece)[sent:], *pieces[at + 1 :])))
+                return False
+            sent -= len(piece)
+        return True
+
+    def _wait_with(self, pieces: deque[bytes | memoryview]) -> None:
+        self._pending = pieces
         self._watch()
 
     def overhead(self) -> int:
@@ -333,3 +372,26 @@ class TLSTransport(SocketTransport):
         else:
             self._handshaking.end(self)
             self._connection.unmade()
+
+
+def _next_record(plain: deque[bytes | memoryview]) -> bytes | memoryview:
+    """Take what the next record holds from the waiting data: as much as there is, up to RECORD octets."""
+    piece = plain.popleft()
+    size = len(piece)
+    if size > _RECORD:
+        view = memoryview(piece)
+        plain.appendleft(view[_RECORD:])
+        return view[:_RECORD]
+    if size == _RECORD or not plain:
+        return piece
+    pieces = [piece]
+    while plain and size < _RECORD:
+        piece = plain.popleft()
+        room = _RECORD - size
+        if len(piece) > room:
+            view = memoryview(piece)
+            plain.appendleft(view[room:])
+            piece = view[:room]
+        size += len(piece)
+        pieces.append(piece)
+    return b"".join(pieces)

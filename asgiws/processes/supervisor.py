@@ -35,6 +35,7 @@ from asgiws.processes import heartbeat
 from asgiws.processes.scoreboard import Scoreboard, make_memory
 from asgiws.processes.worker_process import READY, STARTING, STOPPING, WorkerProcess
 from asgiws.server import loops
+from asgiws.tls.tickets import Tickets
 
 logger = logging.getLogger("asgiws.error")
 
@@ -81,6 +82,7 @@ class Supervisor:
         self._listeners = [listeners]
         self._memory = make_memory()
         self._board = Scoreboard(self._memory)
+        self._tickets = None if config.ssl_certfile is None else Tickets.fresh()
         self._loop: asyncio.AbstractEventLoop
         self._change = asyncio.Event()
         self._stopping = False
@@ -254,6 +256,7 @@ class Supervisor:
                 self._size > 1 and not self.config.reuse_port,
                 self._told,
                 self._look,
+                b"" if self._tickets is None else self._tickets.packed(),
             )
         except OSError:
             self._board.take_back(row)
@@ -325,6 +328,8 @@ class Supervisor:
         # If this process was suspended, the others may have been too.
         was_suspended = self._last_tick and now - self._last_tick > 4 * TICK
         self._last_tick = now
+        if self._tickets is not None:
+            self._tickets.turn(now)
         limit = self.config.timeout_worker_healthcheck
         if limit and not was_suspended:
             for worker in self._workers:

@@ -44,6 +44,7 @@ class Worker:
         self._row = start.row
         self._sockets = [socket.socket(fileno=fd) for fd in start.listeners]
         self._end = socket.socket(fileno=start.channel)
+        self.secret = self._end.recv(start.secret, socket.MSG_WAITALL) if start.secret else b""
         self._board = Scoreboard(start.board)
         os.close(start.board)
         self.balancer = (

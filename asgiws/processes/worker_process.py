@@ -46,6 +46,8 @@ class Start:
     board: int
     #: The supervisor's command line.
     argv: tuple[str, ...]
+    #: How many octets of a secret the channel begins with: it must be on no disk, as this Start may be.
+    secret: int = 0
 
 
 STARTING = "starting"
@@ -57,8 +59,8 @@ class WorkerProcess:
     """A worker, which is started at once. Raises OSError if it cannot be.
 
     `number` is its number among the workers, `row` its row on the board, whose memory is behind `board`.
-    `shares` says whether other workers accept on `listeners` too. `told` is called with the worker and each
-    message from it, `silent` when its end of the channel has gone.
+    `shares` says whether other workers accept on `listeners` too; `secret` is what only workers know. `told` is
+    called with the worker and each message from it, `silent` when its end of the channel has gone.
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class WorkerProcess:
         shares: bool,
         told: Callable[[WorkerProcess, Any], object],
         silent: Callable[[], object],
+        secret: bytes = b"",
     ) -> None:
         self.number = number
         self.row = row
@@ -86,6 +89,7 @@ class WorkerProcess:
         self.was_aborted = False
         ours, theirs = socket.socketpair()
         try:
+            ours.sendall(secret)
             with theirs, tempfile.TemporaryFile() as file:
                 start = Start(
                     config=config,
@@ -96,6 +100,7 @@ class WorkerProcess:
                     channel=theirs.fileno(),
                     board=board,
                     argv=tuple(sys.argv),
+                    secret=len(secret),
                 )
                 pickle.dump(list(sys.path), file)
                 pickle.dump(start, file)

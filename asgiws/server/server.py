@@ -71,6 +71,8 @@ class Membership(Protocol):
     name: str
     #: Says when to leave a connection to another worker; None to accept every connection.
     balancer: Balancer | None
+    #: The secret of the session tickets, which all workers have.
+    secret: bytes
 
     def ready(self) -> None:
         """Connections are accepted."""
@@ -224,7 +226,8 @@ class Server:
         assert loop is not None
         app = adapt(importer.load(config), _called(config.app))
         logs.configure(config, "" if self._membership is None else self._membership.name)
-        self._certificates = certificates.load(config)
+        secret = b"" if self._membership is None else self._membership.secret
+        self._certificates = certificates.load(config, secret)
         _check_parser(config.http)
         compression(config)  # if something that it needs is missing, the start ends here
         self._listeners = sockets.bind(config) if given is None else sockets.wrap(given)

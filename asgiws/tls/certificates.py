@@ -4,6 +4,8 @@ Rules of this file:
 - `context` is for new connections; open connections keep the context that they were created with.
 - A new context is complete before it replaces the old one. If it cannot be created, that is one line in the
   log, and the old one stays.
+- All contexts encrypt their session tickets with keys of the same secret: a client may resume a session under
+  a new context. See `tickets`.
 - The files are checked every second, by one deadline of the worker's ticker. They are loaded once they have
   been the same for two checks, so that no client gets a new certificate with the old key; what could not be
   loaded is not tried again until a file has changed.
@@ -14,11 +16,13 @@ from __future__ import annotations
 import logging
 import os
 import ssl
+import time
 from datetime import datetime, timezone
 
 from asgiws.config import Config
 from asgiws.tls import x509
 from asgiws.tls.context import CertificateError, ServerContext, make_context
+from asgiws.tls.tickets import Tickets
 
 logger = logging.getLogger("asgiws.error")
 
@@ -32,14 +36,16 @@ Mark = tuple[int, int, int, int] | None
 class Certificates:
     """The certificate of the options, its key, and the authorities for clients. Raises CertificateError.
 
-    It is an entry of a Ticker: scheduled once, it then checks the files by itself.
+    It is an entry of a Ticker: scheduled once, it then checks the files by itself. `secret` is that of the
+    session tickets, as `Tickets.packed` returns it; without it, there is a new one.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, secret: bytes = b"") -> None:
         self.bucket = 0
         #: Seconds that a client has for its TLS handshake.
         self.handshake_timeout = config.ssl_handshake_timeout
         self._config = config
+        self._tickets = Tickets.unpacked(secret) if secret else Tickets.fresh()
         paths = (config.ssl_certfile, config.ssl_keyfile, config.ssl_ca_certs)
         self._paths = [path for path in paths if path is not None]
         #: The files as they were when last loaded, and at the last check.
@@ -65,6 +71,8 @@ class Certificates:
 
     def tick(self, now: float) -> float:
         """Check the files, and load them if they have changed."""
+        if self._tickets.turn(time.monotonic()):
+            self._tickets.use(self.context)
         found = self._look()
         if found != self._loaded and found == self._found:
             self.reload()
@@ -90,12 +98,13 @@ class Certificates:
             )
         elif now < first:
             logger.warning("The certificate %r is not valid before %s", path, _shown(first))
+        self._tickets.use(context)
         return context, last
 
 
-def load(config: Config) -> Certificates | None:
+def load(config: Config, secret: bytes = b"") -> Certificates | None:
     """The certificates of the options, or None if there are none. Raises CertificateError."""
-    return None if config.ssl_certfile is None else Certificates(config)
+    return None if config.ssl_certfile is None else Certificates(config, secret)
 
 
 def _mark(path: str) -> Mark:

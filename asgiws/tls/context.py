@@ -6,10 +6,15 @@ line that names the file and what to do; it quotes OpenSSL's own message only if
 
 from __future__ import annotations
 
+import hashlib
 import re
 import ssl
 
 from asgiws.config import Config, StartError
+from asgiws.tls import x509
+
+#: Session tickets that a client gets after a full handshake (TLS 1.3); each costs about a tenth of it.
+TICKETS = 1
 
 VERSIONS = {"TLSv1.2": ssl.TLSVersion.TLSv1_2, "TLSv1.3": ssl.TLSVersion.TLSv1_3}
 CLIENT_CERTIFICATES = {
@@ -29,10 +34,13 @@ class ServerContext(ssl.SSLContext):
     """A context that keeps what OpenSSL does not report again.
 
     `certificate` is the server's own, as PEM; `suites` has the number of each cipher suite, by OpenSSL's name.
+    `binding` is a digest of what a session must not outlive: the names of the certificate, whether clients are
+    asked for theirs, and the authorities that these are verified against.
     """
 
     certificate: str
     suites: dict[str, int]
+    binding: bytes
 
 
 def make_context(config: Config) -> ServerContext | None:
@@ -43,9 +51,11 @@ def make_context(config: Config) -> ServerContext | None:
     context.minimum_version = VERSIONS[config.ssl_minimum_version]
     context.options |= ssl.OP_NO_RENEGOTIATION
     context.set_alpn_protocols(["http/1.1"])
+    context.num_tickets = TICKETS
     _load_certificate(context, config, config.ssl_certfile)
+    authorities = b""
     if config.ssl_ca_certs is not None:
-        _load_authorities(context, config.ssl_ca_certs)
+        authorities = _load_authorities(context, config.ssl_ca_certs)
     context.verify_mode = CLIENT_CERTIFICATES[config.ssl_cert_reqs]
     if config.ssl_ciphers is not None:
         try:
@@ -56,7 +66,17 @@ def make_context(config: Config) -> ServerContext | None:
             ) from None
     # The suite's own number is the lower half of OpenSSL's.
     context.suites = {item["name"]: item["id"] & 0xFFFF for item in context.get_ciphers()}
+    context.binding = _binding(context, authorities)
     return context
+
+
+def _binding(context: ServerContext, authorities: bytes) -> bytes:
+    try:
+        names = x509.names(ssl.PEM_cert_to_DER_cert(context.certificate))
+    except ValueError:
+        names = context.certificate.encode()  # then no other certificate has the same
+    parts = (names, context.verify_mode.name.encode(), authorities)
+    return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).digest()
 
 
 def _load_certificate(context: ServerContext, config: Config, certfile: str) -> None:
@@ -81,12 +101,15 @@ def _load_certificate(context: ServerContext, config: Config, certfile: str) -> 
     context.certificate = ssl.DER_cert_to_PEM_cert(der)
 
 
-def _load_authorities(context: ssl.SSLContext, path: str) -> None:
-    _read(path, _BEGIN, "CA certificate")
+def _load_authorities(context: ssl.SSLContext, path: str) -> bytes:
+    """Load them. Returns what the file contains; if it changes meanwhile, what no other file contains."""
+    before = _read(path, _BEGIN, "CA certificate")
     try:
         context.load_verify_locations(path)
     except (ssl.SSLError, OSError) as error:
         raise CertificateError(f"cannot use the CA certificates in {path!r}: {error}") from None
+    after = _read(path, _BEGIN, "CA certificate")
+    return before if before == after else before + after
 
 
 def _explain(config: Config, keyfile: str, error: Exception, asked: bool) -> str:

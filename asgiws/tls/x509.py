@@ -1,4 +1,4 @@
-"""The parts of a certificate that are needed (RFC 5280, 4.1): its subject and its validity.
+"""The parts of a certificate that are needed (RFC 5280, 4.1): its subject, its names and its validity.
 
 Rules of this file:
 - Only certificates that OpenSSL has accepted are read, so the DER is well formed; if not, it is a ValueError
@@ -39,7 +39,10 @@ ENCODINGS = {
     0x1E: "utf-16-be",  # BMPString
 }
 INTEGER, OBJECT_IDENTIFIER, UTC_TIME, GENERALIZED_TIME = 0x02, 0x06, 0x17, 0x18
-SEQUENCE, SET, VERSION = 0x30, 0x31, 0xA0
+SEQUENCE, SET, VERSION, EXTENSIONS, OCTET_STRING = 0x30, 0x31, 0xA0, 0xA3, 0x04
+
+#: The identifier of the extension with the names, 2.5.29.17 (RFC 5280, 4.2.1.6).
+ALTERNATIVE_NAMES = b"\x55\x1d\x11"
 
 
 #: A time with its century. RFC 5280 requires seconds and a Z; OpenSSL accepts it without.
@@ -56,6 +59,25 @@ class _Element(NamedTuple):
 def subject(der: bytes) -> str:
     """The subject of a certificate in DER, in the form of RFC 4514. Raises ValueError."""
     return _name(_content(_fields(der)[4], SEQUENCE))
+
+
+def names(der: bytes) -> bytes:
+    """The names that a certificate in DER was issued for: equal for two that have the same, in any order.
+
+    The subject alone counts if there are no others, as for clients (RFC 9525, 6.3). Raises ValueError.
+    """
+    fields = _fields(der)
+    for field in fields:
+        if field.tag != EXTENSIONS:
+            continue
+        (extensions,) = _elements(field.content)
+        for extension in _elements(_content(extensions, SEQUENCE)):
+            kind, *_, value = _elements(_content(extension, SEQUENCE))
+            if _content(kind, OBJECT_IDENTIFIER) == ALTERNATIVE_NAMES:
+                (found,) = _elements(_content(value, OCTET_STRING))
+                items = _elements(_content(found, SEQUENCE))
+                return b"".join(sorted(item.whole for item in items))
+    return fields[4].whole
 
 
 def validity(der: bytes) -> tuple[datetime, datetime]:

@@ -235,6 +235,29 @@ async def test_what_a_peer_does_not_take_is_not_encrypted(tmp_path: Path) -> Non
 
 
 @on_each_loop
+async def test_small_pieces_share_records(tmp_path: Path) -> None:
+    pair = await Secured(tmp_path).opened()
+    payload = bytes(range(256)) * 120
+    pieces = [b"head", b"", payload[:20_000], b"", payload[20_000:], b"tail"]
+    pair.connection.writelines([piece for piece in pieces if piece] * 3)
+    expected = b"".join(pieces) * 3
+    wire = b""
+    lengths: list[int] = []
+    while sum(lengths) < len(expected):
+        wire += await pair.loop.sock_recv(pair.peer, 65536)
+        lengths, at = [], 0
+        while at + 5 <= len(wire):
+            size = int.from_bytes(wire[at + 3 : at + 5], "big")
+            at += 5 + size
+            lengths.append(size - 17)  # the tag, and the type inside
+        lengths = lengths[1:]  # the ticket comes first
+    assert lengths[:-1] == [16384] * (len(expected) // 16384)
+    pair.down.write(wire)
+    assert await pair.hear(len(expected)) == expected
+    await pair.close()
+
+
+@on_each_loop
 async def test_octets_that_wait_decrypted_are_given_out_when_reading_is_resumed(
     tmp_path: Path,
 ) -> None:

@@ -39,6 +39,7 @@ class Process:
         shares: bool,
         told: Any,
         silent: Any,
+        secret: bytes = b"",
     ) -> None:
         if Process.refuses:
             raise OSError("no room")

@@ -112,11 +112,3 @@ def test_under_another_context_less_is_known(authority: Authority) -> None:
     assert content["server_cert"] is None
     assert content["cipher_suite"] is None
     assert content["tls_version"] == 0x0304
-
-
-def test_no_session_is_resumed_under_a_new_context(authority: Authority) -> None:
-    """So nobody comes in by what an authority said that is trusted no longer."""
-    client = authority.client(authority.issue())
-    _, there = connect(server(authority, "required"), client)
-    _, again = connect(server(authority, "required"), client, there.session)
-    assert not again.session_reused

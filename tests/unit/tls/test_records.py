@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ssl
+import time
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -15,9 +17,11 @@ from tests.support.pki import Authority
 class Client:
     """The other end, by Python's own SSLObject."""
 
-    def __init__(self, context: ssl.SSLContext) -> None:
+    def __init__(self, context: ssl.SSLContext, session: ssl.SSLSession | None = None) -> None:
         self.up, self.down = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self.ssl = context.wrap_bio(self.down, self.up, server_hostname="localhost")
+        self.ssl = context.wrap_bio(
+            self.down, self.up, server_hostname="localhost", session=session
+        )
 
     def shake(self, records: Records) -> None:
         is_done = False
@@ -82,6 +86,52 @@ def test_several_records_fill_the_room_and_the_rest_stays(ends: tuple[Records, C
     assert not records.holds_some()
 
 
+@pytest.mark.parametrize("size", [1000, 16384, 60_000])
+def test_many_records_at_once(ends: tuple[Records, Client], size: int) -> None:
+    records, client = ends
+    payload = bytes(range(256)) * 240
+    for start in range(0, len(payload), size):
+        client.ssl.write(payload[start : start + size])
+    data = memoryview(client.up.read())
+    room = memoryview(bytearray(100_000))
+    # All but the last octets: the record that these end is not there yet.
+    count = records.take(data[:-3], room)
+    assert count < len(payload)
+    count += records.take(data[-3:], room[count:])
+    assert room[:count] == payload
+    assert not records.holds_some()
+
+
+def test_more_than_the_room_waits(ends: tuple[Records, Client]) -> None:
+    records, client = ends
+    payload = bytes(range(256)) * 240
+    client.ssl.write(payload)
+    room = memoryview(bytearray(20_000))
+    count = records.take(memoryview(client.up.read()), room)
+    got = bytes(room[:count])
+    while records.holds_some():
+        got += read(records, room)
+    assert got == payload
+
+
+def test_an_end_and_a_fault_come_behind_what_was_sent_before(
+    ends: tuple[Records, Client],
+) -> None:
+    records, client = ends
+    client.ssl.write(b"x" * 40_000)
+    sound = client.up.read()
+    client.ssl.write(b"y" * 40_000)
+    spoilt = bytearray(client.up.read())
+    spoilt[-1] ^= 1
+    room = memoryview(bytearray(100_000))
+    count = records.take(memoryview(sound + spoilt), room)
+    assert room[:40_000] == b"x" * 40_000
+    assert 40_000 <= count < 80_000
+    assert records.holds_some()
+    with pytest.raises(ssl.SSLError):
+        records.take(memoryview(b""), room)
+
+
 def test_a_record_in_pieces(ends: tuple[Records, Client]) -> None:
     records, client = ends
     client.ssl.write(b"x" * 5000)
@@ -104,6 +154,7 @@ def test_the_peers_close_comes_behind_what_it_sent(ends: tuple[Records, Client])
     assert read(records, room) == b"last words"
     assert read(records, room) == b""
     assert records.ended
+    assert records.take(memoryview(b"behind it"), room) == 0
     # Our side is open all the same.
     records.write(b"the answer")
     records.close()
@@ -134,6 +185,33 @@ def test_what_came_before_a_fault_is_given_out_first(ends: tuple[Records, Client
         with pytest.raises(ssl.SSLError):
             records.read(room)
     assert records.made()  # an alert
+
+
+@pytest.mark.parametrize("version", ["TLSv1_2", "TLSv1_3"])
+def test_a_session_does_not_outlive_the_certificate_of_its_client(
+    version: str, tmp_path: Path
+) -> None:
+    authority = Authority(tmp_path)
+    context = make_context(authority.config(ssl_ca_certs=authority.roots, ssl_cert_reqs="required"))
+    assert context is not None
+    end = datetime.now(timezone.utc).replace(microsecond=0) + timedelta(seconds=3)
+    trust = authority.client(authority.issue(not_after=end))
+    trust.maximum_version = ssl.TLSVersion[version]
+    session = None
+    for _ in range(2):
+        records, client = Records(context), Client(trust, session)
+        client.shake(records)
+        records.write(b"x")
+        client.down.write(records.to_send())
+        assert client.ssl.read(1) == b"x"
+        assert client.ssl.session_reused == (session is not None)
+        session = client.ssl.session
+    while datetime.now(timezone.utc) <= end:
+        time.sleep(0.1)
+    records, client = Records(context), Client(trust, session)
+    with pytest.raises(ssl.SSLCertVerificationError) as caught:
+        client.shake(records)
+    assert caught.value.verify_message == "certificate has expired"
 
 
 def test_what_is_no_tls_is_refused(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from typing import Any
 
@@ -24,7 +25,9 @@ KEY = ec.generate_private_key(ec.SECP256R1())
 START, END = utc(2020, 1, 2, 3, 4, 5), utc(2021, 6, 7, 8, 9, 10)
 
 
-def make(name: reference.Name, start: datetime = START, end: datetime = END) -> bytes:
+def make(
+    name: reference.Name, start: datetime = START, end: datetime = END, also: Sequence[str] = ()
+) -> bytes:
     builder = (
         reference.CertificateBuilder()
         .subject_name(name)
@@ -33,7 +36,11 @@ def make(name: reference.Name, start: datetime = START, end: datetime = END) -> 
         .serial_number(2**150 + 1)
         .not_valid_before(start)
         .not_valid_after(end)
+        .add_extension(reference.BasicConstraints(ca=False, path_length=None), critical=True)
     )
+    if also:
+        alternatives = reference.SubjectAlternativeName([reference.DNSName(one) for one in also])
+        builder = builder.add_extension(alternatives, critical=False)
     return builder.sign(KEY, SHA256()).public_bytes(Encoding.DER)
 
 
@@ -198,13 +205,26 @@ def test_nothing_in_it_is_an_error_too() -> None:
             x509.subject(der)
 
 
+def test_names_are_those_that_clients_compare() -> None:
+    mine, yours = (name((NameOID.COMMON_NAME, text)) for text in ("mine", "yours"))
+    alternative = x509.names(make(mine, also=["a.example", "b.example"]))
+    assert alternative == x509.names(
+        make(yours, utc(2022, 1, 1), utc(2023, 1, 1), ["b.example", "a.example"])
+    )
+    assert alternative != x509.names(make(mine, also=["a.example"]))
+    assert alternative != x509.names(make(mine, also=["a.example", "c.example"]))
+    assert x509.names(make(mine)) == x509.names(make(mine, utc(2022, 1, 1), utc(2023, 1, 1)))
+    assert x509.names(make(mine)) != x509.names(make(yours))
+
+
 def both(der: bytes) -> None:
     x509.subject(der)
     x509.validity(der)
+    x509.names(der)
 
 
 def test_what_is_no_certificate_is_an_error_and_never_another() -> None:
-    der = make(name((NameOID.COMMON_NAME, "x")))
+    der = make(name((NameOID.COMMON_NAME, "x")), also=["x.example"])
     both(der)
     for size in range(0, len(der), 7):
         with pytest.raises(ValueError):
