@@ -11,8 +11,8 @@ from __future__ import annotations
 import gc
 
 #: How many more objects there are than at the last collection when the young ones are collected. What a request
-#: or a connection creates lives for a moment, or for hours: Python's own threshold of some hundred is reached by
-#: ten connections, and finds nothing.
+#: or a connection creates lives for a moment, or for hours: Python's own threshold of some hundred is soon
+#: reached, and finds nothing.
 YOUNG = 10_000
 
 _DEFAULT = gc.get_threshold()
