@@ -18,7 +18,6 @@ from asgiws.config.option import option
 from asgiws.config.option_types import (
     Application,
     BindAddress,
-    Boolean,
     Choice,
     Directory,
     Flag,
@@ -81,7 +80,7 @@ class ApplicationOptions:
     )
     tune_gc: bool = option(
         True,
-        Boolean(),
+        Flag(),
         APPLICATION,
         "Keep what the application has loaded out of garbage collections, and collect less often.",
     )

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import asyncio
 import select
+import sys
 from collections.abc import Callable
 from time import monotonic
 
@@ -27,8 +28,8 @@ from asgiws.bridge.contexts import OwnContext
 from asgiws.net import syscalls
 from asgiws.net.outbox import Outbox
 
-#: Whether this system has what a Poller needs.
-AVAILABLE = hasattr(select, "epoll")
+#: Whether this system has what a Poller needs. The event loop of Windows accepts connections by itself.
+AVAILABLE = hasattr(select, "epoll") and sys.platform != "win32"
 
 #: Sockets that are served at most in one turn of the loop.
 BATCH = 128

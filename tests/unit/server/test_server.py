@@ -288,6 +288,7 @@ class Place:
 
     name = "worker 7"
     balancer = None
+    secret = b""
 
     def __init__(self) -> None:
         self.told: list[str] = []

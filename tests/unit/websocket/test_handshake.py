@@ -48,7 +48,7 @@ def head(method: str = "GET", version: str = "1.1", **changes: object) -> Simple
 
 def test_the_example_of_section_1_3() -> None:
     found = handshake.check(head(sec_websocket_protocol=b"chat, superchat"))
-    assert found == (ACCEPT, ["chat", "superchat"], [])
+    assert (found.accept, found.subprotocols, found.offers) == (ACCEPT, ["chat", "superchat"], [])
     assert handshake.response(found, "chat", Compression()) == (
         [
             (b"upgrade", b"websocket"),
