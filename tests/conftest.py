@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import sys
 
 import pytest
 
@@ -16,6 +17,12 @@ if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_I
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
+# Where the environment forbids bytecode files, as containers do, each of the hundreds of processes that the tests
+# start would compile the same sources again: a third to a half of its start.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_finish() -> None:
     """Have the garbage collector leave alone what there is for good: the modules and thousands of tests. Many
@@ -25,5 +32,5 @@ def pytest_collection_finish() -> None:
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Two for each processor: what drives servers and clients waits more than it computes."""
-    return 2 * (os.cpu_count() or 1)
+    """Three for each processor: what drives servers and clients waits more than it computes."""
+    return 3 * (os.cpu_count() or 1)
