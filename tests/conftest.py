@@ -5,7 +5,9 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -16,11 +18,31 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
-
-# Where the environment forbids bytecode files, as containers do, each of the hundreds of processes that the tests
-# start would compile the same sources again: a third to a half of its start.
+# Where the environment forbids bytecode files, as containers do, each of the hundreds of processes that the
+# tests start would compile the same sources again: a third to a half of its start.
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Have the assertions of all tests rewritten, where they are not yet. Each of the workers would do it for
+    itself, all at the same time: half of what they compute before the first test."""
+    here = Path(__file__).parent
+    known = (here / "unit" / "__pycache__").glob(f"test_cli.{sys.implementation.cache_tag}-*.pyc")
+    whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS
+    if not whole or hasattr(config, "workerinput") or not config.getoption("tx") or any(known):
+        return
+    folders = {path.relative_to(here).parts[0] for path in here.glob("*/**/test_*.py")}
+    command = [sys.executable, "-m", "pytest", "-qq", "--collect-only", "-n", "0"]
+    running = [
+        subprocess.Popen(
+            [*command, "-p", "no:cacheprovider", *(here / name for name in sorted(part))],
+            stdout=subprocess.DEVNULL,
+        )
+        for part in ({"unit"}, folders - {"unit"})
+    ]
+    for process in running:
+        process.wait()  # what cannot be collected, the workers tell
 
 
 @pytest.hookimpl(trylast=True)

@@ -38,7 +38,7 @@ if [ -d .fuzz ]; then cp -r .fuzz "$copy"; fi
 find "$copy" \( -name '*.so' -o -name __pycache__ \) -prune -exec rm -rf {} +
 cd "$copy"
 
-flags="-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -g -O1"
+flags="-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -g1 -O1"  # g1: lines, no variables
 ASGIWS_EXTENSIONS=require CFLAGS="$flags" LDFLAGS="$flags" \
   "$python" -c 'import setuptools; setuptools.setup()' -q build_ext --inplace --parallel "$(nproc)"
 
@@ -56,7 +56,7 @@ assert b"__asan_init" in open(frames.__file__, "rb").read(), "built without the 
 PYTHON
 code=0
 if [ -z "$only_fuzz" ]; then
-  timeout "$limit" "$python" -m pytest -q -p no:cacheprovider --timeout 300 "${chosen[@]}" "$@" || code=$?
+  timeout "$limit" "$python" -m pytest -q -n "$(nproc)" -p no:cacheprovider --timeout 300 "${chosen[@]}" "$@" || code=$?
 fi
 if [ "$code" = 0 ]; then
   "$python" -m tests.fuzz --websocket --mutator --seconds "$seconds" --jobs "$(nproc)" || code=$?

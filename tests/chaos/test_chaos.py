@@ -62,14 +62,14 @@ def run(settings: Settings) -> Outcome:
 def test_every_handler_ends_whatever_clients_do(tmp_path: Path) -> None:
     outcome = run(settings(tmp_path))
     assert report.findings(outcome) == []
-    assert outcome.visits > 100
+    assert outcome.visits > 20  # some hundreds, where nothing else runs
 
 
 def test_what_is_planted_is_found(tmp_path: Path) -> None:
     outcome = run(
         settings(
             tmp_path,
-            seconds=2.0,
+            seconds=5.0,  # one visit of twenty plants them
             transports=(PLAIN,),
             styles=("answers", "sends at times", "ws echo"),
             ways=("FIN", "RST"),
