@@ -36,7 +36,7 @@ def pytest_configure(config: pytest.Config) -> None:
     command = [sys.executable, "-m", "pytest", "-qq", "--collect-only", "-n", "0"]
     running = [
         subprocess.Popen(
-            [*command, "-p", "no:cacheprovider", *(here / name for name in sorted(part))],
+            [*command, *(here / name for name in sorted(part))],
             stdout=subprocess.DEVNULL,
         )
         for part in ({"unit"}, folders - {"unit"})

@@ -4,6 +4,7 @@ Rules of this file:
 - The other build is loaded beside the one that runs: the sources next to the extensions, or the extensions
   next to the sources. An extension is never loaded twice.
 - Every module of the package is imported at once, so that nothing is imported later, from the wrong build.
+- What the packages share, whose types their extensions are compiled against, comes with each of them.
 - Values of the two builds have different classes: compare what they say.
 """
 
@@ -22,6 +23,10 @@ import asgiws
 from asgiws._extensions import COMPILED_MODULES, SourceOnlyFinder, is_compiled
 
 ROOT = Path(asgiws.__file__).resolve().parents[1]
+
+SHARED = "asgiws.common"
+#: Its modules in the build that does not run, once they are loaded.
+_others: dict[str, Any] = {}
 
 #: The modules of one package in one build, by their last names.
 Build = dict[str, Any]
@@ -43,7 +48,7 @@ def load(package: str, pure: bool) -> Build:
     _import_all(package)
     if all(is_compiled(name) != pure for name in built(package)):
         return _modules(package)
-    mine = {name: sys.modules[name] for name in list(sys.modules) if _is_in(package, name)}
+    mine = {name: sys.modules[name] for name in _names(package) + _names(SHARED)}
     finders = list(sys.meta_path)
     sys.meta_path[:] = [finder for finder in finders if finder is not SourceOnlyFinder]
     if pure:
@@ -51,13 +56,17 @@ def load(package: str, pure: bool) -> Build:
     try:
         for name in mine:
             del sys.modules[name]
+        sys.modules.update(_others)
         _import_all(package)
+        _others.update({name: sys.modules[name] for name in _names(SHARED)})
         return _modules(package)
     finally:
-        for name in [name for name in sys.modules if _is_in(package, name)]:
+        for name in _names(package) + _names(SHARED):
             del sys.modules[name]
         sys.modules.update(mine)
-        setattr(asgiws, package.rpartition(".")[2], mine[package])
+        for name in (package, SHARED):
+            if name in mine:
+                setattr(asgiws, name.rpartition(".")[2], mine[name])
         sys.meta_path[:] = finders
 
 
@@ -80,15 +89,12 @@ def _import_all(package: str) -> None:
 
 
 def _modules(package: str) -> Build:
-    return {
-        name.rpartition(".")[2]: module
-        for name, module in list(sys.modules.items())
-        if _is_in(package, name)
-    }
+    return {name.rpartition(".")[2]: sys.modules[name] for name in _names(package)}
 
 
-def _is_in(package: str, name: str) -> bool:
-    return name == package or name.startswith(f"{package}.")
+def _names(package: str) -> list[str]:
+    """The modules of it that are loaded."""
+    return [name for name in sys.modules if name == package or name.startswith(f"{package}.")]
 
 
 #: The checkout; ROOT is where the package is taken from, which may be elsewhere.
