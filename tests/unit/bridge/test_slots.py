@@ -16,6 +16,12 @@ from tests.support.loops import on_each_loop
 from tests.support.websocket_peer import received, scripted, send_text, text
 
 
+async def opened() -> Any:
+    """A client, with the calls that its application was given."""
+    _, peer = await scripted()
+    return peer
+
+
 @on_each_loop
 async def test_a_new_call_is_one_like_any_other() -> None:
     _, peer = await scripted()
@@ -38,7 +44,7 @@ def test_in_python_there_is_no_slot_to_fill() -> None:
 
 @on_each_loop
 async def test_each_result_comes_in_an_exception_of_its_own() -> None:
-    _, peer = await scripted()
+    peer = await opened()
     await peer.feed(text("one"), text("two"), text("three"))
     stops = []
     for _ in range(3):
@@ -53,7 +59,7 @@ async def test_each_result_comes_in_an_exception_of_its_own() -> None:
 
 @on_each_loop
 async def test_a_result_that_was_awaited_is_held_by_nobody_else() -> None:
-    _, peer = await scripted()
+    peer = await opened()
     for number in range(3):
         await peer.feed(text(str(number)))
         message = await peer.receive()
@@ -63,7 +69,7 @@ async def test_a_result_that_was_awaited_is_held_by_nobody_else() -> None:
 
 @on_each_loop
 async def test_an_error_comes_out_as_it_is() -> None:
-    _, peer = await scripted()
+    peer = await opened()
     for _ in range(2):
         with pytest.raises(ApplicationError):
             next(peer.send({"type": "websocket.unheard-of"}))
