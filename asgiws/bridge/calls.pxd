@@ -26,7 +26,7 @@ cdef class Call:
     cdef object abandon(self, Waiter waiter)
     @cython.locals(waiter=Waiter)
     cdef object step(self)
-    cdef bint has_ended(self)
+    cdef bint has_ended(self) noexcept
     cdef object _end_row(self)
     cdef object _outcome(self)
     cdef object _send_on(self)

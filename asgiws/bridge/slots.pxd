@@ -8,9 +8,9 @@ cdef extern from "asgiws/bridge/slots.h":
         PYGEN_RETURN
         PYGEN_ERROR
         PYGEN_NEXT
-    void asgiws_set_am_send(
+    int asgiws_set_am_send(
         object kind, PySendResult (*function)(PyObject*, PyObject*, PyObject**) except PYGEN_ERROR
-    )
+    ) except -1
 
 
 cdef inline PySendResult call_am_send(

@@ -3,6 +3,8 @@ cimport cython
 from asgiws.bridge cimport steps
 from asgiws.bridge.wakeup cimport Waiter
 
+cdef bint _CAN_STEP
+cdef bint _IS_EAGER
 cdef bint _RESCINDS
 cdef int _FIRST
 cdef int _BEGINS
@@ -40,11 +42,11 @@ cdef class Runner:
     cdef object _interrupt(self, object task)
     cpdef object release(self)
     cpdef bint has_ended(self) except -1
-    cdef bint has_no_call(self)
-    cdef bint begins(self)
+    cdef bint has_no_call(self) noexcept
+    cdef bint begins(self) noexcept
     cdef object rest(self)
     cpdef object end(self)
-    cdef bint is_waiting(self)
+    cdef bint is_waiting(self) noexcept
     cdef bint cancel_future(self, object message) except -1
     @cython.locals(idle=_Idle)
     cdef object _wake_task(self)
@@ -53,7 +55,7 @@ cdef class Runner:
     cdef object _advance(self)
     @cython.locals(waiter=_Idle)
     cdef _Idle _wait(self)
-    cdef object _end_of_task(self)
+    cdef object _take_error(self)
 
 
 cdef class _Idle(Waiter):
@@ -69,4 +71,6 @@ cdef object _end(Job job, object error)
 cdef object _current_task
 cdef object _enter_task
 cdef object _leave_task
+cdef object _NAME
 cdef object _Task
+cdef object CoroutineType

@@ -32,6 +32,9 @@ from asgiws.bridge.wakeup import Waiter
 #: The name of each task: generating one for each, as asyncio does, would cost more than it is worth.
 NAME = "asgiws"
 
+# The same object for the compiled module, which looks it up nowhere; so is _CAN_STEP.
+_NAME = NAME
+
 # Looked up once. The type stubs of the first do not know the attributes that depend on Python's version.
 _Task: Any = asyncio.Task
 _current_task = asyncio.current_task
@@ -40,6 +43,7 @@ _leave_task = asyncio._leave_task
 
 #: Whether a task can be stepped here; see the rules.
 CAN_STEP = sys.version_info >= (3, 11)
+_CAN_STEP = CAN_STEP
 _IS_EAGER = sys.version_info >= (3, 12)
 
 #: Whether `uncancel()` revokes a cancellation that has not been delivered to the task yet.
@@ -235,13 +239,11 @@ class Runner:
             error = None  # as above, and everything that the application had
 
     def _advance(self) -> Any:
-        """One step, in the task. Returns what the call waits for. Raises StopIteration at its end."""
+        """One step, in the task. Returns what the call waits for, unless it ends with the step."""
         if self._context is None:
             self.step()
         else:
             steps.call_inline(self._context, _step, self)
-        if self._state == _ENDED:
-            raise StopIteration
         return self._yielded
 
     def _wait(self) -> _Idle:
@@ -251,11 +253,11 @@ class Runner:
         waiter._asyncio_future_blocking = True
         return waiter
 
-    def _end_of_task(self) -> BaseException:
+    def _take_error(self) -> BaseException:
         """The exception that ends the task."""
-        error = self._error
-        self._error = None
-        return StopIteration() if error is None else error
+        error, self._error = self._error, None
+        assert error is not None
+        return error
 
     # What the task requires of a coroutine.
 
@@ -266,9 +268,14 @@ class Runner:
             state = self._state = _RUNS
             self._idle = None
         if state in (_RUNS, _FIRST):
-            return self._advance()
+            yielded = self._advance()
+            if self._state == _ENDED:
+                raise StopIteration  # in this method alone, it costs no exception when compiled
+            return yielded
         if state == _ENDED:
-            raise self._end_of_task()
+            if self._error is None:
+                raise StopIteration
+            raise self._take_error()
         if state in (_IDLE, _BEGINS):
             return self._wait()
         self._idle = None
@@ -305,7 +312,10 @@ class Runner:
                 raise error
             self._idle = None
             self._thrown = error
-            return self._advance()
+            yielded = self._advance()
+            if self._state == _ENDED:
+                raise StopIteration
+            return yielded
         finally:
             error = None  # type: ignore[assignment]  # its traceback holds this frame
 
@@ -347,20 +357,20 @@ def start(loop: asyncio.AbstractEventLoop, job: Job, context: Context) -> asynci
         return context.run(loop.create_task, _run(job))
     if _IS_EAGER:
         task: asyncio.Task[None] | None = _Task(
-            Runner(loop, job), loop=loop, context=context, name=NAME, eager_start=True
+            Runner(loop, job), loop=loop, context=context, name=_NAME, eager_start=True
         )
         if task is not None and task.done():
             task = None  # an error that it ends with has a traceback, which holds this frame
         return task
     runner = Runner(loop, None)
-    runner.task = _Task(runner, loop=loop, name=NAME, context=context.copy())
+    runner.task = _Task(runner, loop=loop, name=_NAME, context=context.copy())
     _enter_task(loop, runner.task)
     runner.run(job, context)
     return runner.release()
 
 
 def _can_step(loop: asyncio.AbstractEventLoop) -> bool:
-    return CAN_STEP and _current_task(loop) is None and loop.get_task_factory() is None
+    return _CAN_STEP and _current_task(loop) is None and loop.get_task_factory() is None
 
 
 async def _run(job: Job) -> None:

@@ -17,8 +17,8 @@ cdef class Waiter:
     cdef object _message
     cdef int _state
 
-    cpdef bint cancelled(self)
-    cpdef bint done(self)
+    cpdef bint cancelled(self) noexcept
+    cpdef bint done(self) noexcept
     cpdef object wake(self)
     cpdef object wake_soon(self)
-    cdef object _schedule(self)
+    cdef object _schedule(self, object future)

@@ -4,7 +4,7 @@ Rules of this file:
 - `wake()` runs the waiting task's next step inside the caller. It may only be called from a callback of the
   event loop (a read, a timer), never while a task is running: asyncio refuses to enter a task from within
   another one. Everything that runs as part of an application's task uses `wake_soon()`.
-- `wake()` calls the task back not with the Waiter but with a future of asyncio's own that is done and carries
+- A wake-up calls the task back not with the Waiter but with a future of asyncio's own that is done and carries
   nothing either: a task accesses such a future directly, but any other object through the name of its method,
   which took an eighth of the instructions of a message.
 - A Waiter carries no value. The woken task looks for itself, so a wake-up that arrives together with a
@@ -60,15 +60,15 @@ class Waiter:
         """Step the waiting task in the event loop's next turn; safe from anywhere in the loop's thread."""
         if self._state == PENDING:
             self._state = DONE
-            self._schedule()
+            self._schedule(_WOKEN)
 
-    def _schedule(self) -> None:
+    def _schedule(self, future: Any) -> None:
         callback = self._callback
         if callback is not None:
             self._callback = None
             context = self._context
             self._context = None
-            self._loop.call_soon(callback, self, context=context)
+            self._loop.call_soon(callback, future, context=context)
 
     # What asyncio.Task requires of a future.
 
@@ -98,7 +98,7 @@ class Waiter:
             return False
         self._state = CANCELLED
         self._message = msg
-        self._schedule()
+        self._schedule(self)
         return True
 
     def done(self) -> bool:

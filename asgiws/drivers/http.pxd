@@ -17,6 +17,10 @@ cdef int _HEAD
 cdef int _UPLOAD
 cdef int _BUSY
 cdef int _ALONE
+cdef object CLOSED
+cdef object EndOfRequest
+cdef object NEED_DATA
+cdef object PAUSED
 
 
 cdef class HTTPDriver(Pipeline):

@@ -11,6 +11,7 @@ cdef Py_ssize_t _TURN_EVENTS
 cdef Py_ssize_t _LEAST_EVENTS
 cdef Py_ssize_t _MESSAGES
 cdef int OPEN
+cdef object MORE
 
 
 cdef class Kept:

@@ -3,6 +3,9 @@ cimport cython
 from asgiws.http cimport scan
 from asgiws.http.buffer cimport ReceiveBuffer
 
+cdef object METHODS
+cdef object check_request_line
+
 
 cdef class HeadReader:
     cdef Py_ssize_t _checked

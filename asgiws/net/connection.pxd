@@ -12,6 +12,8 @@ cdef int _CLOSING
 cdef int _LOST
 cdef int _THROUGH
 cdef int _STRAIGHT
+cdef object Ending
+cdef object _NOBODY
 
 
 cdef class Connection(Sending):

@@ -1,6 +1,9 @@
 # Types of ticker.py.
 cimport cython
 
+cdef object ceil
+cdef object heappush
+
 
 cdef class Ticker:
     cdef long long _armed

@@ -12,6 +12,7 @@ cdef int BINARY
 cdef int FIN
 cdef int RSV1
 cdef int TEXT
+cdef object Close
 
 
 @cython.final

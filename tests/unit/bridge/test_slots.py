@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from typing import Any
 
+import pytest
+
+from asgiws.asgi.errors import ApplicationError
 from asgiws.bridge import slots
 from asgiws.bridge.calls import Call
 from asgiws.bridge.exchange import Send
 from tests.support.loops import on_each_loop
-from tests.support.websocket_peer import scripted, send_text
+from tests.support.websocket_peer import received, scripted, send_text, text
+
+
+async def opened() -> Any:
+    """A client, with the calls that its application was given."""
+    _, peer = await scripted()
+    return peer
 
 
 @on_each_loop
@@ -30,3 +40,38 @@ def test_in_python_there_is_no_slot_to_fill() -> None:
     before = dict(vars(Call))
     slots.install(Call)
     assert dict(vars(Call)) == before
+
+
+@on_each_loop
+async def test_each_result_comes_in_an_exception_of_its_own() -> None:
+    peer = await opened()
+    await peer.feed(text("one"), text("two"), text("three"))
+    stops = []
+    for _ in range(3):
+        with pytest.raises(StopIteration) as caught:
+            next(peer.receive())
+        stops.append(caught.value)
+    assert [stop.value for stop in stops] == [received("one"), received("two"), received("three")]
+    with pytest.raises(StopIteration) as caught:
+        next(peer.send(send_text("x")))
+    assert caught.value.value is None
+
+
+@on_each_loop
+async def test_a_result_that_was_awaited_is_held_by_nobody_else() -> None:
+    peer = await opened()
+    for number in range(3):
+        await peer.feed(text(str(number)))
+        message = await peer.receive()
+        copy = dict(message)
+        assert sys.getrefcount(message) == sys.getrefcount(copy)
+
+
+@on_each_loop
+async def test_an_error_comes_out_as_it_is() -> None:
+    peer = await opened()
+    for _ in range(2):
+        with pytest.raises(ApplicationError):
+            next(peer.send({"type": "websocket.unheard-of"}))
+        with pytest.raises(ApplicationError):
+            await peer.send({"type": "websocket.unheard-of"})
