@@ -110,21 +110,29 @@ async def test_the_answers_of_several_that_are_ready_leave_together() -> None:
     poller = Poller(loop, io.outbox)
     pairs = [await Shared(poller, io).open() for _ in range(4)]
     there: list[bool] = []
-
-    def has_answer(pair: Pair) -> bool:
-        return bool(select.select([pair.peer], [], [], 0)[0])
+    times: list[float] = []
 
     def answer(pair: Pair) -> None:
-        there.append(any(map(has_answer, pairs)))
+        times.append(time.monotonic())
+        there.append(any(select.select([one.peer for one in pairs], [], [], 0)[0]))
         pair.connection.write(b"answer")
 
     for pair in pairs:
         pair.driver.react = functools.partial(answer, pair)
-        pair.peer.send(b"x")
-    for pair in pairs:
-        assert await pair.read(6) == b"answer"
-        await pair.close()
+    for _ in range(200):
+        there.clear()
+        times.clear()
+        for pair in pairs:
+            pair.peer.send(b"x")
+        for pair in pairs:
+            assert await pair.read(6) == b"answer"
+        if len(there) == 4 and times[-1] - times[0] < HOLD / 2:
+            break  # otherwise this machine was too busy for them to leave together
+    else:
+        pytest.skip("no four answers within a millisecond, in 200 tries")
     assert there == [False] * 4
+    for pair in pairs:
+        await pair.close()
     poller.close()
 
 
