@@ -10,8 +10,6 @@ from typing import Any
 from asgiws.config import Config
 from asgiws.config.load import load
 from asgiws.net import descriptors
-from asgiws.processes.reload import run_reloading
-from asgiws.processes.supervisor import supervise
 from asgiws.server.server import Server, run_server
 
 
@@ -21,9 +19,14 @@ def serve(config: Config, made: Callable[[Server], object] | None = None) -> int
     `made` is called with the server, if it is in this process. An error that keeps it from starting is raised,
     or written to stderr in one line.
     """
+    # Imported when they are needed: a server by itself needs neither.
     if config.reload:
+        from asgiws.processes.reload import run_reloading
+
         return run_reloading(config)
     if config.workers:
+        from asgiws.processes.supervisor import supervise
+
         return supervise(config)
     server = Server(config)
     if made is not None:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator
+from functools import cache
 from typing import NamedTuple
 
 from asgiws.fields import TOKEN
@@ -38,13 +39,15 @@ _SCHEMES = {b"http": "http", b"https": "https", b"ws": "http", b"wss": "https"}
 Fields = tuple[tuple[bytes, bytes], ...]
 # A path that every browser takes for one: `//host` and `/\host`, which `%2F` could hide, lead to another
 # server.
-_prefix = re.compile(
-    rb"(?:/(?:[A-Za-z0-9\-._~!$&'()*+,;=:@]|%(?!2[Ff]|5[Cc]|[01]|7[Ff])[0-9A-Fa-f]{2})+)*/?"
-)
-_pair = re.compile(
-    rb"[ \t]*(?:(" + TOKEN + rb")=(" + TOKEN + rb"|" + grammar.QUOTED_STRING + rb"))?[ \t]*"
-)
-_escape = re.compile(rb"\\(.)", re.DOTALL)
+_PREFIX = rb"(?:/(?:[A-Za-z0-9\-._~!$&'()*+,;=:@]|%(?!2[Ff]|5[Cc]|[01]|7[Ff])[0-9A-Fa-f]{2})+)*/?"
+_PAIR = rb"[ \t]*(?:(" + TOKEN + rb")=(" + TOKEN + rb"|" + grammar.QUOTED_STRING + rb"))?[ \t]*"
+_ESCAPE = rb"(?s)\\(.)"
+
+
+@cache
+def _compiled(pattern: bytes) -> re.Pattern[bytes]:
+    """A pattern, compiled when it is first needed: most servers never see these headers."""
+    return re.compile(pattern)
 
 
 class Forwarded(NamedTuple):
@@ -168,7 +171,7 @@ def _port(value: bytes | None) -> int | None:
 
 
 def _checked_prefix(value: bytes | None) -> bytes | None:
-    if value is None or _prefix.fullmatch(value) is None:
+    if value is None or _compiled(_PREFIX).fullmatch(value) is None:
         return None
     return value.rstrip(b"/")
 
@@ -208,14 +211,14 @@ def _elements(fields: Fields) -> Iterator[dict[bytes, bytes]]:
         elements: list[dict[bytes, bytes]] = [{}]
         position = 0
         for _ in range(MOST_PAIRS):
-            match = _pair.match(line, position)
+            match = _compiled(_PAIR).match(line, position)
             assert match is not None
             if match[1] is not None:
                 name, value = match[1].lower(), match[2]
                 if name in elements[-1]:
                     raise ValueError("a repeated name")  # RFC 7239, 4
                 if value.startswith(b'"'):
-                    value = _escape.sub(rb"\1", value[1:-1])
+                    value = _compiled(_ESCAPE).sub(rb"\1", value[1:-1])
                 elements[-1][name] = value
             position = match.end() + 1
             separator = line[match.end() : position]

@@ -28,7 +28,7 @@ _TCP4, _TCP6 = 0x11, 0x21
 #: 2.2: families and protocols, and the lengths of their addresses.
 _LENGTHS = {0x00: 0, _TCP4: 12, 0x12: 12, _TCP6: 36, 0x22: 36, 0x31: 216, 0x32: 216}
 
-_line = re.compile(rb"PROXY TCP([46]) ([0-9A-Fa-f:.]+) ([0-9A-Fa-f:.]+) ([0-9]+) ([0-9]+)\r\n")
+_LINE = rb"PROXY TCP([46]) ([0-9A-Fa-f:.]+) ([0-9A-Fa-f:.]+) ([0-9]+) ([0-9]+)\r\n"
 
 
 class PrefaceError(ValueError):
@@ -66,7 +66,7 @@ def _read_line(data: bytes) -> Preface | None:
     line = data[:end]
     if re.match(rb"PROXY UNKNOWN(?: [^\r\n]*)?\r\n", line):
         return Preface(end)
-    match = _line.fullmatch(line)
+    match = re.fullmatch(_LINE, line)
     if match is None:
         raise PrefaceError("the line of the PROXY protocol is malformed")
     version, *words = (word.decode("ascii") for word in match.groups())
