@@ -6,7 +6,8 @@ Rules of this file:
 - Beside each server that is under load there is another that is not, its control: what is asked of the one is
   asked of the other at the same moment. What this process and the network add is in both.
 - A server under load has used its share of the processors, which its clients want as well, and waits for one
-  longer than its control does. The kernel tells for how long, and that is not the server's doing either.
+  longer than its control does. The kernel tells for how long, and that is not the server's doing either,
+  nor are the pauses of this process itself, which `Pauses` notices.
 - Answers are written to a file, a line for each; a line a second tells how it goes.
 - An answer that does not come within GIVE_UP seconds is written down as `inf`, and so is a connection that
   fails.
@@ -50,7 +51,7 @@ class Plan:
 
 class Answer(NamedTuple):
     """One pair of questions: when they were asked, by the monotonic clock, the seconds that each took, and for
-    how many of them the server under load waited for a processor."""
+    how many of them the server under load waited for a processor, or the probe itself was paused."""
 
     server: str
     kind: str
@@ -62,9 +63,9 @@ class Answer(NamedTuple):
     @property
     def excess(self) -> float:
         """What the server itself has added, in seconds."""
-        return (
-            self.seconds - self.control - self.waited if math.isfinite(self.seconds) else math.inf
-        )
+        if math.isinf(self.seconds):
+            return math.inf
+        return self.seconds - max(self.control, self.waited)
 
 
 class Target:
@@ -148,14 +149,43 @@ class Target:
             self._wire = None
 
 
+class Pauses:
+    """The pauses of this process: the machine, or others on it, took its time."""
+
+    STEP = 0.005
+
+    def __init__(self) -> None:
+        self._total = 0.0
+
+    async def notice(self) -> None:
+        """Notice pauses, until cancelled."""
+        last = time.monotonic()
+        while True:
+            await asyncio.sleep(self.STEP)
+            now = time.monotonic()
+            self._total += max(now - last - 2 * self.STEP, 0.0)
+            last = now
+
+    def total(self) -> float:
+        """The seconds of all pauses so far."""
+        return self._total
+
+
 class Probe:
     """All questions of one pair of servers."""
 
     def __init__(
-        self, name: str, loaded: Target, process: int, control: Target, answers: TextIO
+        self,
+        name: str,
+        loaded: Target,
+        process: int,
+        control: Target,
+        pauses: Pauses,
+        answers: TextIO,
     ) -> None:
         self.name = name
         self._process = process
+        self._pauses = pauses
         self.loaded = loaded
         self.control = control
         self.count = 0
@@ -171,11 +201,13 @@ class Probe:
             due = max(loop.time(), due + EVERY)
             await asyncio.sleep(due - loop.time())
             at = time.monotonic()
-            waits = waits_for_processor(self._process)
+            waits, paused = waits_for_processor(self._process), self._pauses.total()
             seconds, control = await asyncio.gather(
                 _took(self.loaded, kind), _took(self.control, kind)
             )
+            await asyncio.sleep(0)  # a pause that has just ended is noticed first
             waited = longest_wait(waits, waits_for_processor(self._process))
+            waited += self._pauses.total() - paused
             answer = Answer(self.name, kind, at, seconds, control, waited)
             self.count += 1
             self.worst = max(self.worst, answer.excess)
@@ -223,11 +255,13 @@ async def _main() -> None:
     over = asyncio.Event()
     with open(plan.answers, "w", encoding="utf-8", buffering=1) as answers:
         probes = []
+        pauses = Pauses()
+        noticing = asyncio.ensure_future(pauses.notice())
         for name, port, process, control, roots in plan.servers:
             context = ssl.create_default_context(cafile=roots) if roots else None
             loaded = Target(plan.host, port, context)
             beside = Target(plan.host, control, context)
-            probes.append(Probe(name, loaded, process, beside, answers))
+            probes.append(Probe(name, loaded, process, beside, pauses, answers))
         asking = asyncio.gather(
             *(probe.run(kind, over) for probe in probes for kind in (HTTP, PING))
         )
@@ -241,6 +275,7 @@ async def _main() -> None:
             print(json.dumps(told), flush=True)
         over.set()
         await asking
+        noticing.cancel()
 
 
 if __name__ == "__main__":

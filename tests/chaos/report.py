@@ -68,7 +68,7 @@ def delays(outcome: Outcome) -> list[str]:
     late = [answer for answer in outcome.answers if answer.excess > LIMIT]
     return [
         f"{answer.server}, {answer.kind}: an answer took {_ms(answer.seconds)},"
-        f" its control's {_ms(answer.control)}, and the server waited {_ms(answer.waited)} for a processor"
+        f" its control's {_ms(answer.control)}, and {_ms(answer.waited)} were spent waiting for a processor"
         for answer in sorted(late, key=lambda answer: -answer.excess)
     ]
 
