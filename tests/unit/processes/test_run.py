@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from asgiws.config import Config, ConfigError, StartError
+from asgiws.processes import reload, supervisor
 from asgiws.processes import run as module
 from asgiws.processes.run import run, serve
 from asgiws.server.server import Server
@@ -28,8 +29,12 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
         return begin
 
-    for name in ("run_reloading", "supervise", "run_server"):
-        monkeypatch.setattr(module, name, kind(name))
+    for where, name in (
+        (reload, "run_reloading"),
+        (supervisor, "supervise"),
+        (module, "run_server"),
+    ):
+        monkeypatch.setattr(where, name, kind(name))
     return result
 
 
