@@ -170,7 +170,7 @@ def close_codes(server: Endpoint) -> None:
             raise Wrong(
                 f"the client closed with {CLIENT_CLOSES_WITH}, and the application saw {said}"
             )
-        time.sleep(0.05)
+        time.sleep(0.05)  # the application writes it down when it hears of it
 
 
 def page_of_starlette(server: Endpoint) -> None:
@@ -284,7 +284,7 @@ def _end(running: RunningServer, log: Path) -> str:
             return (
                 "" if SHUT_DOWN in log.read_text(errors="replace") else "the lifespan was not ended"
             )
-        time.sleep(0.02)
+        time.sleep(0.02)  # the server is ending, and may take its time
     return ""
 
 

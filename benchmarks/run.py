@@ -154,5 +154,5 @@ def wait_until_answering(
             said = str(error)
         finally:
             asking.close()
-        time.sleep(0.05)
+        time.sleep(0.05)  # it is starting
     raise ServerError(f"no answer within {ANSWER_SECONDS:.0f} s, but {said}")

@@ -9,6 +9,8 @@ Rules of this file:
   other, once some of them are there or have waited for a moment. Each answer that is sent may wake its reader:
   alternating between the application and the network takes the processor longer than doing much of one and then
   much of the other.
+- An application may run the loop from within the step that is in progress (nest_asyncio). A turn of the
+  loop that ends meanwhile ends the serving as well: nothing is held back while somebody waits within it.
 - It knows which connections hold something, and sends nothing itself.
 """
 
@@ -42,11 +44,13 @@ class Outbox:
         self._is_scheduled = False
         self._holders: deque[Holder] = deque()
         self.number = 1
-        #: Set while ready sockets are served: whoever sets it calls `send_some` then.
+        #: Whether ready sockets are being served, so that answers are held back: set by the Poller, which calls
+        #: `send_some` afterwards.
         self.serving = False
 
     def wrote(self) -> None:
-        """A connection has written outside a read for the first time in this turn."""
+        """A connection has written outside a read for the first time in this turn, or is going to hold
+        something back: have `end_turn` called."""
         if not self._is_scheduled:
             self._is_scheduled = True
             self._call_soon(self.end_turn)
@@ -70,6 +74,7 @@ class Outbox:
         """The event loop has turned."""
         self._is_scheduled = False
         self.number += 1
+        self.serving = False  # it still is if the loop runs within the step that is in progress
         self.send_some()
         if self._holders:
             self.wrote()

@@ -141,6 +141,8 @@ class Poller:
         end = now + TURN
         due = now + _HOLD
         outbox.serving = True
+        if self._may_nest:
+            outbox.wrote()  # a loop that is run from within an application's step sends what is held back
         try:
             for index in range(count):
                 fd, events = told[index]

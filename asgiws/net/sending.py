@@ -81,8 +81,8 @@ class Sending(Outlet):
         self._state = OPEN
         self._gathering = io.gathering
         self._outbox = io.outbox
-        #: The turn of the last write outside a read; and what is held back until the turn is over, None for
-        #: nothing, with its octets.
+        #: The turn of the last write outside a read; and what is held back for a moment, None for nothing, with
+        #: its octets.
         self._wrote_in = 0
         self._held: list[bytes] | None = None
         self._held_size = 0
@@ -131,7 +131,7 @@ class Sending(Outlet):
         return True
 
     def _hold(self, chunks: list[bytes], size: int) -> None:
-        """Hold back what is written until the turn is over, unless it is too much for that."""
+        """Hold back what is written for a moment (`outbox.py`), unless it is too much for that."""
         if self._held is None:
             self._held = chunks.copy()
             self._outbox.hold(self)
@@ -148,7 +148,7 @@ class Sending(Outlet):
             self._send_many(held)
 
     def send_held(self) -> None:
-        """The turn is over: send what was held back."""
+        """Send what was held back. Raises nothing."""
         if self._held is not None and self._state < _CLOSING:
             try:
                 self._send_held()

@@ -27,14 +27,10 @@ class ServedConnection(Connection, asyncio.BufferedProtocol):
 
     __slots__ = ()
 
-    def __init__(self, runtime: Runtime, ticker: Ticker, io: LoopIO, parts: HTTPParts) -> None:
-        http = HTTPDriver(parts, upgrade)
-        super().__init__(runtime, ticker, io, first_driver(runtime, http))
-
 
 class CountedConnection(Connection, asyncio.BufferedProtocol):
-    """A connection that is counted, and rejected if there are too many: with the PROXY protocol, once it has
-    named the client."""
+    """A connection that is counted, and rejected, by `http`, if there are too many: with the PROXY
+    protocol, once it has named the client."""
 
     __slots__ = (
         "_admission",
@@ -46,8 +42,9 @@ class CountedConnection(Connection, asyncio.BufferedProtocol):
         "_refusal",
     )
 
-    def __init__(self, runtime: Runtime, ticker: Ticker, io: LoopIO, parts: HTTPParts) -> None:
-        http = HTTPDriver(parts, upgrade)
+    def __init__(
+        self, runtime: Runtime, ticker: Ticker, io: LoopIO, driver: Driver, http: HTTPDriver
+    ) -> None:
         #: The driver, which rejects it if necessary, until that is decided.
         self._http: HTTPDriver | None = http
         self._admission = runtime.admission
@@ -58,7 +55,7 @@ class CountedConnection(Connection, asyncio.BufferedProtocol):
         self._refusal: Any = None
         #: Whether it was rejected; None until it is counted.
         self._is_refused: bool | None = None
-        super().__init__(runtime, ticker, io, first_driver(runtime, http))
+        super().__init__(runtime, ticker, io, driver)
 
     def expected(self, client: Address | None) -> bool:
         self._enter(client)
@@ -135,11 +132,11 @@ def connection_factory(
     counts = runtime.admission.counts_connections
 
     def make() -> Connection:
+        http = HTTPDriver(parts, upgrade)
+        driver = first_driver(runtime, http)
         if counts:
-            return CountedConnection(runtime, ticker, io, parts)
-        if polls:
-            driver = first_driver(runtime, HTTPDriver(parts, upgrade))
-            return Connection(runtime, ticker, io, driver)
-        return ServedConnection(runtime, ticker, io, parts)
+            return CountedConnection(runtime, ticker, io, driver, http)
+        # A class of Python's own costs more, and only the event loop's transports need it.
+        return (Connection if polls else ServedConnection)(runtime, ticker, io, driver)
 
     return make

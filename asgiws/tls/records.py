@@ -9,7 +9,9 @@ Rules of this file:
 - If OpenSSL rejects data, that is an `ssl.SSLError`, after which nothing more is read.
 - Python cannot shrink those buffers: they stay as large as the most that they ever held. So `take` feeds PIECE
   octets at a time, and no more should be written before the next `to_send`.
-- The calls go to the object behind Python's SSLObject, whose methods only pass them on.
+- The calls go to the object behind Python's SSLObject, whose methods only pass them on: a frame of Python's for
+  each of the two calls of a message. That object is private: where a Python has none, the SSLObject itself
+  serves.
 """
 
 from __future__ import annotations
@@ -38,7 +40,7 @@ class Records:
         self._in = ssl.MemoryBIO()
         self._out = ssl.MemoryBIO()
         self._ssl = context.wrap_bio(self._in, self._out, server_side=True)
-        self._inner: Any = self._ssl._sslobj  # type: ignore[attr-defined]
+        self._inner: Any = getattr(self._ssl, "_sslobj", self._ssl)
         #: Whether a read is known to need more data first.
         self._is_dry = True
         #: The peer has said that it sends no more (close_notify; RFC 8446, 6.1), and all data before was read.
@@ -131,7 +133,7 @@ class Records:
     def close(self) -> None:
         """Say that we send no more (close_notify); nothing may be written afterwards."""
         try:
-            self._inner.shutdown()
+            self._ssl.unwrap()
         except ssl.SSLError:
             pass  # the peer has not said so yet, and need not, or is in the middle of something
 

@@ -14,7 +14,8 @@ import pytest
 
 from asgiws.net.loop_io import LoopIO
 from asgiws.net.poller import AVAILABLE, BATCH, HOLD, Poller
-from tests.support.loops import on_each_loop, settle
+from tests.support.loops import Loop, on_each_loop, settle
+from tests.support.nested import NestableLoop
 from tests.support.pair import OURS, Pair, whose_transport
 
 __all__ = ["whose_transport"]
@@ -150,7 +151,7 @@ async def test_an_answer_does_not_wait_for_those_that_take_long() -> None:
         if len(asked) == 1:
             got.append(asked[0].peer.recv(6))
         asked.append(pair)
-        time.sleep(2 * HOLD)
+        time.sleep(2 * HOLD)  # a step of the application that takes long
         pair.connection.write(b"answer")
 
     for pair in pairs:
@@ -163,6 +164,55 @@ async def test_an_answer_does_not_wait_for_those_that_take_long() -> None:
     for pair in pairs:
         await pair.close()
     poller.close()
+
+
+def test_no_answer_waits_for_a_step_that_runs_the_loop_from_within_itself() -> None:
+    """As with nest_asyncio: whoever was answered before it, or is answered meanwhile, gets the answer."""
+
+    async def main() -> None:
+        running: Any = asyncio.get_running_loop()
+        io = LoopIO(running.call_soon)
+        poller = Poller(running, io.outbox)
+        pairs = [await Shared(poller, io).open() for _ in range(2)]
+        late = await Shared(poller, io).open()
+        late.driver.react = lambda: late.connection.write(b"late")
+        asked: list[Pair] = []
+        got: list[bytes] = []
+        looked = asyncio.Event()
+
+        def answer(pair: Pair) -> None:
+            asked.append(pair)
+            if len(asked) == 2:
+                late.peer.send(b"x")
+                for _ in range(50):
+                    running.call_soon(bool)  # so that this turn waits for nothing
+                    running._run_once()
+                got.extend(received(one.peer) for one in (asked[0], late))
+                looked.set()
+            pair.connection.write(b"answer")
+
+        for pair in pairs:
+            pair.driver.react = functools.partial(answer, pair)
+            pair.peer.send(b"x")
+        await asyncio.wait_for(looked.wait(), 10)
+        assert got == [b"answer", b"late"]
+        for pair in [*pairs, late]:
+            await pair.close()
+        poller.close()
+
+    loop = Loop(factory=NestableLoop)
+    try:
+        loop.run(main())
+    finally:
+        loop.close()
+
+
+def received(peer: socket.socket) -> bytes:
+    """What has arrived at a socket that does not block; empty if nothing has."""
+    try:
+        return peer.recv(100)
+    except BlockingIOError:
+        return b""
 
 
 @on_each_loop

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
@@ -25,7 +26,9 @@ class Workers:
             board.beat(row)
             board.set_connections(row, count)
             self.balancers.append(
-                WorkerBalancer(board, row, lambda index=index: self.counts[index], lambda: self.now)  # type: ignore[misc]
+                WorkerBalancer(
+                    board, row, partial(self.counts.__getitem__, index), lambda: self.now
+                )
             )
 
     def accepts(self) -> list[bool]:

@@ -70,6 +70,6 @@ def test_what_is_no_pointer_is_not_followed() -> None:
         __slots__ = ("first", "second")
 
     with pytest.raises(openssl.Unavailable, match="does not begin with a pointer"):
-        openssl._address(Other())  # type: ignore[arg-type]
+        openssl._address(Other())  # type: ignore[arg-type]  # no SSLContext, on purpose
     for address in (8, 4096, 1 << 46):
         assert not openssl._is_readable(address)

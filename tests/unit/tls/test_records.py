@@ -6,6 +6,7 @@ import ssl
 import time
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -37,18 +38,40 @@ class Client:
         assert is_done
 
 
-@pytest.fixture(params=["TLSv1.2", "TLSv1.3"])
+class Public:
+    """An SSLObject of which nothing private is there, as another Python may have it."""
+
+    def __init__(self, connection: ssl.SSLObject) -> None:
+        self._connection = connection
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return getattr(self._connection, name)
+
+
+class PublicContext:
+    """A context whose connections are Public."""
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        self._context = context
+
+    def wrap_bio(self, *arguments: Any, **options: Any) -> Public:
+        return Public(self._context.wrap_bio(*arguments, **options))
+
+
+@pytest.fixture(params=["TLSv1.2", "TLSv1.3", "TLSv1.3, public"])
 def ends(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Records, Client]:
     authority = Authority(tmp_path)
     context = make_context(authority.config(ssl_minimum_version="TLSv1.2"))
     assert context is not None
     trust = authority.client()
-    trust.maximum_version = {"TLSv1.2": ssl.TLSVersion.TLSv1_2}.get(
-        request.param, ssl.TLSVersion.TLSv1_3
-    )
-    records, client = Records(context), Client(trust)
+    version, _, public = request.param.partition(", ")
+    trust.maximum_version = {"TLSv1.2": ssl.TLSVersion.TLSv1_2}.get(version, ssl.TLSVersion.TLSv1_3)
+    served: Any = PublicContext(context) if public else context
+    records, client = Records(served), Client(trust)
     client.shake(records)
-    assert records.connection.version() == request.param
+    assert records.connection.version() == version
     return records, client
 
 
@@ -207,7 +230,7 @@ def test_a_session_does_not_outlive_the_certificate_of_its_client(
         assert client.ssl.session_reused == (session is not None)
         session = client.ssl.session
     while datetime.now(timezone.utc) <= end:
-        time.sleep(0.1)
+        time.sleep(0.1)  # until the certificate has expired
     records, client = Records(context), Client(trust, session)
     with pytest.raises(ssl.SSLCertVerificationError) as caught:
         client.shake(records)
