@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import signal
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from asgiws.server.garbage import YOUNG
 from tests.integration import lifecycle_app
 from tests.support.client import get
 from tests.support.server import PACKAGE_ROOT, environment, fail, free_port, serve, start
@@ -48,6 +50,24 @@ def test_the_loop_is_the_one_asked_for(loop: str) -> None:
         pytest.importorskip("uvloop")
     with serve(APP, "--loop", loop) as server:
         assert get(server.url("/loop")) == loop
+
+
+@pytest.mark.parametrize("options", [(), ("--workers", "1")])
+def test_the_garbage_collector_is_tuned_unless_it_is_to_be_left_alone(
+    options: tuple[str, ...], tmp_path: Path
+) -> None:
+    (tmp_path / "collects.py").write_text(
+        "import gc, json\n"
+        "async def app(scope, receive, send):\n"
+        "    said = json.dumps([gc.get_freeze_count() > 0, gc.get_threshold()[0]]).encode()\n"
+        "    await send({'type': 'http.response.start', 'status': 200})\n"
+        "    await send({'type': 'http.response.body', 'body': said})\n"
+    )
+    options = ("--lifespan", "off", "--app-dir", str(tmp_path), *options)
+    with serve("collects:app", *options) as server:
+        assert get(server.url()) == [True, YOUNG]
+    with serve("collects:app", "--no-tune-gc", *options) as server:
+        assert get(server.url()) == [False, gc.get_threshold()[0]]
 
 
 def test_the_application_may_lie_in_another_directory(tmp_path: Path) -> None:
