@@ -309,3 +309,28 @@ def test_pieces_and_what_is_joined() -> None:
     assert scan.piece(b"0123456", 2, 5) == b"234"
     assert scan.piece(b"0123456", 3, 3) == b""
     assert scan.joined(b"a", b"", b"bc", b"d", b"\r\n") == b"abcd\r\n"
+
+
+@pytest.mark.parametrize("kind", [tuple, list])
+@pytest.mark.parametrize(
+    "name", [b"x-name", b"X-Name", b"x-namE", b"A", b"Z", b"@[`{", b"x_\x80\xff", b""]
+)
+def test_a_name_in_lower_case(name: bytes, kind: type) -> None:
+    assert scan.lowered(name) == name.lower()
+    assert (scan.lowered(name) is name) == (name == name.lower())
+    writer = ResponseWriter(ResponseDefaults(server=b"", with_date=False))
+    headers: Any = [kind((name, b"Value")), kind((b"content-length", b"0"))]
+    if grammar.token.fullmatch(name) is None:
+        with pytest.raises(InvalidResponse):
+            writer.start(200, headers, "GET", False, False, False)
+    else:
+        writer.start(200, headers, "GET", False, False, False)
+        assert writer.body(b"", False, True) == [
+            b"HTTP/1.1 200 OK\r\n" + name.lower() + b": Value\r\ncontent-length: 0\r\n\r\n"
+        ]
+
+
+def test_what_has_no_lower_case_is_no_name() -> None:
+    with pytest.raises(AttributeError):
+        scan.lowered(5)
+    assert scan.lowered("X") == "x"  # what it is not, is said where the field is checked
