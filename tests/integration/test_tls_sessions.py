@@ -39,11 +39,13 @@ def options(authority: Authority, *more: str) -> tuple[str, ...]:
 
 
 class Visit(NamedTuple):
-    """One connection: who has served it, whether it has resumed a session, and the session it got."""
+    """One connection: the process that has served it, whether it has resumed a session, the session that it
+    got, and the server's certificate."""
 
     pid: int
     resumed: bool
     session: ssl.SSLSession | None
+    certificate: bytes | None
 
 
 class Visitor:
@@ -59,7 +61,8 @@ class Visitor:
         sock = self.context.wrap_socket(raw.sock, server_hostname="localhost", session=session)
         raw.sock = sock
         pid = raw.request(REQUEST).json()[0]
-        return Visit(pid, bool(sock.session_reused), sock.session)
+        certificate = sock.getpeercert(True)
+        return Visit(pid, bool(sock.session_reused), sock.session, certificate)
 
 
 def trust(authority: Authority, version: str) -> ssl.SSLContext:
@@ -108,13 +111,14 @@ def test_sessions_outlive_workers_that_are_replaced(authority: Authority, versio
 def test_a_renewed_certificate_ends_no_session(authority: Authority, version: str) -> None:
     with serve("workers_app:app", *options(authority)) as server, ExitStack() as stack:
         visitor = Visitor(stack, server, trust(authority, version))
-        session = visitor.visit().session
+        first = visitor.visit()
         authority.renew()
         server.wait_for_log("was reloaded")
-        assert visitor.visit(session).resumed
+        assert visitor.visit(first.session).resumed
         # It is the new certificate that others are shown.
         shown = visitor.visit()
         assert not shown.resumed
+        assert shown.certificate != first.certificate
 
 
 def test_an_authority_that_is_trusted_no_longer_ends_them(
