@@ -11,6 +11,7 @@ Rules of this file:
 from __future__ import annotations
 
 import asyncio
+import functools
 import re
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
@@ -81,6 +82,11 @@ def stages(case: Case) -> list[bytes | Wait]:
     return list(received) if isinstance(received, tuple) else [received]
 
 
+@functools.lru_cache
+def configured(parser: str, **options: Any) -> Config:
+    return Config(app="unused:app", http=parser, ws_max_size=MAX_SIZE, access_log=False, **options)
+
+
 class Client:
     """A client in memory, and the server's side of its connection."""
 
@@ -89,9 +95,7 @@ class Client:
         self.told: list[Event] | None = None
         self.frames: list[Frame] = []
         self._rest = b""
-        config = Config(
-            app="unused:app", http=parser, ws_max_size=MAX_SIZE, access_log=False, **options
-        )
+        config = configured(parser, **options)
         self.runtime = Runtime(self._app, config, asyncio.get_running_loop(), None)
         self.outlet = MemoryOutlet(HTTPDriver(HTTPParts(self.runtime), upgrade))
 
