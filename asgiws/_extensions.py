@@ -70,6 +70,9 @@ COMPILED_MODULES = (
     "asgiws.tls.records",
     "asgiws.net.tls_transport",
     "asgiws.net.ticker",
+    "asgiws.topics.message",
+    "asgiws.topics.sink",
+    "asgiws.topics.board",
 )
 MODES = ("auto", "require", "no")
 

@@ -1,0 +1,121 @@
+"""The hub of one process: positions, replays and what is sent fit together."""
+
+from __future__ import annotations
+
+import pytest
+
+from asgiws.topics.hub import TooMuchQueued
+from asgiws.topics.local import LocalHub
+from asgiws.topics.message import KEPT, Keep, Message, Position
+from tests.support.topics import KeepingSink, Turns
+
+MANY = Keep(100, 60.0)
+
+
+def make(history: int = 2**20, queue: int = 2**20) -> tuple[LocalHub, Turns]:
+    turns = Turns()
+    return LocalHub(turns.call_soon, history, queue, epoch="epoch"), turns
+
+
+def publish(hub: LocalHub, topic: str, *all_data: str, keep: Keep | None = None) -> None:
+    for data in all_data:
+        hub.publish(Message(topic, data), keep)
+
+
+def subscribe(hub: LocalHub, topic: str, since: Position | None = None) -> KeepingSink:
+    sink = KeepingSink(topic)
+    hub.subscribe(
+        sink, since, lambda joined: (sink.got.append("joined"), sink.joined.append(joined))
+    )
+    return sink
+
+
+def test_publish_and_subscribe() -> None:
+    hub, turns = make()
+    sink = subscribe(hub, "a")
+    assert sink.got == ["joined"]
+    assert (sink.joined[0].position, sink.joined[0].recovered) == (Position("epoch", 0), None)
+    publish(hub, "a", "x")
+    turns.take_all()
+    assert sink.got == ["joined", "x", "|"]
+    hub.unsubscribe(sink)
+    hub.unsubscribe(sink)
+    publish(hub, "a", "y")
+    turns.take_all()
+    assert sink.messages() == ["joined", "x"]
+
+
+def test_what_is_queued_comes_once_to_a_subscriber_that_recovers() -> None:
+    hub, turns = make()
+    there = subscribe(hub, "a")
+    publish(hub, "a", "1", "2", keep=MANY)
+    turns.take_all()
+    publish(hub, "a", "3")  # queued, and in the history
+    back = subscribe(hub, "a", Position("epoch", 1))
+    publish(hub, "a", "4")
+    turns.take_all()
+    assert there.messages() == ["joined", "1", "2", "3", "4"]
+    assert back.messages() == ["joined", "2", "3", "4"]
+    assert back.offsets == [2, 3, 4]
+    assert back.joined[0].recovered is True
+    assert back.joined[0].position == Position("epoch", 3)
+
+
+def test_what_is_gone_is_said() -> None:
+    hub, turns = make()
+    publish(hub, "a", "1", "2", "3", keep=Keep(1, 60.0))
+    sink = subscribe(hub, "a", Position("epoch", 1))
+    publish(hub, "a", "4")
+    turns.take_all()
+    assert sink.joined[0].recovered is False
+    assert sink.messages() == ["joined", "4"]
+
+
+def test_the_last_value() -> None:
+    hub, turns = make()
+    publish(hub, "price", "1", "2", keep=Keep(1, 60.0))
+    sink = subscribe(hub, "price", KEPT)
+    turns.take_all()
+    assert sink.messages() == ["joined", "2"]
+
+
+def test_too_much_is_refused_and_nothing_of_it_is_kept() -> None:
+    hub, turns = make(queue=10_000)
+    sink = subscribe(hub, "a")
+    count = 0
+    while hub.board.queued <= 10_000:
+        publish(hub, "a", str(count), keep=MANY)
+        count += 1
+    assert 10 < count < 1000
+    with pytest.raises(TooMuchQueued, match="10000 bytes"):
+        publish(hub, "a", "too much", keep=MANY)
+    turns.take_all()
+    assert sink.messages() == ["joined", *map(str, range(count))]
+    assert hub.position("a").offset == count
+    publish(hub, "a", "again")
+    turns.take_all()
+    assert sink.messages()[-1] == "again"
+
+
+def test_without_subscribers_nothing_is_queued() -> None:
+    hub, _ = make(queue=0)
+    publish(hub, "a", "x", "y")
+    assert hub.board.queued == 0
+
+
+def test_what_a_subscription_would_be_told() -> None:
+    hub, _ = make()
+    publish(hub, "a", "1", "2", keep=MANY)
+    joined, messages = hub.replay("a", Position("epoch", 1))
+    assert joined.recovered is True
+    assert [message.data for message in messages] == ["2"]
+    assert joined.position == hub.position("a") == Position("epoch", 2)
+
+
+def test_a_closed_hub() -> None:
+    hub, turns = make()
+    sink = subscribe(hub, "a")
+    publish(hub, "a", "x")
+    hub.close()
+    turns.take_all()
+    assert sink.messages() == ["joined"]
