@@ -25,6 +25,7 @@ from asgiws.config.groups import (
     PROXIES,
     TIMEOUTS,
     TLS,
+    TOPICS,
     WEBSOCKET,
     WORKERS,
 )
@@ -244,6 +245,28 @@ class Config(ApplicationOptions):
         Choice("auto", "zlib", "zlib-ng"),
         COMPRESSION,
         "The compression library; auto uses zlib-ng if it is installed, as with asgiws[deflate].",
+    )
+
+    pubsub: bool = option(
+        True, Flag(), TOPICS, "Offer topics to the application: the extension asgiws.pubsub."
+    )
+    pubsub_history: int = option(
+        64 * 2**20,
+        Size(0),
+        TOPICS,
+        "The memory for the messages that topics keep, all together; the oldest go first. 0 keeps none.",
+    )
+    pubsub_queue: int = option(
+        16 * 2**20,
+        Size(2**20),
+        TOPICS,
+        "The memory for messages that wait between a worker and the other workers, each way.",
+    )
+    pubsub_max_subscriptions: int = option(
+        1000, Integer(1, MANY), TOPICS, "The most topics that one WebSocket may be subscribed to."
+    )
+    pubsub_max_message: int = option(
+        2**20, Size(1), TOPICS, "The largest message that may be published."
     )
 
     timeout_request_head: float = option(

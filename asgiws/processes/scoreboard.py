@@ -14,8 +14,9 @@ import os
 import tempfile
 import time
 
-#: The number of rows: twice the most workers, since each may have a successor at the same time.
-ROWS = 1024
+#: The number of rows: twice the most workers, since each may have a successor at the same time, and one for
+#: the hub process.
+ROWS = 1025
 
 #: The number of connections in the row of a worker that does not accept.
 CLOSED = -1

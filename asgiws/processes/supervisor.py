@@ -32,6 +32,7 @@ from asgiws.config import Config, StartError
 from asgiws.net import descriptors, siblings, sockets, systemd
 from asgiws.net.sockets import Listener
 from asgiws.processes import heartbeat
+from asgiws.processes.hub_process import HubProcess
 from asgiws.processes.scoreboard import Scoreboard, make_memory
 from asgiws.processes.worker_process import READY, STARTING, STOPPING, WorkerProcess
 from asgiws.server import loops
@@ -83,6 +84,8 @@ class Supervisor:
         self._memory = make_memory()
         self._board = Scoreboard(self._memory)
         self._tickets = None if config.ssl_certfile is None else Tickets.fresh()
+        #: For the topics of all workers; None if they have none.
+        self._hub: HubProcess | None = None
         self._loop: asyncio.AbstractEventLoop
         self._change = asyncio.Event()
         self._stopping = False
@@ -104,6 +107,12 @@ class Supervisor:
         except OSError as error:
             self._end()
             raise sockets.failure("a socket for each worker", error) from None
+        if self.config.pubsub:
+            try:
+                self._hub = HubProcess(self._loop, self.config, self._board, self._memory)
+            except StartError:
+                self._end()
+                raise
         with _Signals(self._loop, self._handlers()):
             logger.info("Starting %s; process %d supervises them", _count(self._size), os.getpid())
             self._adjust()
@@ -125,6 +134,8 @@ class Supervisor:
             worker.signal(signal.SIGKILL)
             worker.process.wait()
             worker.has_ended()
+        if self._hub is not None:
+            self._hub.close()
         self._close_listeners()
         self._board.close()
         os.close(self._memory)
@@ -257,6 +268,7 @@ class Supervisor:
                 self._told,
                 self._look,
                 b"" if self._tickets is None else self._tickets.packed(),
+                "" if self._hub is None else self._hub.path,
             )
         except OSError:
             self._board.take_back(row)
@@ -339,11 +351,15 @@ class Supervisor:
                     worker.was_aborted = True
                     worker.kill_at = now + ABORT_MOMENT
                     worker.signal(signal.SIGABRT)
+            if self._hub is not None:
+                self._hub.check(limit)
         self._look()
 
     def _look(self) -> None:
         """Find workers that have ended, and those whose time is up."""
         now = time.monotonic()
+        if self._hub is not None:
+            self._hub.look()
         for worker in list(self._workers):
             if worker.has_ended():
                 self._workers.remove(worker)

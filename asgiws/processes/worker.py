@@ -11,27 +11,41 @@ Rules of this file:
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import faulthandler
 import logging
 import os
 import pickle
+import shutil
 import signal
 import socket
 import sys
-from typing import Any, BinaryIO, NoReturn
+from collections.abc import Callable
+from typing import Any, BinaryIO, NoReturn, Protocol
 
 from asgiws.processes.balancer import WorkerBalancer
 from asgiws.processes.channel import Channel
 from asgiws.processes.heartbeat import Heartbeat, interval
 from asgiws.processes.lifetime import Lifetime
+from asgiws.processes.line import Dialer
 from asgiws.processes.scoreboard import CLOSED, Scoreboard
 from asgiws.processes.worker_process import Start
 from asgiws.server import signals
 from asgiws.server.server import Server, run_server
+from asgiws.topics.hub import Hub
+from asgiws.topics.linked import LinkedHub
 
 logger = logging.getLogger("asgiws.error")
 
 NOT_OURS = ("SIGHUP", "SIGTTIN", "SIGTTOU")
+
+
+class Topics(Protocol):
+    """What a hub needs of the server (`services/topics.py`)."""
+
+    loop: asyncio.AbstractEventLoop
+
+    def call_soon(self, callback: Callable[[], object]) -> None: ...
 
 
 class Worker:
@@ -42,6 +56,8 @@ class Worker:
         self.server = Server(start.config, self)
         self._config = start.config
         self._row = start.row
+        self._hub = start.hub
+        self._context = contextvars.copy_context()
         self._sockets = [socket.socket(fileno=fd) for fd in start.listeners]
         self._end = socket.socket(fileno=start.channel)
         self.secret = self._end.recv(start.secret, socket.MSG_WAITALL) if start.secret else b""
@@ -56,6 +72,7 @@ class Worker:
         self._channel: Channel | None = None
         self._heart: Heartbeat | None = None
         self._is_worn_out = False
+        self._is_orphaned = False
 
     def run(self) -> int:
         """Serve until the end. Returns the exit code."""
@@ -71,6 +88,9 @@ class Worker:
                 self._heart.close()
             self._board.rest(self._row)
             self._channel.close()
+            if self._is_orphaned and self._hub:
+                # Nobody else does, if there was no hub process.
+                shutil.rmtree(os.path.dirname(self._hub), ignore_errors=True)
 
     # Called by the server.
 
@@ -90,6 +110,18 @@ class Worker:
         if not self._is_worn_out:
             self._is_worn_out = True
             self._say("worn out", why=why)
+
+    def make_hub(self, topics: Topics) -> Hub:
+        """The hub of this worker, when its application uses topics for the first time."""
+
+        def make() -> Hub:
+            dial = Dialer(topics.loop, self._hub, topics.call_soon)
+            queue, largest = self._config.pubsub_queue, self._config.pubsub_max_message
+            return LinkedHub(topics.call_soon, topics.loop, dial, queue, largest)
+
+        # What the event loop calls later must not run in the context of the request that was the first to
+        # use topics.
+        return self._context.run(make)
 
     # Called by the event loop.
 
@@ -116,6 +148,7 @@ class Worker:
 
     def _orphaned(self) -> None:
         logger.error("The supervisor has gone: stopping")
+        self._is_orphaned = True
         self.server.should_exit = True
 
 

@@ -23,10 +23,11 @@ from typing import Any
 from asgiws.config import Config
 from asgiws.processes.channel import Channel
 
-#: The code of the new interpreter. The path comes first: it is needed to find what is unpickled next.
+#: The code of a new interpreter, which runs a module of this package. The path comes first: it is needed to
+#: find what is unpickled next.
 CODE = (
     "import pickle, sys; file = open(int(sys.argv[1]), 'rb'); sys.path[:] = pickle.load(file); "
-    "from asgiws.processes import worker; worker.main(file)"
+    "from asgiws.processes import {module}; {module}.main(file)"
 )
 
 
@@ -48,6 +49,8 @@ class Start:
     argv: tuple[str, ...]
     #: How many octets of a secret the channel begins with: it must be on no disk, as this Start may be.
     secret: int = 0
+    #: The path of the socket at which the hub process is reached, "" if there is none.
+    hub: str = ""
 
 
 STARTING = "starting"
@@ -59,8 +62,9 @@ class WorkerProcess:
     """A worker, which is started at once. Raises OSError if it cannot be.
 
     `number` is its number among the workers, `row` its row on the board, whose memory is behind `board`.
-    `shares` says whether other workers accept on `listeners` too; `secret` is what only workers know. `told` is
-    called with the worker and each message from it, `silent` when its end of the channel has gone.
+    `shares` says whether other workers accept on `listeners` too; `secret` is what only workers know; `hub`
+    is the path of the hub process's socket. `told` is called with the worker and each message from it,
+    `silent` when its end of the channel has gone.
     """
 
     def __init__(
@@ -75,6 +79,7 @@ class WorkerProcess:
         told: Callable[[WorkerProcess, Any], object],
         silent: Callable[[], object],
         secret: bytes = b"",
+        hub: str = "",
     ) -> None:
         self.number = number
         self.row = row
@@ -90,7 +95,7 @@ class WorkerProcess:
         ours, theirs = socket.socketpair()
         try:
             ours.sendall(secret)
-            with theirs, tempfile.TemporaryFile() as file:
+            with theirs:
                 start = Start(
                     config=config,
                     number=number,
@@ -101,17 +106,9 @@ class WorkerProcess:
                     board=board,
                     argv=tuple(sys.argv),
                     secret=len(secret),
+                    hub=hub,
                 )
-                pickle.dump(list(sys.path), file)
-                pickle.dump(start, file)
-                file.seek(0)
-                flags: list[str] = getattr(subprocess, "_args_from_interpreter_flags", list)()
-                self.process = subprocess.Popen(
-                    [sys.executable, *flags, "-c", CODE, str(file.fileno())],
-                    stdin=subprocess.DEVNULL,
-                    pass_fds=[*start.listeners, start.channel, board, file.fileno()],
-                    start_new_session=True,
-                )
+                self.process = launch("worker", start, [*start.listeners, start.channel, board])
         except BaseException:
             ours.close()
             raise
@@ -149,11 +146,32 @@ class WorkerProcess:
 
     def how_ended(self) -> str:
         """How it ended, in words."""
-        code = self.process.returncode
-        if code < 0:
-            try:
-                name = signal.Signals(-code).name
-            except ValueError:
-                name = f"signal {-code}"
-            return f"was killed by {name}"
+        return in_words(self.process.returncode)
+
+
+def launch(module: str, start: object, fds: Sequence[int]) -> subprocess.Popen[bytes]:
+    """Start an interpreter that calls `main` of a module of this package with a file in which `start` is
+    pickled; it inherits `fds`, and no others. Raises OSError."""
+    with tempfile.TemporaryFile() as file:
+        pickle.dump(list(sys.path), file)
+        pickle.dump(start, file)
+        file.seek(0)
+        flags: list[str] = getattr(subprocess, "_args_from_interpreter_flags", list)()
+        code = CODE.format(module=module)
+        return subprocess.Popen(
+            [sys.executable, *flags, "-c", code, str(file.fileno())],
+            stdin=subprocess.DEVNULL,
+            pass_fds=[*fds, file.fileno()],
+            start_new_session=True,
+        )
+
+
+def in_words(code: int) -> str:
+    """How a process ended that has this return code."""
+    if code >= 0:
         return f"ended with exit code {code}"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = f"signal {-code}"
+    return f"was killed by {name}"

@@ -46,7 +46,7 @@ PARTS: dict[str, tuple[str, ...]] = {
     "tls": ("config",),
     "net": ("asgi", "bridge", "config", "services", "tls"),
     "server": ("asgi", "bridge", "config", "drivers", "net", "services", "tls"),
-    "processes": ("asgi", "config", "net", "server", "tls"),
+    "processes": ("asgi", "config", "net", "server", "tls", "topics"),
 }
 
 #: What every part may import: these import nothing above `config`.

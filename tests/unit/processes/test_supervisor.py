@@ -40,6 +40,7 @@ class Process:
         told: Any,
         silent: Any,
         secret: bytes = b"",
+        hub: str = "",
     ) -> None:
         if Process.refuses:
             raise OSError("no room")
