@@ -30,6 +30,8 @@ COMPILED_MODULES = (
     "asgiws.drivers.outgoing",
     "asgiws.drivers.reading",
     "asgiws.drivers.opening",
+    "asgiws.drivers.session",
+    "asgiws.drivers.subscriptions",
     "asgiws.drivers.websocket",
     "asgiws.net.gathering",
     "asgiws.net.outbox",

@@ -73,16 +73,20 @@ class StartupFailed(StartError):
 class Lifespan:
     """The application's lifespan. `mode` is auto, on or off.
 
-    `state` is what the application has put into `scope["state"]`, or None if it takes no part.
+    `state` is what the application has put into `scope["state"]`, or None if it takes no part. `extensions` are
+    those of the server that its scope has in addition.
     """
 
-    def __init__(self, app: ASGIApp, mode: str) -> None:
+    def __init__(
+        self, app: ASGIApp, mode: str, extensions: dict[str, dict[str, Any]] | None = None
+    ) -> None:
         self.app = app
         self.mode = mode
         self.state: dict[str, Any] | None = None
         #: Set when the server begins to stop.
         self.draining = asyncio.Event()
         self._namespace: dict[str, Any] = {}
+        self._extensions = extensions or {}
         self._phase = OFF if mode == "off" else NOT_STARTED
         #: Whether the application wants to be told about the drain.
         self._takes_drain = False
@@ -199,7 +203,11 @@ class Lifespan:
             "type": "lifespan",
             "asgi": {"version": "3.0", "spec_version": SPEC_VERSION},
             "state": self._namespace,
-            "extensions": {"lifespan.drain": {}, drain.NAME: drain.extension(self.draining)},
+            "extensions": {
+                "lifespan.drain": {},
+                drain.NAME: drain.extension(self.draining),
+                **{name: content.copy() for name, content in self._extensions.items()},
+            },
         }
         try:
             await self.app(scope, self._receive, self._send)

@@ -21,11 +21,12 @@ cdef class Inbox:
 
     cpdef object put(self, object message)
     cpdef object put_event(self, dict event)
+    cpdef object put_counted(self, dict event, Py_ssize_t size, object told)
     cpdef bint is_empty(self) except -1
     cpdef bint has_messages(self) except -1
     @cython.locals(events=list, head=Py_ssize_t)
     cpdef object take(self)
-    cpdef bint received(self, object message) except -1
+    cpdef bint received(self, Py_ssize_t size) except -1
     cpdef object widen(self, Py_ssize_t times)
     @cython.locals(events=list)
     cpdef object drop_messages(self)

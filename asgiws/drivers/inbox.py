@@ -2,7 +2,8 @@
 events.
 
 Rules of this file:
-- Messages are kept as the protocol provides them, `str` and `bytes`; other events as ASGI dictionaries.
+- Messages are kept as the protocol provides them, `str` and `bytes`; other events as ASGI dictionaries; those
+  about topics, which count like messages, in a tuple.
 - Only messages count, in octets of memory: above the high mark the inbox is full, and from the low mark down
   there is room again.
 - The queue is a list and the index of its first event: empty, as it nearly always is, that takes a tenth of a
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 from asgiws.bridge.wakeup import Waiter
@@ -25,7 +27,9 @@ COMPACT = 256
 # The same as a C integer for the compiled module.
 _COMPACT = COMPACT
 
-Event = str | bytes | dict[str, Any]
+#: A counted event has its size, and what is to be called when it is taken.
+Counted = tuple[dict[str, Any], int, Callable[[], object] | None]
+Event = str | bytes | dict[str, Any] | Counted
 
 
 class Inbox:
@@ -73,6 +77,13 @@ class Inbox:
         """Add an event that is not a message."""
         self._events.append(event)
 
+    def put_counted(
+        self, event: dict[str, Any], size: int, told: Callable[[], object] | None
+    ) -> None:
+        """Add an event that counts `size` octets, like a message; `told` is called when it was taken."""
+        self._events.append((event, size, told))
+        self.octets += size
+
     def is_empty(self) -> bool:
         return not self._events
 
@@ -97,9 +108,9 @@ class Inbox:
         self._head = head
         return event
 
-    def received(self, message: str | bytes) -> bool:
-        """The application has received the message; true if there is room again."""
-        self.octets -= octets.memory(message)
+    def received(self, size: int) -> bool:
+        """The application has received a message of so many octets of memory; true if there is room again."""
+        self.octets -= size
         return self.octets <= self.low
 
     def widen(self, times: int) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from asgiws.asgi.errors import ApplicationError, ClientDisconnected
 from asgiws.asgi.types import Message
+from asgiws.drivers.topic_messages import KINDS
 from asgiws.websocket import close
 from asgiws.websocket.connection import OPEN, WebSocketConnection
 from asgiws.websocket.states import FINAL, State
@@ -56,12 +57,12 @@ def refuse_late(
     name = State(state).name
     if not was_answered:
         raise ClientDisconnected("the connection has ended before its handshake was answered")
-    if kind != "websocket.send" or state == State.REFUSED:
+    if state == OPEN or (kind != "websocket.send" and kind not in KINDS) or state == State.REFUSED:
         expected = "websocket.send or websocket.close" if state == OPEN else "nothing more"
         raise ApplicationError(f"unexpected message {kind!r} in state {name}: expected {expected}")
     if was_closed:
         raise ApplicationError(
-            f"websocket.send after websocket.close, in state {name}: expected nothing more"
+            f"{kind} after websocket.close, in state {name}: expected nothing more"
         )
     how = f" (code {ws.close_code})" if state in FINAL else ""
     raise ClientDisconnected(f"the WebSocket is {name.lower()}{how}: cannot send")

@@ -71,6 +71,8 @@ def http_scope(runtime: Runtime, head: RequestHead, outlet: Outlet) -> Scope:
     extensions["http.response.pathsend"] = empty
     extensions["http.response.zerocopysend"] = empty
     extensions["asgiws.drain"] = runtime.drain.copy()
+    if runtime.pubsub is not None:
+        extensions["asgiws.pubsub"] = runtime.pubsub.copy()
     if head.http_version == "1.1":
         extensions["http.response.trailers"] = empty
         extensions["http.response.early_hint"] = empty
@@ -101,6 +103,8 @@ def websocket_scope(
         "websocket.http.response": {},
         "asgiws.drain": runtime.drain.copy(),
     }
+    if runtime.pubsub is not None:
+        scope["extensions"]["asgiws.pubsub"] = runtime.pubsub.copy()
     if outlet.secure:
         _add_tls(scope, outlet)
     return scope

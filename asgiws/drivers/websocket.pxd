@@ -1,17 +1,16 @@
 # Types of websocket.py.
 cimport cython
-from asgiws.bridge.calls cimport begin_row
-from asgiws.bridge.exchange cimport Exchange
-from asgiws.bridge.outlet cimport Driver, Outlet
-from asgiws.bridge.wakeup cimport Waiter
+from asgiws.bridge.outlet cimport Outlet
 from asgiws.drivers.inbox cimport Inbox
 from asgiws.drivers.journal cimport Journal
 from asgiws.drivers.opening cimport Opening
 from asgiws.drivers.outgoing cimport frames
 from asgiws.drivers.reading cimport Reading
+from asgiws.drivers.session cimport Serve, Session
+from asgiws.drivers.subscriptions cimport Subscriptions
 from asgiws.websocket.connection cimport WebSocketConnection
 from asgiws.websocket.keepalive cimport KeepAlive
-from asgiws.services.runtime cimport Runtime
+from asgiws.common cimport octets
 
 cdef Py_ssize_t _UNCOUNTED
 cdef int _SEND_CLOSE
@@ -23,14 +22,9 @@ cdef int CONNECTING
 cdef int OPEN
 
 
-cdef class WebSocketSession(Driver):
-    cdef Runtime _runtime
-    cdef Outlet _outlet
+cdef class WebSocketSession(Session):
     cdef Journal _journal
-    cdef WebSocketConnection _ws
     cdef Opening _opening
-    cdef Inbox _inbox
-    cdef Reading _reading
     cdef object _taking
     cdef object _task
     cdef bint _owes_turn
@@ -38,6 +32,7 @@ cdef class WebSocketSession(Driver):
     cdef bint _closed_by_app
     cdef object _limit
     cdef Py_ssize_t _counted
+    cdef Subscriptions _topics
 
     @cython.locals(reading=Reading)
     cpdef object receive_data(self, bytearray data, Py_ssize_t start, Py_ssize_t end)
@@ -45,7 +40,7 @@ cdef class WebSocketSession(Driver):
     cdef object _deliver(self, bint now)
     cdef object _go_on(self)
     @cython.locals(held=Py_ssize_t)
-    cdef object _recount(self)
+    cpdef object recount(self)
     cpdef object let_go(self)
     @cython.locals(keepalive=KeepAlive, todo=int)
     cdef double _check_open(self, double now) except? -1.0
@@ -53,19 +48,11 @@ cdef class WebSocketSession(Driver):
     @cython.locals(inbox=Inbox)
     cdef object next_message(self)
     @cython.locals(has_room=bint)
-    cdef object _took(self, object event)
-    @cython.locals(outlet=Outlet)
+    cdef object _took(self, Py_ssize_t size)
+    @cython.locals(outlet=Outlet, topics=Subscriptions)
     cdef object begin_send(self, object message)
     @cython.locals(chunks=list)
     cdef object _write_message(self, object message)
-
-
-cdef class _Serve(Exchange):
-    cdef Inbox _inbox
-    cdef object _scope
-    cdef WebSocketSession _session
-
-    cdef object next_message(self)
-    cdef Waiter wait(self)
-    cdef object give_up(self, Waiter waiter)
-    cdef object begin_send(self, object message)
+    cpdef object ended(self, object error)
+    cpdef object end_slow(self, object what, object limit)
+    cpdef object close(self, object code, object reason)

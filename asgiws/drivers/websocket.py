@@ -4,11 +4,11 @@ Rules of this file:
 - The protocol's state is `WebSocketConnection.state`, and changes by its table only.
 - The parts of a session have files of their own: `opening.py` until the handshake is accepted, `reading.py`
   from the octets to the events, `inbox.py` for the events and who waits for them, `websocket/keepalive.py`
-  for the clocks of an open connection, `outgoing.py` for what the application sends, `journal.py` for the
-  log. What is here brings them together, and brings the connection to its end.
+  for the clocks of an open connection, `outgoing.py` for what the application sends, `subscriptions.py` for
+  topics, `journal.py` for the log. What is here brings them together, and brings the connection to its end.
 - `_act` carries out what a transition asks for, but for the answer to the handshake, which is written first.
   It is the one place that puts `websocket.disconnect` into the inbox.
-- What is held for the application is told to the worker's budget (`_recount`) whenever something came, was
+- What is held for the application is told to the worker's budget (`recount`) whenever something came, was
   taken or dropped; above UNCOUNTED, so that small messages cost a comparison.
 - The client's end takes effect once the application had its turn to answer what came before it: when it waits
   in `receive()` again, when it returns, or after ANSWER_GRACE seconds.
@@ -18,21 +18,22 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Coroutine
 from typing import Any
 
 from asgiws.asgi.errors import ApplicationError, ClientDisconnected, comes_from_disconnect
-from asgiws.asgi.types import ASGIApp, Message, Scope
-from asgiws.bridge.calls import begin_row
-from asgiws.bridge.exchange import Exchange
-from asgiws.bridge.outlet import Driver, Outlet
-from asgiws.bridge.wakeup import Waiter
+from asgiws.asgi.types import Message, Scope
+from asgiws.bridge.outlet import Outlet
+from asgiws.common import octets
 from asgiws.drivers.inbox import Inbox
 from asgiws.drivers.journal import Journal
 from asgiws.drivers.opening import ACCEPTED, REFUSED, Answer, Opening
 from asgiws.drivers.outgoing import close_arguments, frames, refuse_late
 from asgiws.drivers.reading import Reading
+from asgiws.drivers.session import Serve, Session
+from asgiws.drivers.subscriptions import Subscriptions
 from asgiws.drivers.taking import Taking
+from asgiws.drivers.topic_messages import KINDS
 from asgiws.services.budget import UNCOUNTED
 from asgiws.services.runtime import Runtime, logger
 from asgiws.websocket import close
@@ -58,7 +59,7 @@ _END_TCP = int(Effect.END_TCP)
 _DISCONNECT = int(Effect.DISCONNECT)
 
 
-class WebSocketSession(Driver):
+class WebSocketSession(Session):
     """Drives one connection from its opening handshake to its end."""
 
     def __init__(
@@ -87,6 +88,8 @@ class WebSocketSession(Driver):
         self._limit: str | None = ""
         #: What the worker's budget has of it.
         self._counted = 0
+        #: What it does with topics; None until it does.
+        self._topics: Subscriptions | None = None
 
     # From the outlet.
 
@@ -101,7 +104,7 @@ class WebSocketSession(Driver):
         runtime.admission.websocket_calls += 1
         config = runtime.config
         outlet.watch_sending(config.ws_send_timeout)
-        task = runtime.spawn(_Serve(self, self._inbox, scope), True)
+        task = runtime.spawn(Serve(self, self._inbox, scope), True)
         if task is not None and runtime.ws_reaper is not None:
             self._task = task
         if self._ws.state == CONNECTING and config.ws_handshake_timeout:
@@ -112,7 +115,7 @@ class WebSocketSession(Driver):
         reading = self._reading
         reading.receive(data, start, end)
         if reading.keepalive is None:
-            self._recount()
+            self.recount()
             return
         if reading.overran:
             self._end_lost()
@@ -145,10 +148,12 @@ class WebSocketSession(Driver):
         else:
             self._act(self._ws.apply(Trigger.LOST))
         reading.drop()
-        self._recount()
+        self.recount()
 
     def writable(self) -> None:
         self._reading.writable()
+        if self._topics is not None:
+            self._topics.writable()
 
     def check(self, now: float) -> float:
         state = self._ws.state
@@ -173,7 +178,7 @@ class WebSocketSession(Driver):
     def stalled(self) -> None:
         if self._ws.state == OPEN:
             seconds = self._runtime.config.ws_send_timeout
-            self._end_slow(f"took nothing for {seconds:g} seconds", "ws_send_timeout")
+            self.end_slow(f"took nothing for {seconds:g} seconds", "ws_send_timeout")
         elif self._ws.state == CONNECTING:
             self._outlet.abort()  # within a denial response
 
@@ -181,7 +186,7 @@ class WebSocketSession(Driver):
         opening = self._opening
         if opening is None:
             config = self._runtime.config
-            self._close(config.drain_code, config.drain_reason)
+            self.close(config.drain_code, config.drain_reason)
         elif self._ws.state == CONNECTING and not opening.denial:
             # A denial response comes to its end by itself, and the connection with it.
             self._refuse(503, "the server is shutting down")
@@ -205,7 +210,7 @@ class WebSocketSession(Driver):
                 self._end()
         elif reading.kept is not None and not reading.is_full():
             self._outlet.proceed_soon(self)
-        self._recount()
+        self.recount()
 
     def _go_on(self) -> None:
         """Go on with what was kept, then with reading."""
@@ -214,7 +219,7 @@ class WebSocketSession(Driver):
         elif not self._outlet.reading:
             self._outlet.resume_reading()
 
-    def _recount(self) -> None:
+    def recount(self) -> None:
         """Tell of what is held for the application, where it has changed."""
         held = self._reading.held()
         if held <= _UNCOUNTED or (self._inbox.is_closed and self._ws.state > CLOSING):
@@ -240,7 +245,7 @@ class WebSocketSession(Driver):
         elif self._ws.state == CONNECTING:
             self._refuse(503, "too much was sent before the handshake was answered")
         self._reading.drop()
-        self._recount()
+        self.recount()
 
     # Deadlines.
 
@@ -273,9 +278,9 @@ class WebSocketSession(Driver):
         if todo & SILENT:
             self._fail(close.INTERNAL_ERROR, "keepalive ping timeout", "ws_ping_timeout")
         elif todo & OLD:
-            self._close(close.GOING_AWAY, "connection age")
+            self.close(close.GOING_AWAY, "connection age")
         elif todo & IDLE:
-            self._close(close.GOING_AWAY, "idle timeout")
+            self.close(close.GOING_AWAY, "idle timeout")
         return keepalive.next_look() if self._ws.state == OPEN else self._end_by
 
     # The end.
@@ -286,7 +291,7 @@ class WebSocketSession(Driver):
         code stands."""
         self._take_effect(self._reading.client_end or Close(code, reason, True, limit))
 
-    def _end_slow(self, what: str, limit: str) -> None:
+    def end_slow(self, what: str, limit: str) -> None:
         """The client does not read: do what ws_slow_consumer says."""
         policy = self._runtime.config.ws_slow_consumer
         if policy == "wait":
@@ -315,7 +320,7 @@ class WebSocketSession(Driver):
         trigger = Trigger.FAILURE if end.failed else Trigger.CLOSE_FRAME
         self._act(self._ws.apply(trigger, end.code, end.reason), end.code, end.reason)
 
-    def _close(self, code: int, reason: str) -> None:
+    def close(self, code: int, reason: str) -> None:
         """Close from our side."""
         self._act(self._ws.apply(Trigger.CLOSE), code, reason)
         if self._reading.client_end is not None:
@@ -345,6 +350,9 @@ class WebSocketSession(Driver):
             outlet.close(linger=False)
         if effect & _DISCONNECT:
             ws = self._ws
+            if self._topics is not None:
+                topics, self._topics = self._topics, None
+                topics.end()
             if self._opening is None:
                 self._journal.end(ws, self._limit)
             self._inbox.put_event(
@@ -355,7 +363,7 @@ class WebSocketSession(Driver):
                 }
             )
             self._reading.drop()
-            self._recount()
+            self.recount()
             self._inbox.wake(False)
             reaper = self._runtime.ws_reaper
             if reaper is not None and self._task is not None:
@@ -391,7 +399,7 @@ class WebSocketSession(Driver):
         self._inbox.is_closed = True
         if self._ws.state <= CLOSING:  # else websocket.disconnect is in there, for who still asks
             self._inbox.clear()
-        self._recount()
+        self.recount()
         opening = self._opening
         if self._ws.state == CONNECTING:
             assert opening is not None
@@ -407,7 +415,7 @@ class WebSocketSession(Driver):
             self._end()
             return
         self._go_on()
-        self._close(code, reason)
+        self.close(code, reason)
 
     def next_message(self) -> Message | None:
         """The next event, None when there is none yet. Raises ApplicationError when there will be none."""
@@ -424,22 +432,28 @@ class WebSocketSession(Driver):
         event: Any = inbox.take()
         kind = type(event)
         if kind is str:
-            self._took(event)
+            self._took(octets.memory(event))
             return {"type": "websocket.receive", "text": event}
         if kind is bytes:
-            self._took(event)
+            self._took(octets.memory(event))
             return {"type": "websocket.receive", "bytes": event}
+        if kind is tuple:
+            event, size, told = event
+            if told is not None:
+                told()
+            self._took(size)
+            return event  # type: ignore[no-any-return]
         if event["type"] == "websocket.disconnect":
             inbox.is_over = True
             inbox.wake_all()  # nothing comes for them any more: they must hear of it
         message: Message = event
         return message
 
-    def _took(self, event: str | bytes) -> None:
+    def _took(self, size: int) -> None:
         self._owes_turn = True
-        has_room = self._inbox.received(event)
+        has_room = self._inbox.received(size)
         if self._counted:
-            self._recount()
+            self.recount()
         if has_room and (self._reading.kept is not None or not self._outlet.reading):
             self._go_on()
         self._inbox.wake_if_any(False)
@@ -447,13 +461,22 @@ class WebSocketSession(Driver):
     def begin_send(self, message: Message) -> Coroutine[Any, Any, None] | None:
         """Take a message from the application; what there is to wait for then."""
         outlet = self._outlet
-        if outlet.write_paused:
+        topics = self._topics
+        if outlet.write_paused or (topics is not None and topics.echoes):
             return self._send_slowly(message)
-        self._write_message(message)
-        return self._drained(message) if outlet.write_paused else None
+        rest = self._write_message(message)
+        return self._drained(message) if outlet.write_paused else rest
 
     async def _send_slowly(self, message: Message) -> None:
-        """`send` while the client does not take what was written, or takes nothing more."""
+        """`send` while the client does not take what was written, or takes nothing more; or while a message
+        that was published before is still to come back."""
+        if type(message) is dict and message.get("type") in KINDS and self._ws.state == OPEN:
+            rest = self._write_message(message)  # which does not wait for this client
+            if rest is not None:
+                await rest
+            return
+        if self._topics is not None and self._topics.echoes:
+            await self._topics.settled()
         if self._outlet.write_paused and self._ws.state == OPEN:
             await self._make_room(message)
         self._see_end()
@@ -480,13 +503,13 @@ class WebSocketSession(Driver):
         while outlet.write_paused and outlet.unsent() >= limit and not outlet.is_closing():
             if type(message) is dict and message.get("type") == "websocket.close":
                 return
-            self._end_slow(f"{limit} bytes wait to be sent", "ws_max_outbound")
+            self.end_slow(f"{limit} bytes wait to be sent", "ws_max_outbound")
             if self._ws.state != OPEN:
                 return
             await outlet.drain()
 
-    def _write_message(self, message: Message) -> None:
-        """Take a message from the application, without waiting."""
+    def _write_message(self, message: Message) -> Coroutine[Any, Any, None] | None:
+        """Take a message from the application, without waiting; what there is to wait for."""
         try:
             kind = message["type"]
         except (KeyError, TypeError):
@@ -506,14 +529,25 @@ class WebSocketSession(Driver):
         elif kind == "websocket.close":
             self._close_by_app(message)
         else:
-            self._refuse_message(kind)
+            return self._take_other(kind, message)
+        return None
+
+    def _take_other(self, kind: str, message: Message) -> Coroutine[Any, Any, None] | None:
+        """Take a message about topics, or refuse it."""
+        service = self._runtime.topics
+        if service is not None and self._ws.state == OPEN and kind in KINDS:
+            if self._topics is None:
+                self._topics = Subscriptions(self, service)
+            return self._topics.take(kind, message)
+        self._refuse_message(kind)
+        return None
 
     def _close_by_app(self, message: Message) -> None:
         """The application closes the connection, unless it is over."""
         if self._ws.state == OPEN:
             code, reason = close_arguments(message)
             self._closed_by_app = True
-            self._close(code, reason)
+            self.close(code, reason)
 
     def _refuse_message(self, kind: str) -> None:
         """Raise what is wrong with a message of that kind now."""
@@ -558,40 +592,6 @@ class WebSocketSession(Driver):
             elif reading.kept is None:
                 self._go_on()
             self._deliver(False)
-
-
-class _Serve(Exchange):
-    """The application's call for a session."""
-
-    __slots__ = ("_inbox", "_scope", "_session")
-
-    def __init__(self, session: WebSocketSession, inbox: Inbox, scope: Scope) -> None:
-        self._session = session
-        self._inbox = inbox
-        self._scope: Scope | None = scope
-
-    def begin(self) -> Awaitable[None]:
-        scope = self._scope
-        assert scope is not None
-        self._scope = None  # the application's to keep, or not
-        begin_row()
-        app: ASGIApp = self._session._runtime.app
-        return app(scope, self.receive, self.send)
-
-    def ended(self, error: BaseException | None) -> None:
-        self._session.ended(error)
-
-    def next_message(self) -> Message | None:
-        return self._session.next_message()
-
-    def wait(self) -> Waiter:
-        return self._inbox.wait()
-
-    def give_up(self, waiter: Waiter) -> None:
-        self._inbox.give_up(waiter)
-
-    def begin_send(self, message: Message) -> Coroutine[Any, Any, None] | None:
-        return self._session.begin_send(message)
 
 
 _NO_OUTLET = Outlet()

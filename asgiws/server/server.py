@@ -42,7 +42,9 @@ from asgiws.server.drain import Drain
 from asgiws.server.registry import Registry
 from asgiws.server.signals import HangupWatch, SignalWatch
 from asgiws.server.wiring import connection_factory
+from asgiws.services.pubsub import NAME, PubSub
 from asgiws.services.runtime import Runtime, compression
+from asgiws.services.topics import Topics
 from asgiws.tls import certificates
 from asgiws.tls.certificates import Certificates
 
@@ -239,28 +241,48 @@ class Server:
             self._close_listeners()
 
     async def _live(self, app: ASGIApp) -> None:
-        lifespan = Lifespan(forks.guarded(app), self.config.lifespan)
+        assert self._loop is not None
+        topics = pubsub = None
+        if self.config.pubsub:
+            make_hub = getattr(self._membership, "make_hub", None)
+            topics = Topics(self.config, self._loop, make_hub)
+            pubsub = PubSub(topics)
+        extensions = {} if pubsub is None else {NAME: pubsub.extension()}
+        lifespan = Lifespan(forks.guarded(app), self.config.lifespan, extensions)
         with ExitStack() as stack:
+            if topics is not None:
+                stack.callback(topics.close)
             is_abandoned = False
             try:
                 if await self._start(lifespan):
-                    await self._serve(app, lifespan, stack)
+                    await self._serve(app, lifespan, stack, topics, pubsub)
             except GeneratorExit:
                 is_abandoned = True  # its event loop has gone: waiting is no longer possible
                 raise
             finally:
                 self._close_listeners()
+                if pubsub is not None:
+                    pubsub.end()
                 if not is_abandoned:
                     await self._to_the_end(lambda: self._finish(lifespan))
                 lifespan.cancel()
             if self._runtime is not None:
                 logger.info("Stopped")
 
-    async def _serve(self, app: ASGIApp, lifespan: Lifespan, stack: ExitStack) -> None:
+    async def _serve(
+        self,
+        app: ASGIApp,
+        lifespan: Lifespan,
+        stack: ExitStack,
+        topics: Topics | None,
+        pubsub: PubSub | None,
+    ) -> None:
         """Accept, serve and drain. What this needs is closed with `stack`."""
         loop, config = self._loop, self.config
         assert loop is not None
-        runtime = self._runtime = Runtime(app, config, loop, lifespan.state, lifespan.draining)
+        runtime = self._runtime = Runtime(
+            app, config, loop, lifespan.state, lifespan.draining, topics, pubsub
+        )
         stack.callback(runtime.close)
         connections = runtime.connections = Registry(self._idle)
         runtime.tasks = Registry(self._idle)

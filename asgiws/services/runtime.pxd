@@ -27,10 +27,12 @@ cdef class Runtime:
     cdef readonly object notices
     cdef readonly object origins
     cdef readonly object own
+    cdef readonly dict pubsub
     cdef public bint ready
     cdef readonly long long served
     cdef public object state
     cdef public object tasks
+    cdef readonly object topics
     cdef readonly object trusted
     cdef readonly Turn turn
     cdef readonly object ws_reaper

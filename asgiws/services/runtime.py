@@ -24,7 +24,9 @@ from asgiws.proxies.addresses import TrustedAddresses
 from asgiws.services.admission import Admission
 from asgiws.services.budget import Budget
 from asgiws.services.notices import Notices
+from asgiws.services.pubsub import PubSub
 from asgiws.services.reaper import Reaper
+from asgiws.services.topics import Topics
 from asgiws.websocket import zlib_backend
 from asgiws.websocket.compression import Compression, Settings
 from asgiws.websocket.fanout import FanOut
@@ -52,7 +54,7 @@ class Runtime:
     shutdown can wait for them, and finally cancel them. `cutting_off` is set before it does so. `ready` is
     true while the worker accepts new work: from when it accepts connections until its drain begins.
     `compression` is what the WebSockets share for permessage-deflate, or None if it is off. `drain` is the
-    extension of that name, which contains the event `draining`.
+    extension of that name, which contains the event `draining`; `pubsub` is the other one, None if it is off.
 
     Raises CompressionMissing.
     """
@@ -64,12 +66,17 @@ class Runtime:
         loop: asyncio.AbstractEventLoop,
         state: dict[str, Any] | None,
         draining: asyncio.Event | None = None,
+        topics: Topics | None = None,
+        pubsub: PubSub | None = None,
     ) -> None:
         self.app = app
         self.config = config
         self.loop = loop
         self.state = state
         self.drain = drain.extension(draining or asyncio.Event())
+        #: None if the extension `asgiws.pubsub` is off.
+        self.topics = topics
+        self.pubsub = None if pubsub is None else pubsub.extension()
         self.tasks: set[asyncio.Task[None]] = set()
         self.connections: set[Any] = set()
         self.cutting_off = False

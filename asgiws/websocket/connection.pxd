@@ -36,8 +36,9 @@ cdef class WebSocketConnection:
     cpdef object text(self, str text)
     cpdef object binary(self, bytes data)
     cdef list _message(self, int opcode, object message, bytes payload)
-    @cython.locals(fanout=FanOut, chunks=list, compressed=dict, payload=bytes)
-    cdef list _again(self, int opcode, object message)
+    cpdef list shared(self, FanOut fanout)
+    @cython.locals(chunks=list, compressed=dict, payload=bytes)
+    cdef list _again(self, FanOut fanout, int opcode)
 
 
 cdef list _frames(int first, bytes payload)

@@ -159,14 +159,20 @@ class WebSocketConnection:
     def text(self, text: str) -> list[bytes]:
         """A text message. Raises ValueError for text that cannot be encoded as UTF-8 (a lone surrogate)."""
         if self._fanout.message is text:
-            return self._again(TEXT, text)
+            return self._again(self._fanout, TEXT)
         return self._message(TEXT, text, text.encode())
 
     def binary(self, data: bytes) -> list[bytes]:
         """A binary message."""
         if self._fanout.message is data:
-            return self._again(BINARY, data)
+            return self._again(self._fanout, BINARY)
         return self._message(BINARY, data, data)
+
+    def shared(self, fanout: FanOut) -> list[bytes]:
+        """The message of a `fanout` that several connections use."""
+        if self._deflate is None and fanout.plain is not None:
+            return fanout.plain
+        return self._again(fanout, TEXT if type(fanout.message) is str else BINARY)
 
     def _message(self, opcode: int, message: str | bytes, payload: bytes) -> list[bytes]:
         deflate = self._deflate
@@ -179,9 +185,10 @@ class WebSocketConnection:
             self._fanout.begin(message, chunks)
         return chunks
 
-    def _again(self, opcode: int, message: str | bytes) -> list[bytes]:
-        """The last message sent, by this connection or another."""
-        fanout = self._fanout
+    def _again(self, fanout: FanOut, opcode: int) -> list[bytes]:
+        """A message that was sent before, by this connection or another, or will be."""
+        message = fanout.message
+        assert message is not None
         deflate = self._deflate
         chunks = fanout.plain
         if deflate is None:

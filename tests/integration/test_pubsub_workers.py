@@ -22,7 +22,6 @@ from tests.support.server import RunningServer, is_alive, serve, start, wait_for
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="workers are not for Windows")
 
-pytest.importorskip("asgiws.services.pubsub")
 
 APP = "pubsub_workers_app:app"
 #: No verdict hangs on it.
