@@ -130,6 +130,8 @@ class Worker(BaseWorker):
             if value is not None and not os.environ.get(known[name].env)
         }
         options["workers"] = 0  # gunicorn has them
+        if cfg.workers > 1:
+            options["pubsub"] = False  # nothing carries topics from one of them to the others
         return load({**options, "app": self._counted(adapt(self.wsgi, "the application"))})
 
     def _trusted(self) -> list[str]:

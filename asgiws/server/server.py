@@ -47,6 +47,7 @@ from asgiws.services.runtime import Runtime, compression
 from asgiws.services.topics import Topics
 from asgiws.tls import certificates
 from asgiws.tls.certificates import Certificates
+from asgiws.topics.hub import Hub
 
 logger = logging.getLogger("asgiws.error")
 
@@ -75,6 +76,9 @@ class Membership(Protocol):
     balancer: Balancer | None
     #: The secret of the session tickets, which all workers have.
     secret: bytes
+
+    def make_hub(self, topics: Topics) -> Hub:
+        """What carries topics to the other workers."""
 
     def ready(self) -> None:
         """Connections are accepted."""
@@ -244,7 +248,7 @@ class Server:
         assert self._loop is not None
         topics = pubsub = None
         if self.config.pubsub:
-            make_hub = getattr(self._membership, "make_hub", None)
+            make_hub = None if self._membership is None else self._membership.make_hub
             topics = Topics(self.config, self._loop, make_hub)
             pubsub = PubSub(topics)
         extensions = {} if pubsub is None else {NAME: pubsub.extension()}

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from asgiws.common import octets
 from asgiws.config import Config
 from asgiws.drivers.inbox import Inbox
 from asgiws.drivers.journal import Journal
@@ -54,7 +55,7 @@ class Line:
         found = []
         while not self.inbox.is_empty():
             found.append(self.inbox.take())
-            self.inbox.received(found[-1])
+            self.inbox.received(octets.memory(found[-1]))
         return found
 
     def pongs(self) -> list[bytes]:

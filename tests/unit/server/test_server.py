@@ -19,7 +19,10 @@ from asgiws.config import Config, ConfigError
 from asgiws.net.sockets import BindError
 from asgiws.server import server as server_module
 from asgiws.server.server import Server, request_limit, run_server
+from asgiws.services.topics import Topics
 from asgiws.tls import certificates
+from asgiws.topics.hub import Hub
+from asgiws.topics.local import LocalHub
 from tests.support.loops import on_each_loop
 from tests.support.pki import Authority
 
@@ -292,6 +295,9 @@ class Place:
 
     def __init__(self) -> None:
         self.told: list[str] = []
+
+    def make_hub(self, topics: Topics) -> Hub:
+        return LocalHub(topics.call_soon, 0)
 
     def ready(self) -> None:
         self.told.append("ready")
