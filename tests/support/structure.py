@@ -45,7 +45,7 @@ PARTS: dict[str, tuple[str, ...]] = {
     ),
     "tls": ("config",),
     "net": ("asgi", "bridge", "config", "services", "tls"),
-    "server": ("asgi", "bridge", "config", "drivers", "net", "services", "tls"),
+    "server": ("asgi", "bridge", "config", "drivers", "net", "services", "tls", "topics"),
     "processes": ("asgi", "config", "net", "server", "tls", "topics"),
 }
 
