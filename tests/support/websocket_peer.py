@@ -17,6 +17,7 @@ from asgiws.http.connection import HTTPConnection
 from asgiws.http.parsers import make_parser
 from asgiws.http.response import ResponseDefaults
 from asgiws.services.runtime import Runtime
+from asgiws.services.topics import Topics
 from asgiws.websocket.handshake import check
 from tests.support.loops import settle
 from tests.support.memory_outlet import MemoryOutlet, RecordingDriver
@@ -84,13 +85,21 @@ class Peer:
     receive: Receive
     send: Send
 
-    def __init__(self, app: Any, *fields: str, unix: bool = False, **options: Any) -> None:
+    def __init__(
+        self,
+        app: Any,
+        *fields: str,
+        unix: bool = False,
+        topics: Topics | None = None,
+        **options: Any,
+    ) -> None:
         def called(scope: Any, receive: Receive, send: Send) -> Any:
             self.receive, self.send = receive, send
             return app(scope, receive, send)
 
         loop = asyncio.get_running_loop()
-        self.runtime = Runtime(called, Config(app=app, **options), loop, None)
+        config = Config(app=app, **options)
+        self.runtime = Runtime(called, config, loop, None, None, topics)
         http = HTTPConnection(make_parser("auto"), ResponseDefaults(server=b"", with_date=False))
         lines = [
             "GET /chat?room=1 HTTP/1.1",

@@ -1,0 +1,52 @@
+"""What the connections of a worker share about topics."""
+
+from __future__ import annotations
+
+import asyncio
+from contextvars import ContextVar
+
+from asgiws.config import Config
+from asgiws.services.topics import Topics
+from asgiws.topics.local import LocalHub
+
+place: ContextVar[str] = ContextVar("place", default="the server's")
+
+
+async def test_the_hub_is_made_when_it_is_first_used() -> None:
+    made = []
+
+    def make(topics: Topics) -> LocalHub:
+        made.append(LocalHub(topics.call_soon, 0))
+        return made[0]
+
+    topics = Topics(Config(app="unused:app"), asyncio.get_running_loop(), make)
+    topics.close()  # nothing was made, and nothing is
+    assert made == []
+    assert topics.hub() is topics.hub() is made[0]
+
+
+async def test_what_it_calls_runs_in_no_requests_context() -> None:
+    topics = Topics(Config(app="unused:app"), asyncio.get_running_loop())
+    place.set("a request's")
+    seen: list[str] = []
+    topics.call_soon(lambda: seen.append(place.get()))
+    topics.call_later(0, lambda: seen.append(place.get()))
+    while len(seen) < 2:
+        await asyncio.sleep(0)
+    assert seen == ["the server's", "the server's"]
+
+
+async def test_pieces_are_joined_once_for_all_receivers() -> None:
+    topics = Topics(Config(app="unused:app"), asyncio.get_running_loop())
+    pieces = [b"a" * 10, b"b" * 10]
+    first = topics.join(list(pieces))
+    assert first == b"a" * 10 + b"b" * 10
+    assert topics.join(list(pieces)) is first
+    assert topics.join([*pieces, b"c"]) == first + b"c"
+    assert topics.join(list(pieces)) == first
+
+
+async def test_limits_are_the_options() -> None:
+    config = Config(app="unused:app", pubsub_max_subscriptions=3, pubsub_max_message=7)
+    topics = Topics(config, asyncio.get_running_loop())
+    assert (topics.max_subscriptions, topics.max_message) == (3, 7)
