@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from websockets.asyncio.client import connect
+from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 from examples.cluster.__main__ import NODES, Cluster, free_port
@@ -51,7 +51,7 @@ class Client:
         self._place: tuple[str, int] | None = None
         self._said = 0
         self._unconfirmed: dict[int, str] = {}
-        self._socket = None
+        self._socket: ClientConnection | None = None
 
     async def run(self) -> None:
         while True:
