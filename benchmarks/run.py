@@ -90,7 +90,7 @@ def measure(scenario: Scenario, server: Server, plan: Plan, folder: Path) -> dic
     """What the load generator prints. Raises ServerError with what was wrong."""
     port = free_port()
     certificate = plan.certificate if scenario.tls else None
-    command = server.command(scenario.app, port, certificate)
+    command = server.command(scenario.app, port, certificate, scenario.workers)
     log = folder / "server.log"
     with started(command, port, environment(server), log, SERVED) as running:
         wait_until_answering(port, certificate, running)

@@ -16,6 +16,7 @@ CPU = "cpu_us_per_message"
 MEMORY = "kb_per_connection"
 
 ECHO, BODIES, PUSH = "applications:echo", "applications:bodies", "applications:push"
+TOPIC, TOPIC_BURST = "applications:topic", "applications:topic_burst"
 STARLETTE = "with_starlette:application"
 
 #: The modes that speak WebSocket, and those that end with the TLS handshake.
@@ -32,7 +33,8 @@ class ScenarioError(Exception):
 
 @dataclass(frozen=True)
 class Scenario:
-    """One measurement of a server. `floor` says whether the C floor can take part.
+    """One measurement of a server. `floor` says whether the C floor can take part, `topics` that only a server
+    with the extension `asgiws.pubsub` can, and `workers` how many there are.
 
     `size` is the payload of a message in octets, before compression; of a body for HTTP.
     """
@@ -49,6 +51,8 @@ class Scenario:
     floor: bool = False
     metric: str = CPU
     tls: bool = False
+    topics: bool = False
+    workers: int = 1
 
     @property
     def websocket(self) -> bool:
@@ -90,6 +94,30 @@ def _wss(
     return Scenario(name, what, ECHO, "echo", connections, size=size, binary=binary, tls=True)
 
 
+def _topic(
+    name: str,
+    what: str,
+    connections: int,
+    times: int = 1,
+    *,
+    floor: bool = False,
+    workers: int = 1,
+) -> Scenario:
+    app = TOPIC if times == 1 else TOPIC_BURST
+    return Scenario(
+        name,
+        what,
+        app,
+        "broadcast",
+        connections,
+        times,
+        128,
+        floor=floor,
+        topics=True,
+        workers=workers,
+    )
+
+
 _ALL = (
     _echo("echo-small", "32 B text, 32 clients, each waits for its echo", 32),
     _echo("echo-one", "32 B text, one client", 1),
@@ -109,7 +137,11 @@ _ALL = (
         "broadcast",
         500,
         size=128,
+        floor=True,
     ),
+    _topic("topic", "128 B text published to 500 clients", 500, floor=True),
+    _topic("topic-burst", "128 B text published eight times in a turn to 500 clients", 500, 8),
+    _topic("topic-workers", "128 B text published to 1,000 clients of 4 workers", 1_000, workers=4),
     Scenario("connect", "handshakes, 64 at a time", ECHO, "connect", 64, floor=True),
     Scenario("idle", "5,000 idle clients", ECHO, "idle", 5_000, floor=True, metric=MEMORY),
     Scenario(

@@ -171,7 +171,9 @@ class Server:
     gives_up: str = ""
     packages: tuple[str, ...] = ()
 
-    def command(self, app: str, port: int, certificate: Certificate | None = None) -> list[str]:
+    def command(
+        self, app: str, port: int, certificate: Certificate | None = None, workers: int = 1
+    ) -> list[str]:
         """The command line for an application of `served`, as `module:attribute`, and a port; over TLS
         if there is a certificate."""
         values = {"{app}": app, "{port}": str(port)}
@@ -179,11 +181,14 @@ class Server:
             values["{key}"] = str(certificate.key)
             values["{cert}"] = str(certificate.certificate)
         argv = self.argv if certificate is None else self.tls_argv
-        return [_fill(part, values) for part in argv]
+        more = ["--workers", str(workers)] if workers > 1 else []
+        return [*(_fill(part, values) for part in argv), *more]
 
     def takes_part(self, scenario: Scenario) -> bool:
         """Whether it is made for the scenario."""
         if self.kind == FLOOR and not scenario.floor:
+            return False
+        if self.kind == PEER and scenario.topics:
             return False
         if scenario.websocket and not self.websockets:
             return False
@@ -247,7 +252,7 @@ def peer(name: str, folder: Path, python: str = PYTHON, *, further: bool = False
 
 def floor(program: Path) -> Server:
     """The C floor."""
-    return Server("floor", FLOOR, (str(program), "{port}"), python="")
+    return Server("floor", FLOOR, (str(program), "{port}", "{app}"), python="")
 
 
 def custom(named: str) -> Server:

@@ -1,6 +1,7 @@
 /* The floor: the cheapest WebSocket echo that there can be, in C with epoll and one thread.
  *
- * Usage: floor PORT
+ * Usage: floor PORT [APPLICATION]
+ * An APPLICATION whose name contains "broadcast" or "topic" sends what has come to all that are connected.
  *
  * Rules of this file:
  * - It shows what the system calls of a server cost, and nothing else: it speaks to no application and
@@ -42,7 +43,7 @@ static struct connection connections[CONNECTIONS];
 /* An answer grows into the room before the read when a header came in two parts; it is never ahead of it. */
 static uint8_t buffer[ROOM + READ_SIZE];
 static uint8_t hellos[READ_SIZE];
-static int epoll;
+static int epoll, highest, to_all;
 
 static void await_events(int fd, uint32_t events)
 {
@@ -139,7 +140,11 @@ static void echo(int fd, const uint8_t *in, const uint8_t *end)
         out += size;
         in += size;
     }
-    answer(fd, buffer, (size_t)(out - buffer));
+    if (!to_all)
+        answer(fd, buffer, (size_t)(out - buffer));
+    for (int other = 0; to_all && other <= highest; other++)
+        if (connections[other].is_open)
+            answer(other, buffer, (size_t)(out - buffer));
 }
 
 static void serve(int fd)
@@ -176,6 +181,8 @@ static void accept_one(int listener)
         close(fd);
         return;
     }
+    if (fd > highest)
+        highest = fd;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     struct epoll_event e = {.events = EPOLLIN, .data.fd = fd};
     epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &e);
@@ -188,6 +195,7 @@ int main(int argc, char **argv)
                                   .sin_port = htons((uint16_t)(argc > 1 ? atoi(argv[1]) : 9000)),
                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     struct epoll_event e = {.events = EPOLLIN, .data.fd = listener}, events[EVENTS];
+    to_all = argc > 2 && (strstr(argv[2], "broadcast") || strstr(argv[2], "topic"));
     setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
     if (bind(listener, (void *)&address, sizeof address) || listen(listener, 2048))
         return 1;

@@ -517,7 +517,7 @@ static void complete_message(struct connection *c)
     if (options.mode == PUSH && c->number % (uint64_t)options.in_flight)
         return;
     if (options.mode == BROADCAST) {
-        if (++got < options.connections)
+        if (++got < options.connections * options.in_flight)
             return;
         got = 0;
         c = &connections[0];

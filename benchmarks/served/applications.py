@@ -22,6 +22,9 @@ CHUNK = 65536
 PATTERN = b'{"user": 4711, "text": "lorem ipsum dolor sit amet"}, '
 _ENDLESS = PATTERN * (CHUNK // len(PATTERN) + 2)
 
+#: How often `topic_burst` publishes a message.
+PUBLISHED = 8
+
 #: Messages that `push` sends to each client at once, and what stands behind their number.
 BURST = 16
 _BEHIND_NUMBER = PATTERN[10:32].decode()
@@ -68,6 +71,32 @@ async def broadcast(scope: Event, receive: Receive, send: Send) -> None:
                 await subscriber(event)
     finally:
         _subscribers.discard(send)
+
+
+async def topic(scope: Event, receive: Receive, send: Send) -> None:
+    """Each message to every open WebSocket, through a topic of the server (`asgiws.pubsub`)."""
+    await _publish(scope, receive, send, 1)
+
+
+async def topic_burst(scope: Event, receive: Receive, send: Send) -> None:
+    """The same, each message PUBLISHED times in a turn."""
+    await _publish(scope, receive, send, PUBLISHED)
+
+
+async def _publish(scope: Event, receive: Receive, send: Send, times: int) -> None:
+    if scope["type"] != "websocket":
+        await echo(scope, receive, send)
+        return
+    await receive()
+    await send({"type": "websocket.accept"})
+    await send({"type": "websocket.subscribe", "topic": "room"})
+    while True:
+        message = await receive()
+        if message["type"] == "websocket.disconnect":
+            return
+        event = {"type": "websocket.publish", "topic": "room", "text": message["text"]}
+        for _ in range(times):
+            await send(event)
 
 
 class _Pusher:
