@@ -131,7 +131,7 @@ class Worker(BaseWorker):
         }
         options["workers"] = 0  # gunicorn has them
         if cfg.workers > 1:
-            options["pubsub"] = False  # nothing carries topics from one of them to the others
+            options["pubsub"] = "off"  # nothing carries topics from one of them to the others
         return load({**options, "app": self._counted(adapt(self.wsgi, "the application"))})
 
     def _trusted(self) -> list[str]:

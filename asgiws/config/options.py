@@ -247,8 +247,11 @@ class Config(ApplicationOptions):
         "The compression library; auto uses zlib-ng if it is installed, as with asgiws[deflate].",
     )
 
-    pubsub: bool = option(
-        True, Flag(), TOPICS, "Offer topics to the application: the extension asgiws.pubsub."
+    pubsub: str = option(
+        "host",
+        Choice("host", "off"),
+        TOPICS,
+        "How far topics reach, the extension asgiws.pubsub: all workers of this host, or there are none.",
     )
     pubsub_history: int = option(
         64 * 2**20,

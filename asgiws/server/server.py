@@ -247,7 +247,7 @@ class Server:
     async def _live(self, app: ASGIApp) -> None:
         assert self._loop is not None
         topics = pubsub = None
-        if self.config.pubsub:
+        if self.config.pubsub != "off":
             make_hub = None if self._membership is None else self._membership.make_hub
             topics = Topics(self.config, self._loop, make_hub)
             pubsub = PubSub(topics)

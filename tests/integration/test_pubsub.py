@@ -7,6 +7,7 @@ import json
 import urllib.request
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from tests.support.server import RunningServer, serve
 
 APP = "pubsub_app:app"
 PATIENCE = 20
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "pubsub.md"
 
 
 @pytest.fixture
@@ -142,8 +144,27 @@ async def test_a_mistake_is_told_and_the_connection_goes_on(server: RunningServe
         assert await get(socket) == "on"
 
 
-@pytest.mark.parametrize("option", ["--pubsub", "--no-pubsub"])
-def test_topics_can_be_switched_off(option: str) -> None:
-    with serve(APP, option) as server:
+@pytest.mark.parametrize("value", ["host", "off"])
+def test_topics_can_be_switched_off(value: str) -> None:
+    with serve(APP, "--pubsub", value) as server:
         names = json.loads(request(server, "/extensions"))
-        assert ("asgiws.pubsub" in names) == (option == "--pubsub")
+        assert ("asgiws.pubsub" in names) == (value == "host")
+
+
+async def test_the_tutorial(tmp_path: Path) -> None:
+    code = PAGE.read_text().split("```python\n", 1)[1].partition("```")[0]
+    (tmp_path / "chat.py").write_text(code)
+    with serve("chat:app", "--workers", "2", cwd=tmp_path) as server:
+        async with AsyncExitStack() as stack:
+            sockets = [await stack.enter_async_context(client(server)) for _ in range(6)]
+            for number, socket in enumerate(sockets):
+                await socket.send(f"here is {number}")
+                while (
+                    await get(socket) != f"here is {number}"
+                ):  # what comes back shows it is subscribed
+                    pass
+            for socket in sockets:
+                await socket.send("the end of the greetings")
+                for other in sockets:
+                    while await get(other) != "the end of the greetings":
+                        pass

@@ -343,7 +343,7 @@ async def test_an_application_without_topics_has_no_hub_process_and_no_socket() 
 
     with (
         serve(APP, "--workers", "2") as server,
-        serve(APP, "--workers", "2", "--no-pubsub") as plain,
+        serve(APP, "--workers", "2", "--pubsub", "off") as plain,
     ):
         for one in (server, plain):
             await asyncio.to_thread(lambda one=one: urllib.request.urlopen(one.url("/")).close())  # type: ignore[misc]

@@ -67,7 +67,7 @@ VALUES: dict[str, tuple[str | None, Any]] = {
     "limit_max_requests_jitter": ("9", 9),
     "max_worker_age": ("2h", 7200.0),
     "max_worker_rss": ("1GiB", 2**30),
-    "pubsub": (None, False),
+    "pubsub": ("off", "off"),
     "pubsub_history": ("1MiB", 2**20),
     "pubsub_queue": ("2MiB", 2**21),
     "pubsub_max_subscriptions": ("5", 5),

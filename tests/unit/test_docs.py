@@ -25,6 +25,7 @@ COMPRESSION = ROOT / "docs" / "compression.md"
 SECURITY = ROOT / "docs" / "security.md"
 TLS = ROOT / "docs" / "tls.md"
 WORKERS = ROOT / "docs" / "workers.md"
+PUBSUB = ROOT / "docs" / "pubsub.md"
 #: Where the tests are that a page names without a folder.
 FOLDERS = {
     BEHAVIOUR: "tests/integration",
@@ -32,6 +33,7 @@ FOLDERS = {
     SECURITY: "tests/abuse",
     TLS: "tests/integration",
     WORKERS: "tests/integration",
+    PUBSUB: "tests",
 }
 REFERENCE = re.compile(r"`([\w/]+\.py)::(\w+)`")
 #: A file, or a member of a class, in the text of docs/design.md.
