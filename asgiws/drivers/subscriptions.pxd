@@ -8,7 +8,6 @@ from asgiws.topics.sink cimport Sink
 from asgiws.websocket.fanout cimport FanOut
 from asgiws.websocket.keepalive cimport KeepAlive
 
-cdef Py_ssize_t _JOIN_BELOW
 cdef Py_ssize_t _EVENT
 cdef int _TELL
 cdef int _CLOSE
@@ -21,6 +20,7 @@ cdef class Encoded:
     cdef public FanOut placed
 
 
+@cython.final
 cdef class Subscriptions:
     cdef dict _many
     cdef SessionSink _one

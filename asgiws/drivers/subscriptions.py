@@ -40,9 +40,6 @@ from asgiws.websocket import close
 from asgiws.websocket.connection import OPEN
 from asgiws.websocket.fanout import FanOut
 
-#: Several pieces of fewer octets than this in total are joined, for all receivers together.
-JOIN_BELOW = 65536
-
 #: Octets that are counted for an event of the inbox in addition to its payload.
 EVENT = 256
 
@@ -59,7 +56,7 @@ _ON_GAP = {"event": TELL, "close": CLOSE, "ignore": IGNORE}
 GAP_REASON = "messages were lost"
 
 # As the compiled module counts with them.
-_JOIN_BELOW, _EVENT, _TELL, _CLOSE = JOIN_BELOW, EVENT, TELL, CLOSE
+_EVENT, _TELL, _CLOSE = EVENT, TELL, CLOSE
 
 
 class Encoded:
@@ -157,10 +154,12 @@ class Subscriptions:
             keepalive.active = True
         if len(out) == 1:
             session._outlet.write(out[0])
-        elif sum(map(len, out)) < _JOIN_BELOW:
-            session._outlet.write(self._service.join(out))
-        else:
+            return
+        joined = self._service.join(out)
+        if joined is None:
             session._outlet.writelines(out)
+        else:
+            session._outlet.write(joined)
 
     def has_room(self) -> bool:
         """Whether another message may be written for a client that does not read; ends the connection

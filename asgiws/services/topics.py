@@ -13,6 +13,9 @@ from asgiws.config import Config
 from asgiws.topics.hub import Hub
 from asgiws.topics.local import LocalHub
 
+#: Several pieces of fewer octets than this in total are joined, for all receivers together.
+JOIN_BELOW = 65536
+
 
 class Topics:
     """`make_hub` makes the hub; by default, one for this process alone. `lost` counts the messages that did not
@@ -51,9 +54,11 @@ class Topics:
         """Call a function of the server after `delay` seconds."""
         return self.loop.call_later(delay, callback, context=self._own.copy())
 
-    def join(self, pieces: list[bytes]) -> bytes:
-        """The pieces as one; those of the last call are not joined again."""
+    def join(self, pieces: list[bytes]) -> bytes | None:
+        """The pieces as one; those of the last call are not joined again. None if they are too large."""
         if self.pieces != pieces:  # of the same objects, as a rule
+            if sum(map(len, pieces)) >= JOIN_BELOW:
+                return None
             self.pieces = pieces
             self.joined = b"".join(pieces)
         return self.joined

@@ -6,7 +6,7 @@ import asyncio
 from contextvars import ContextVar
 
 from asgiws.config import Config
-from asgiws.services.topics import Topics
+from asgiws.services.topics import JOIN_BELOW, Topics
 from asgiws.topics.local import LocalHub
 
 place: ContextVar[str] = ContextVar("place", default="the server's")
@@ -44,6 +44,8 @@ async def test_pieces_are_joined_once_for_all_receivers() -> None:
     assert topics.join(list(pieces)) is first
     assert topics.join([*pieces, b"c"]) == first + b"c"
     assert topics.join(list(pieces)) == first
+    assert topics.join([b"x" * JOIN_BELOW, b"y"]) is None
+    assert topics.join(list(pieces)) is not None
 
 
 async def test_limits_are_the_options() -> None:
