@@ -35,6 +35,7 @@ class Topics:
         self._make_hub = _local if make_hub is None else make_hub
         self._hub: Hub | None = None
         self._own = OwnContext()
+        self.is_closed = False
 
     def hub(self) -> Hub:
         """The hub; made on first use."""
@@ -60,6 +61,7 @@ class Topics:
 
     def close(self) -> None:
         """There will be no more messages."""
+        self.is_closed = True
         if self._hub is not None:
             self._hub.close()
 
