@@ -120,9 +120,8 @@ class Subscriptions:
 
     def end(self) -> None:
         """The connection has ended."""
-        hub = self._service.hub()
         for sink in self._sinks():
-            hub.unsubscribe(sink)
+            self._service.hub().unsubscribe(sink)
             sink.drop()
         self._one = None
         self._many = None
