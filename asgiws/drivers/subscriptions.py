@@ -225,8 +225,13 @@ class Subscriptions:
             except BaseException:
                 self._leave(sink)
                 raise
-            if not has_joined:
-                raise ClientDisconnected("the WebSocket ended before its subscription was in force")
+            if has_joined:
+                return
+            if self._session._ws.state == OPEN:
+                raise ApplicationError(
+                    f"{SUBSCRIBE}: unsubscribed from {wants.topic!r:.80} before it was in force"
+                )
+            raise ClientDisconnected("the WebSocket ended before its subscription was in force")
 
         try:
             self._service.hub().subscribe(sink, wants.since, done)
