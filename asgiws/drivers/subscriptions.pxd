@@ -85,12 +85,13 @@ cdef class WireSink(SessionSink):
 
 cdef class FullSink(WireSink):
     cdef object _epoch
+    cdef int _held
     cdef bint _is_latest
     cdef dict _kept
     cdef bint _offsets
 
     cpdef object rejoined(self, object joined)
-    @cython.locals(part=Subscriptions, session=Session)
+    @cython.locals(part=Subscriptions, session=Session, is_echo=bint)
     cpdef object deliver(self, Message message)
     @cython.locals(part=Subscriptions, encoded=Encoded, fanout=FanOut)
     cdef object _write(self, Message message)
@@ -98,6 +99,7 @@ cdef class FullSink(WireSink):
     cdef object _keep_latest(self, Message message)
     @cython.locals(part=Subscriptions)
     cpdef object writable(self)
+    cpdef object drop_echoes(self)
     cpdef object drop(self)
 
 

@@ -117,9 +117,8 @@ class Subscriptions:
 
     def end(self) -> None:
         """The connection has ended."""
-        hub = self._service.hub()
         for sink in self._sinks():
-            hub.unsubscribe(sink)
+            self._service.hub().unsubscribe(sink)
             sink.drop()
         self._one = None
         self._many = None
@@ -225,8 +224,13 @@ class Subscriptions:
             except BaseException:
                 self._leave(sink)
                 raise
-            if not has_joined:
-                raise ClientDisconnected("the WebSocket ended before its subscription was in force")
+            if has_joined:
+                return
+            if self._session._ws.state == OPEN:
+                raise ApplicationError(
+                    f"{SUBSCRIBE}: unsubscribed from {wants.topic!r:.80} before it was in force"
+                )
+            raise ClientDisconnected("the WebSocket ended before its subscription was in force")
 
         try:
             self._service.hub().subscribe(sink, wants.since, done)
@@ -424,7 +428,7 @@ class FullSink(WireSink):
     """The same with all that may be asked for: offsets; the latest message of each key for a client that is
     behind."""
 
-    __slots__ = ("_epoch", "_is_latest", "_kept", "_offsets")
+    __slots__ = ("_epoch", "_held", "_is_latest", "_kept", "_offsets")
 
     def __init__(self, wants: Subscribing, owner: Subscriptions) -> None:
         WireSink.__init__(self, wants.topic, owner, _ON_GAP[wants.on_gap])
@@ -433,6 +437,8 @@ class FullSink(WireSink):
         self._epoch = ""
         #: The latest message of each key, in the order of their publication.
         self._kept: dict[str | None, Message] | None = None
+        #: How many of the echoes came while the client was behind: they are echoes until it has the rest.
+        self._held = 0
 
     def rejoined(self, joined: Joined) -> None:
         self._epoch = joined.position.epoch
@@ -440,12 +446,15 @@ class FullSink(WireSink):
     def deliver(self, message: Message) -> None:
         part: Subscriptions = self.owner  # type: ignore[assignment]
         session = part._session
-        if message.sender is part and self.echoes:
-            self.echoes -= 1
-            part.echoed(1)
+        is_echo = message.sender is part and self.echoes > self._held
         if self._is_latest and (self._kept or session._outlet.write_paused):
+            if is_echo:
+                self._held += 1
             self._keep_latest(message)
             return
+        if is_echo:
+            self.echoes -= 1
+            part.echoed(1)
         if session._outlet.write_paused and not part.has_room():
             self.lost(1)
             return
@@ -490,6 +499,13 @@ class FullSink(WireSink):
                 return
             self._write(kept.pop(key))
             part.flush()
+        count, self._held = self._held, 0
+        self.echoes -= count
+        part.echoed(count)
+
+    def drop_echoes(self) -> None:
+        self._held = 0
+        WireSink.drop_echoes(self)
 
     def drop(self) -> None:
         self._kept = None

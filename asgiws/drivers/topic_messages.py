@@ -17,7 +17,8 @@ from asgiws.topics.message import Keep, Position
 SUBSCRIBE = "websocket.subscribe"
 UNSUBSCRIBE = "websocket.unsubscribe"
 PUBLISH = "websocket.publish"
-KINDS = frozenset((SUBSCRIBE, UNSUBSCRIBE, PUBLISH))
+#: A tuple, since a type that is not hashable is to be refused like any other.
+KINDS = (SUBSCRIBE, UNSUBSCRIBE, PUBLISH)
 
 _DELIVER = ("wire", "app")
 _ON_GAP = ("event", "close", "ignore")

@@ -15,6 +15,7 @@ Rules of this file:
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections import deque
 from types import TracebackType
@@ -28,6 +29,8 @@ from asgiws.topics.message import Joined, Keep, Position
 from asgiws.topics.message import Message as Published
 from asgiws.topics.names import MAX_TOPIC
 from asgiws.topics.sink import Sink
+
+logger = logging.getLogger("asgiws.error")
 
 NAME = "asgiws.pubsub"
 VERSION = "1.0"
@@ -168,8 +171,12 @@ class PubSub:
             try:
                 self._topics.hub().publish(message, keep)
             except TooMuchQueued:
-                self._topics.call_later(AGAIN, self._take)
-                return
+                if not self._topics.is_closed:
+                    self._topics.call_later(AGAIN, self._take)
+                    return
+                # There will never be room: let go of it.
+            except Exception:  # those behind it must get their turn
+                logger.exception("Exception while a message of another thread was published")
             with self._lock:
                 self._waiting.popleft()
                 self._size -= size

@@ -38,6 +38,7 @@ class Topics:
         self._make_hub = _local if make_hub is None else make_hub
         self._hub: Hub | None = None
         self._own = OwnContext()
+        self.is_closed = False
 
     def hub(self) -> Hub:
         """The hub; made on first use."""
@@ -65,6 +66,7 @@ class Topics:
 
     def close(self) -> None:
         """There will be no more messages."""
+        self.is_closed = True
         if self._hub is not None:
             self._hub.close()
 

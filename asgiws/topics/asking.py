@@ -49,6 +49,10 @@ def key(value: Any) -> str | None:
         raise TypeError(f"'key' must be a str, not {type(value).__name__}")
     if len(value) > MAX_KEY:
         raise ValueError(f"'key' has at most {MAX_KEY} characters, and this one {len(value)}")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"'key' cannot be sent as UTF-8: {error}") from None
     return str.__str__(value)
 
 

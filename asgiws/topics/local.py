@@ -50,7 +50,8 @@ class LocalHub:
         self.board.add(sink)
         done(joined)
         if missed:
-            self.board.replay(missed, sink)
+            # Copies: what is encoded for this sink must not stay in the history, which does not count it.
+            self.board.replay([_copy(message) for message in missed], sink)
 
     def unsubscribe(self, sink: Sink) -> None:
         self.board.remove(sink)
@@ -65,3 +66,7 @@ class LocalHub:
 
     def close(self) -> None:
         self.board.close()
+
+
+def _copy(message: Message) -> Message:
+    return Message(message.topic, message.data, message.key, offset=message.offset)

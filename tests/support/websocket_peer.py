@@ -65,9 +65,17 @@ def received(payload: str | bytes) -> Message:
 
 
 class Outlet(MemoryOutlet):
-    """It remembers whether the close was to linger."""
+    """It remembers whether the close was to linger. `room` is how many more writes it takes until it is paused,
+    None for any number."""
 
     linger: bool | None = None
+    room: int | None = None
+
+    def write(self, data: bytes) -> None:
+        super().write(data)
+        if self.room is not None:
+            self.room -= 1
+            self.write_paused = self.write_paused or self.room <= 0
 
     def close(self, linger: bool = True) -> None:
         if self.linger is None:

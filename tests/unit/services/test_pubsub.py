@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,6 +14,8 @@ from asgiws.services.pubsub import NAME, VERSION, Gap, MessagesLost, PubSub
 from asgiws.services.topics import Topics
 from asgiws.topics.hub import TooMuchQueued
 from asgiws.topics.local import QUEUE
+from asgiws.topics.message import Joined, Keep, Message, Position
+from asgiws.topics.sink import Sink
 from tests.support.loops import on_each_loop, settle
 
 KEEP = {"messages": 10, "seconds": 60.0}
@@ -20,6 +23,41 @@ KEEP = {"messages": 10, "seconds": 60.0}
 
 def make(**options: Any) -> PubSub:
     return PubSub(Topics(Config(app="unused:app", **options), asyncio.get_running_loop()))
+
+
+class Elsewhere:
+    """A hub that answers when the test says so, and refuses what `refuse` raises for."""
+
+    def __init__(self, refuse: Callable[[Message], object] = lambda message: None) -> None:
+        self.refuse = refuse
+        self.published: list[str | bytes] = []
+        self.asked: list[tuple[Sink, Callable[[Joined], object]]] = []
+        self.unsubscribed: list[Sink] = []
+
+    def publish(self, message: Message, keep: Keep | None) -> None:
+        self.refuse(message)
+        self.published.append(message.data)
+
+    def subscribe(
+        self, sink: Sink, since: Position | None, done: Callable[[Joined], object]
+    ) -> None:
+        self.asked.append((sink, done))
+
+    def unsubscribe(self, sink: Sink) -> None:
+        self.unsubscribed.append(sink)
+
+    def close(self) -> None:
+        pass
+
+    def answer(self) -> Sink:
+        sink, done = self.asked[-1]
+        done(Joined(Position("first", 0), None))
+        return sink
+
+
+def make_with(hub: Elsewhere) -> tuple[PubSub, Topics]:
+    topics = Topics(Config(app="unused:app"), asyncio.get_running_loop(), lambda topics: hub)
+    return PubSub(topics), topics
 
 
 async def take(subscription: Any, count: int) -> list[Any]:
@@ -152,6 +190,199 @@ async def test_other_threads_are_refused_when_too_much_waits() -> None:
         pubsub.publish_threadsafe("room", b"x" * 2**20)
     await settle()
     pubsub.publish_threadsafe("room", "there is room again")
+
+
+async def test_what_a_thread_published_waits_until_the_hub_has_room() -> None:
+    refusals = 3
+
+    def refuse(message: Message) -> None:
+        nonlocal refusals
+        if refusals:
+            refusals -= 1
+            raise TooMuchQueued("full")
+
+    hub = Elsewhere(refuse)
+    pubsub, _ = make_with(hub)
+    for text in "123":
+        await asyncio.to_thread(pubsub.publish_threadsafe, "room", text)
+    while len(hub.published) < 3:
+        await asyncio.sleep(0.001)
+    assert (hub.published, refusals) == (["1", "2", "3"], 0)
+
+
+async def test_nothing_waits_for_a_hub_that_was_closed() -> None:
+    def refuse(message: Message) -> None:
+        raise TooMuchQueued("closed")
+
+    hub = Elsewhere(refuse)
+    pubsub, topics = make_with(hub)
+    pubsub.publish_threadsafe("room", "1")
+    await settle()
+    topics.close()
+    await asyncio.sleep(0.05)
+    hub.refuse = lambda message: None  # what were tried again would be taken
+    await asyncio.sleep(0.05)
+    assert hub.published == []
+
+
+async def test_one_message_that_the_hub_cannot_take_holds_up_no_other(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def refuse(message: Message) -> None:
+        if message.data == "2":
+            raise ValueError("not this one")
+
+    hub = Elsewhere(refuse)
+    pubsub, _ = make_with(hub)
+    for text in "123":
+        pubsub.publish_threadsafe("room", text)
+    await settle()
+    pubsub.publish_threadsafe("room", "4")
+    await settle()
+    assert hub.published == ["1", "3", "4"]
+    assert "not this one" in caplog.text
+
+
+@on_each_loop
+async def test_keys_and_histories_of_other_threads() -> None:
+    pubsub = make()
+    await asyncio.to_thread(pubsub.publish_threadsafe, "room", "x", key="k", keep=KEEP)
+    await settle()
+    async with pubsub.subscribe("room", since="kept") as messages:
+        assert [(item.data, item.offset) for item in await take(messages, 1)] == [("x", 1)]
+
+
+@on_each_loop
+async def test_a_thread_hears_at_once_what_is_wrong() -> None:
+    pubsub = make(pubsub_max_message=10)
+    for error, arguments in (
+        ("max_message", ("room", "x" * 11)),
+        ("topic", ("", "x")),
+    ):
+        with pytest.raises(ValueError, match=error):
+            await asyncio.to_thread(pubsub.publish_threadsafe, *arguments)
+    with pytest.raises(ValueError, match="'keep'"):
+        await asyncio.to_thread(pubsub.publish_threadsafe, "room", "x", keep={})
+
+
+async def test_it_is_entered_once_the_subscription_is_in_force() -> None:
+    hub = Elsewhere()
+    pubsub, _ = make_with(hub)
+    subscription = pubsub.subscribe("room")
+    entering = asyncio.ensure_future(subscription.__aenter__())
+    await settle()
+    assert not entering.done()
+    hub.answer()
+    assert await entering is subscription
+    assert subscription.position == {"epoch": "first", "offset": 0}
+
+
+async def test_entering_can_be_cancelled() -> None:
+    hub = Elsewhere()
+    pubsub, _ = make_with(hub)
+    entering = asyncio.ensure_future(pubsub.subscribe("room").__aenter__())
+    await settle()
+    entering.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await entering
+    assert hub.unsubscribed == [hub.asked[0][0]]
+
+
+async def test_the_server_ends_before_the_subscription_is_in_force() -> None:
+    hub = Elsewhere()
+    pubsub, _ = make_with(hub)
+
+    async def listen() -> list[Any]:
+        async with pubsub.subscribe("room") as messages:
+            return [item async for item in messages]
+
+    listening = asyncio.ensure_future(listen())
+    await settle()
+    pubsub.end()
+    assert await asyncio.wait_for(listening, 10) == []
+    assert hub.asked[0][0] in hub.unsubscribed
+
+
+async def test_a_lost_hub_is_a_gap_and_another_epoch() -> None:
+    hub = Elsewhere()
+    pubsub, topics = make_with(hub)
+    subscription = pubsub.subscribe("room")
+    entering = asyncio.ensure_future(subscription.__aenter__())
+    await settle()
+    sink = hub.answer()
+    await entering
+    sink.deliver(Message("room", "1", offset=7))
+    sink.lost(None)
+    sink.lost(2)
+    sink.rejoined(Joined(Position("second", 0), False))
+    sink.deliver(Message("room", "2", offset=1))
+    sink.flush()
+    first, gap, second = await take(subscription, 3)
+    assert (first.data, first.epoch, first.offset) == ("1", "first", 7)
+    assert gap == Gap("room", None)  # how many is not known, whatever else was lost
+    assert (second.data, second.epoch, second.offset) == ("2", "second", 1)
+    assert topics.lost == 3
+
+
+async def test_gaps_are_told_where_they_are() -> None:
+    pubsub = make()
+    async with pubsub.subscribe("room", limit=2) as messages:
+        for text in "123":
+            pubsub.publish("room", text)
+        await settle()
+        assert (await take(messages, 1))[0].data == "1"
+        pubsub.publish("room", "4")  # the gap takes a place, too
+        await settle()
+        assert (await take(messages, 1))[0].data == "2"
+        pubsub.publish("room", "5")
+        await settle()
+        found = await take(messages, 2)
+        assert (found[0], found[1].data) == (Gap("room", 2), "5")
+
+
+@on_each_loop
+async def test_what_waits_is_not_kept_once_it_was_left() -> None:
+    pubsub = make()
+    async with pubsub.subscribe("room") as messages:
+        pubsub.publish("room", "x")
+        await settle()
+    with pytest.raises(StopAsyncIteration):
+        await messages.__anext__()
+
+
+@on_each_loop
+async def test_what_waits_at_the_end_can_still_be_taken() -> None:
+    pubsub = make()
+    async with pubsub.subscribe("room") as messages:
+        for text in "12":
+            pubsub.publish("room", text)
+        await settle()
+        pubsub.end()
+        pubsub.publish("room", "3")
+        await settle()
+        assert [item[1] async for item in messages] == ["1", "2"]
+
+
+@on_each_loop
+async def test_a_loop_over_messages_can_be_cancelled() -> None:
+    pubsub = make()
+    heard: list[Any] = []
+
+    async def listen() -> None:
+        async with pubsub.subscribe("room") as messages:
+            async for message in messages:
+                heard.append(message[1])  # noqa: PERF401  # it is looked at meanwhile
+
+    listening = asyncio.ensure_future(listen())
+    await settle()
+    pubsub.publish("room", "1")
+    await settle()
+    listening.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await listening
+    pubsub.publish("room", "2")
+    await settle()
+    assert heard == ["1"]
 
 
 @on_each_loop

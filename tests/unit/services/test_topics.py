@@ -8,6 +8,7 @@ from contextvars import ContextVar
 from asgiws.config import Config
 from asgiws.services.topics import JOIN_BELOW, Topics
 from asgiws.topics.local import LocalHub
+from asgiws.topics.message import KEPT, Keep, Message
 
 place: ContextVar[str] = ContextVar("place", default="the server's")
 
@@ -23,6 +24,34 @@ async def test_the_hub_is_made_when_it_is_first_used() -> None:
     topics.close()  # nothing was made, and nothing is
     assert made == []
     assert topics.hub() is topics.hub() is made[0]
+
+
+async def test_the_hub_is_closed_with_it() -> None:
+    closed = []
+
+    class Closing(LocalHub):
+        def close(self) -> None:
+            closed.append(self)
+            super().close()
+
+    topics = Topics(
+        Config(app="unused:app"),
+        asyncio.get_running_loop(),
+        lambda topics: Closing(topics.call_soon, 0),
+    )
+    hub = topics.hub()
+    assert (topics.is_closed, closed) == (False, [])
+    topics.close()
+    assert (topics.is_closed, closed) == (True, [hub])
+
+
+async def test_a_hub_of_its_own_keeps_as_much_as_the_option_says() -> None:
+    for size, wanted in ((0, []), (2**20, ["x"])):
+        config = Config(app="unused:app", pubsub_history=size)
+        hub = Topics(config, asyncio.get_running_loop()).hub()
+        hub.publish(Message("a", "x"), Keep(1, 60.0))
+        assert isinstance(hub, LocalHub)
+        assert [message.data for message in hub.replay("a", KEPT)[1]] == wanted
 
 
 async def test_what_it_calls_runs_in_no_requests_context() -> None:

@@ -56,6 +56,9 @@ def test_keys() -> None:
         asking.key(1)
     with pytest.raises(ValueError, match="at most 255 characters, and this one 256"):
         asking.key("k" * 256)
+    # Between workers, keys travel as UTF-8; what cannot is refused everywhere.
+    with pytest.raises(ValueError, match="'key' cannot be sent as UTF-8"):
+        asking.key("\ud800")
 
 
 def test_what_to_keep() -> None:

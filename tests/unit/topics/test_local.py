@@ -97,6 +97,22 @@ def test_too_much_is_refused_and_nothing_of_it_is_kept() -> None:
     assert sink.messages()[-1] == "again"
 
 
+def test_what_is_encoded_for_a_subscriber_does_not_stay_in_the_history() -> None:
+    class Encoding(KeepingSink):
+        def deliver(self, message: Message) -> None:
+            super().deliver(message)
+            message.shared = "frames"
+
+    hub, turns = make()
+    publish(hub, "a", "1", "2", keep=MANY)
+    sink = Encoding("a")
+    hub.subscribe(sink, KEPT, lambda joined: None)
+    turns.take_all()
+    assert (sink.messages(), sink.offsets) == (["1", "2"], [1, 2])
+    _, kept = hub.replay("a", KEPT)
+    assert [(message.data, message.shared) for message in kept] == [("1", None), ("2", None)]
+
+
 def test_without_subscribers_nothing_is_queued() -> None:
     hub, _ = make(queue=0)
     publish(hub, "a", "x", "y")
