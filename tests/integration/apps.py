@@ -19,6 +19,8 @@ from urllib.parse import unquote
 
 import anyio
 
+from asgiws.pubsub import PubSub
+
 Message = dict[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
@@ -139,13 +141,16 @@ MEGABYTE = 1024 * 1024
 
 
 def _plain(value: Any) -> Any:
-    """`value` as JSON can say it; octets as text in Latin-1, an event as whether it is set."""
+    """`value` as JSON can say it; octets as text in Latin-1, an event as whether it is set, a hub as
+    its name."""
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
     if isinstance(value, asyncio.Event):
         return value.is_set()
+    if isinstance(value, PubSub):
+        return "the hub"
     return value.decode("latin-1") if isinstance(value, bytes) else value
 
 
