@@ -212,6 +212,14 @@ def test_scope(server: RunningServer, desk: Desk, name: str) -> None:
         "extensions": {
             "websocket.http.response": {},
             "asgiws.drain": {"version": "1.0", "event": False},
+            "asgiws.pubsub": {
+                "version": "1.0",
+                "hub": "the hub",
+                "max_topic": 255,
+                "max_subscriptions": 1000,
+                "max_message": 2**20,
+                "max_queued": 16 * 2**20,
+            },
         },
     }
     assert headers[:2] == [["host", "localhost"], ["upgrade", "websocket"]]
