@@ -157,6 +157,7 @@ async def test_a_client_sees_what_it_publishes_and_what_it_is_sent_in_order() ->
             await client.subscribe()
             order: list[str] = []
             client.reading.cancel()
+            await asyncio.gather(client.reading, return_exceptions=True)
             for number in range(50):
                 await client.publish(str(number), id=number)
             while len(order) < 100:
