@@ -4,10 +4,40 @@ An application finds the hub in its scope, and imports from here only what it na
 
     hub: PubSub = scope["extensions"]["asgiws.pubsub"]["hub"]
 
-Rules of this file: public names alone, each with one home.
+Rules of this file: public names alone, each with one home, which is loaded when the name is first accessed.
+An application may import this module under another server, too.
 """
 
-from asgiws.services.pubsub import Gap, Message, MessagesLost, PubSub, Subscription
-from asgiws.topics.hub import TooMuchQueued
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from asgiws.services.pubsub import Gap, Message, MessagesLost, PubSub, Subscription
+    from asgiws.topics.hub import TooMuchQueued
 
 __all__ = ["Gap", "Message", "MessagesLost", "PubSub", "Subscription", "TooMuchQueued"]
+
+_HOMES = {
+    "Gap": "asgiws.services.pubsub",
+    "Message": "asgiws.services.pubsub",
+    "MessagesLost": "asgiws.services.pubsub",
+    "PubSub": "asgiws.services.pubsub",
+    "Subscription": "asgiws.services.pubsub",
+    "TooMuchQueued": "asgiws.topics.hub",
+}
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'asgiws.pubsub' has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
+import pytest
+
 import asgiws.pubsub
 from asgiws.services import pubsub
 from asgiws.topics import hub
@@ -11,3 +16,23 @@ def test_the_public_names_are_those_that_the_server_uses() -> None:
     for name in asgiws.pubsub.__all__:
         home = hub if name == "TooMuchQueued" else pubsub
         assert getattr(asgiws.pubsub, name) is getattr(home, name)
+
+
+def test_they_are_loaded_when_they_are_used() -> None:
+    """In a new interpreter: the import itself brings in no event loop and no other part of the server."""
+    code = (
+        "import sys, asgiws.pubsub\n"
+        "assert 'PubSub' in dir(asgiws.pubsub)\n"
+        "print(sorted({'asyncio', 'ssl', 'asgiws.services', 'asgiws.topics'} & sys.modules.keys()))\n"
+        "from asgiws.pubsub import *\n"
+        "print(Gap('room', 3), TooMuchQueued.__name__)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.splitlines() == ["[]", "Gap(topic='room', lost=3) TooMuchQueued"]
+
+
+def test_there_are_no_other_names() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'Hub'"):
+        asgiws.pubsub.Hub  # noqa: B018
