@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
+import textwrap
 import urllib.request
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
@@ -386,9 +388,13 @@ def test_topics_can_be_switched_off(value: str) -> None:
         assert ("asgiws.pubsub" in names) == (value == "host")
 
 
+def blocks() -> list[str]:
+    """The code of the page."""
+    return re.findall(r"^```python\n(.*?)^```$", PAGE.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+
+
 async def test_the_tutorial(tmp_path: Path) -> None:
-    code = PAGE.read_text().split("```python\n", 1)[1].partition("```")[0]
-    (tmp_path / "chat.py").write_text(code)
+    (tmp_path / "chat.py").write_text(blocks()[0])
     with serve("chat:app", "--workers", "2", cwd=tmp_path) as server:
         async with AsyncExitStack() as stack:
             sockets = [await stack.enter_async_context(client(server)) for _ in range(6)]
@@ -403,3 +409,56 @@ async def test_the_tutorial(tmp_path: Path) -> None:
                 for other in sockets:
                     while await get(other) != "the end of the greetings":
                         pass
+
+
+async def test_the_other_code_of_the_page(tmp_path: Path) -> None:
+    _, task, again = (textwrap.indent(block, "    ") for block in blocks())
+    (tmp_path / "page.py").write_text(f"""\
+import asyncio
+import json
+
+said = []
+
+def print(*words):
+    said.append(words)
+
+async def task(scope):
+{task}
+async def again(send):
+{again}
+async def app(scope, receive, send):
+    if scope["type"] != "websocket":
+        return
+    background = None
+    while (event := await receive())["type"] != "websocket.disconnect":
+        if event["type"] == "websocket.connect":
+            await send({{"type": "websocket.accept"}})
+            await again(send)
+        elif event["type"] == "websocket.subscribed":
+            background = asyncio.create_task(task(scope))
+            await send({{"type": "websocket.send", "text": json.dumps(event)}})
+        elif event["type"] == "websocket.receive":
+            await send({{"type": "websocket.send", "text": json.dumps(said)}})
+    background.cancel()
+""")
+    with serve("page:app", cwd=tmp_path) as server:
+        async with client(server) as socket:
+            joined = json.loads(await get(socket))
+            assert (joined["topic"], joined["recovered"]) == ("room", False)
+            # It is published before the subscription of the same task, and comes to that of the WebSocket.
+            message = json.loads(await get(socket))
+            assert message["text"] == "the server restarts in five minutes"
+            async with client(server) as other:
+                await get(other)
+                await get(other)
+            while not json.loads(await ask(socket)):
+                pass
+            assert json.loads(await ask(socket))[0] == ["room", message["text"]]
+
+
+async def ask(socket: ClientConnection) -> str:
+    """What the application has been said so far."""
+    await socket.send("?")
+    while not (answer := await get(socket)).startswith("["):
+        pass
+    return str(answer)

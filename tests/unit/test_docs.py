@@ -141,6 +141,15 @@ def test_the_page_on_tls_has_every_option_and_its_default() -> None:
             assert f"| `{option.flags[0]}` | {default} |" in page
 
 
+def test_the_page_on_topics_has_every_option_and_its_default() -> None:
+    page = PUBSUB.read_text("utf-8")
+    for option in OPTIONS:
+        if option.group == "Topics":
+            shown = option.kind.show(option.default)
+            default = f"`{shown}`" if isinstance(option.kind, Choice) else shown
+            assert f"| `{option.flags[0]}` | {default} |" in page
+
+
 @cache
 def members() -> dict[str, set[str]]:
     """The classes of the package, each with its methods and attributes and those of its bases."""
