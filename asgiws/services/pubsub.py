@@ -43,6 +43,9 @@ MAX_WAITING = 10**6
 OVERHEAD = 256
 AGAIN = 0.01
 
+#: The most messages of other threads that are published in a turn of the event loop.
+BATCH = 256
+
 _ON_GAP = ("event", "raise", "ignore")
 
 
@@ -161,8 +164,9 @@ class PubSub:
             raise RuntimeError(f"this is not the event loop's thread: use {instead}")
 
     def _take(self) -> None:
-        """Publish what other threads have queued; later, if the hub has no room."""
-        while True:
+        """Publish what other threads have queued; the rest in the next turn, as they may queue as fast as
+        this takes; later, if the hub has no room."""
+        for _ in range(BATCH):
             with self._lock:
                 if not self._waiting:
                     self._is_due = False
@@ -180,6 +184,7 @@ class PubSub:
             with self._lock:
                 self._waiting.popleft()
                 self._size -= size
+        self._topics.call_soon(self._take)
 
     # From the server.
 

@@ -210,6 +210,25 @@ async def test_what_a_thread_published_waits_until_the_hub_has_room() -> None:
     assert (hub.published, refusals) == (["1", "2", "3"], 0)
 
 
+async def test_threads_that_publish_as_fast_as_it_takes_leave_others_their_turns() -> None:
+    count = 5000
+
+    def another(message: Message) -> None:
+        number = int(message.data) + 1
+        if number < count:  # as from a thread that is never late
+            pubsub.publish_threadsafe("room", str(number))
+
+    hub = Elsewhere(another)
+    pubsub, _ = make_with(hub)
+    pubsub.publish_threadsafe("room", "0")
+    turns = 0
+    while len(hub.published) < count:
+        await asyncio.sleep(0)
+        turns += 1
+    assert turns > 10
+    assert hub.published == [str(number) for number in range(count)]
+
+
 async def test_nothing_waits_for_a_hub_that_was_closed() -> None:
     def refuse(message: Message) -> None:
         raise TooMuchQueued("closed")
