@@ -42,6 +42,7 @@ from asgiws.server.drain import Drain
 from asgiws.server.registry import Registry
 from asgiws.server.signals import HangupWatch, SignalWatch
 from asgiws.server.wiring import connection_factory
+from asgiws.services import present
 from asgiws.services.pubsub import NAME, PubSub
 from asgiws.services.runtime import Runtime, compression
 from asgiws.services.topics import Topics
@@ -256,6 +257,7 @@ class Server:
         with ExitStack() as stack:
             if topics is not None:
                 stack.callback(topics.close)
+            stack.callback(present.enter(self._loop, topics))
             is_abandoned = False
             try:
                 if await self._start(lifespan):

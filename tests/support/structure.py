@@ -47,6 +47,8 @@ PARTS: dict[str, tuple[str, ...]] = {
     "net": ("asgi", "bridge", "config", "services", "tls"),
     "server": ("asgi", "bridge", "config", "drivers", "net", "services", "tls", "topics"),
     "processes": ("asgi", "config", "net", "server", "tls", "topics"),
+    "elsewhere": ("asgi", "config", "drivers", "services", "topics"),
+    "channels": ("elsewhere", "services", "topics"),
 }
 
 #: What every part may import: these import nothing above `config`.

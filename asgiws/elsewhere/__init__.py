@@ -1,0 +1,1 @@
+"""Topics where asgiws is not the server."""
