@@ -53,11 +53,9 @@ def _of_stack(frame: FrameType | None) -> int:
 
 
 def _workers(holder: Any) -> int:
-    for found in (holder, getattr(holder, "config", None), getattr(holder, "cfg", None)):
-        count = getattr(found, "workers", None)
-        if type(count) is int:
-            return count
-    return 1
+    holders = (holder, getattr(holder, "config", None), getattr(holder, "cfg", None))
+    counts = [getattr(one, "workers", None) for one in holders]
+    return max((count for count in counts if type(count) is int), default=1)
 
 
 def _of_command(argv: Sequence[str]) -> int:
