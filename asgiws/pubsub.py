@@ -13,12 +13,28 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from asgiws.elsewhere.middleware import PubSubMiddleware
+    from asgiws.elsewhere.workers import SeveralWorkers
+    from asgiws.services.attachment import Attachment
     from asgiws.services.pubsub import Gap, Message, MessagesLost, PubSub, Subscription
     from asgiws.topics.hub import TooMuchQueued
 
-__all__ = ["Gap", "Message", "MessagesLost", "PubSub", "Subscription", "TooMuchQueued"]
+__all__ = [
+    "Attachment",
+    "Gap",
+    "Message",
+    "MessagesLost",
+    "PubSub",
+    "PubSubMiddleware",
+    "SeveralWorkers",
+    "Subscription",
+    "TooMuchQueued",
+]
 
 _HOMES = {
+    "Attachment": "asgiws.services.attachment",
+    "PubSubMiddleware": "asgiws.elsewhere.middleware",
+    "SeveralWorkers": "asgiws.elsewhere.workers",
     "Gap": "asgiws.services.pubsub",
     "Message": "asgiws.services.pubsub",
     "MessagesLost": "asgiws.services.pubsub",

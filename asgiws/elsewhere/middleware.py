@@ -5,7 +5,7 @@
 On asgiws the extension is there already, and the middleware does nothing.
 
 Rules of this file:
-- It refuses to start where it is known that other processes serve the same application: they would not be reached.
+- It refuses to start where other processes are known to serve the same application: they would not be reached.
 - Everything between the clients of the process is here; `conversation.py` has one WebSocket.
 - All event loops of the process reach each other: a test client may have one for each WebSocket.
 """
@@ -53,16 +53,16 @@ class PubSubMiddleware:
     ) -> None:
         self._app = app
         self._config = Config(
-            app="",
+            app=app,
             pubsub_max_subscriptions=max_subscriptions,
             pubsub_max_message=max_message,
             pubsub_history=history,
         )
         self._max_outbound = max_outbound
         self._shared = SharedHub(history)
-        self._loops: weakref.WeakKeyDictionary[
-            asyncio.AbstractEventLoop, tuple[Topics, PubSub]
-        ] = weakref.WeakKeyDictionary()
+        self._loops: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, tuple[Topics, PubSub]] = (
+            weakref.WeakKeyDictionary()
+        )
         self._was_checked = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -119,6 +119,6 @@ def _check_alone() -> None:
         workers.check_alone(_WHAT)
     elif server.topics is None:
         raise workers.SeveralWorkers(
-            f"{_WHAT} reaches the clients of one process only. The server's own topics are off: --pubsub off, or "
-            "several workers of gunicorn"
+            f"{_WHAT} reaches the clients of one process only, and the server's own topics are off: --pubsub "
+            "off, or several workers of gunicorn"
         )

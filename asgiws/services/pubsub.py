@@ -21,6 +21,7 @@ from collections import deque
 from types import TracebackType
 from typing import Any, NamedTuple
 
+from asgiws.services.attachment import Attachment
 from asgiws.services.topics import Topics
 from asgiws.topics import asking
 from asgiws.topics.hub import TooMuchQueued
@@ -154,6 +155,22 @@ class PubSub:
         return Subscription(
             self, self._topics, asking.topic(topic), asking.since(since), on_gap, limit
         )
+
+    def attach(
+        self,
+        websocket: Any,
+        topic: str,
+        *,
+        since: dict[str, Any] | str | None = None,
+        offsets: bool = False,
+        on_gap: str = "close",
+        overflow: str = "limit",
+    ) -> Attachment:
+        """Subscribe a WebSocket of Starlette or FastAPI, once it was accepted: the server writes the topic's
+        messages to its client. To be awaited, or for `async with`, whose end unsubscribes. The options are
+        those of `websocket.subscribe`; `on_gap` is "close" or "ignore"."""
+        options = {"since": since, "offsets": offsets, "overflow": overflow}
+        return Attachment(websocket, topic, on_gap, options)
 
     def _message(self, topic: str, data: str | bytes, key: str | None) -> Published:
         payload = asking.payload(data, self._topics.max_message)
