@@ -6,79 +6,108 @@ and random delay, when the server restarts. Its buttons provoke what a chat rare
 
     asgiws examples.chat:app
 
-The room lives in the memory of one process. Nobody in it can hold up the others: each member has a
-bounded outbox and a task of its own that writes, and one that falls too far behind is let go.
+The room is a topic: what is published there the server writes to all members, on whichever of its workers
+they are. A member that does not read holds up nobody, and is let go by the server. Which members there are
+the workers tell each other, by another topic. Other servers get topics from PubSubMiddleware, with one worker.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-from contextlib import suppress
+import secrets
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import anyio
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse
 from starlette.routing import Route, WebSocketRoute
+from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from asgiws.pubsub import Gap, PubSub, PubSubMiddleware, TooMuchQueued
+
 PAGE = Path(__file__).with_name("chat.html")
-OUTBOX = 64  # messages that a member may lag behind
 MAX_NAME = 24
 MAX_TEXT = 2_000
-MAX_PICTURE = 1024 * 1024
-PATIENCE = 5.0  # seconds to say good-bye to a member that does not read
+MAX_PICTURE = 1_000_000
+HEARTBEAT = 5.0  # seconds between two signs of life of a worker
+GONE = 15.0  # seconds after which a worker without one is gone, and its members with it
 
-Message = str | bytes
+TALK = "chat"
+PRESENCE = "chat/presence"
+
 Farewell = tuple[int, str]  # close code and reason
 
 
-class Member:
-    """Somebody in the room, and the messages that wait to be sent there."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.outbox: asyncio.Queue[Message] = asyncio.Queue(OUTBOX)
-        self.stay = anyio.CancelScope()
-        self.farewell: Farewell | None = None
-
-    def post(self, message: Message) -> None:
-        """Queue a message without ever waiting: the others shall not wait for this one."""
-        try:
-            self.outbox.put_nowait(message)
-        except asyncio.QueueFull:
-            self.dismiss(1013, "too far behind")
-
-    def dismiss(self, code: int, reason: str) -> None:
-        """End the stay; the member's own task closes the socket."""
-        self.farewell = (code, reason)
-        self.stay.cancel()
-
-
 class Room:
+    """The room as one worker knows it: the names of its own members, and those that other workers tell of."""
+
     def __init__(self) -> None:
-        self.members: list[Member] = []
+        self.worker = secrets.token_hex(4)
+        self.members: dict[object, str] = {}
+        self.workers: dict[str, tuple[float, list[str]]] = {}
+        self.names: list[str] = []
 
-    def tell(self, *messages: Message) -> None:
-        for member in self.members:
-            for message in messages:
-                member.post(message)
+    @property
+    def topic(self) -> str:
+        """The topic of this worker's members."""
+        return f"{PRESENCE}/{self.worker}"
 
-    def announce(self, kind: str, member: Member, **details: Any) -> None:
-        names = [other.name for other in self.members]
-        self.tell(encode(kind, name=member.name, members=names, **details))
+    def join(self, hub: PubSub, name: str) -> object:
+        key = object()
+        self.members[key] = name
+        with suppress(TooMuchQueued):
+            hub.publish(TALK, encode("joined", name=name))
+        self.tell(hub)
+        return key
 
-    def join(self, member: Member) -> None:
-        self.members.append(member)
-        member.post(encode("welcome", name=member.name))
-        self.announce("joined", member)
+    def leave(self, hub: PubSub, key: object, code: int, reason: str) -> None:
+        name = self.members.pop(key)
+        with suppress(TooMuchQueued):
+            hub.publish(TALK, encode("left", name=name, code=code, reason=reason))
+        self.tell(hub)
 
-    def leave(self, member: Member, code: int, reason: str) -> None:
-        self.members.remove(member)
-        self.announce("left", member, code=code, reason=reason)
+    def tell(self, hub: PubSub, *, asks: bool = False) -> None:
+        """Tell all workers, this one too, who is here. If it cannot be told now, the next heartbeat does."""
+        names = list(self.members.values())
+        with suppress(TooMuchQueued):
+            hub.publish(PRESENCE, json.dumps({"worker": self.worker, "names": names, "asks": asks}))
+
+    async def listen(self, hub: PubSub) -> None:
+        """Follow what the workers tell, and pass it on to the members here."""
+        async with hub.subscribe(PRESENCE) as told:
+            self.tell(hub, asks=True)
+            async for message in told:
+                if isinstance(message, Gap):
+                    self.tell(hub, asks=True)
+                    continue
+                told_by = json.loads(message.data)
+                self.workers[told_by["worker"]] = (time.monotonic(), told_by["names"])
+                if told_by["asks"] and told_by["worker"] != self.worker:
+                    self.tell(hub)
+                self.show(hub)
+
+    async def beat(self, hub: PubSub) -> None:
+        """Give signs of life, and forget workers that give none."""
+        while True:
+            await asyncio.sleep(HEARTBEAT)
+            oldest = time.monotonic() - GONE
+            self.workers = {key: one for key, one in self.workers.items() if one[0] > oldest}
+            self.tell(hub)
+
+    def show(self, hub: PubSub) -> None:
+        """Show the members here who is in the room, if that has changed."""
+        names = sorted(name for _, names in self.workers.values() for name in names)
+        if names != self.names:
+            with suppress(TooMuchQueued):
+                hub.publish(self.topic, encode("members", members=names))
+                self.names = names
 
 
 def encode(kind: str, **fields: Any) -> str:
@@ -89,66 +118,67 @@ room = Room()
 
 
 async def chat(websocket: WebSocket) -> None:
-    """One member's stay: a task that writes, and this one, which listens."""
+    """One member's stay. What others say the server writes to the client; here is what the member says."""
+    hub: PubSub = websocket.scope["extensions"]["asgiws.pubsub"]["hub"]
     name = websocket.query_params.get("name", "").strip()[:MAX_NAME] or "somebody"
-    member = Member(name)
     await websocket.accept()
-    room.join(member)
+    await websocket.send_text(encode("welcome", name=name))
+    await hub.attach(websocket, room.topic)
+    await hub.attach(websocket, TALK)
+    await websocket.send_text(encode("members", members=room.names))
+    key = room.join(hub, name)
     last: Farewell = (1006, "")
     try:
-        with member.stay:
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(write, websocket, member)
-                last = await listen(websocket, member)
-                tasks.cancel_scope.cancel()
+        last = await listen(websocket, hub, name)
     finally:
-        room.leave(member, *(member.farewell or last))
-    if member.farewell:
-        with anyio.move_on_after(PATIENCE), suppress(WebSocketDisconnect):
-            await websocket.close(*member.farewell)
+        room.leave(hub, key, *last)
 
 
-async def write(websocket: WebSocket, member: Member) -> None:
-    """Write what is posted, at the member's own pace."""
-    with suppress(WebSocketDisconnect):  # listen() is told too, and how
-        while True:
-            message = await member.outbox.get()
-            if isinstance(message, str):
-                await websocket.send_text(message)
-            else:
-                await websocket.send_bytes(message)
-
-
-async def listen(websocket: WebSocket, member: Member) -> Farewell:
+async def listen(websocket: WebSocket, hub: PubSub, name: str) -> Farewell:
     """Pass on what the member says; return the close code and reason when it has left."""
-    while (event := await websocket.receive())["type"] == "websocket.receive":
-        if (picture := event.get("bytes")) is not None:
-            show(member, picture)
-        else:
-            hear(member, event["text"])
-        await asyncio.sleep(0)  # a burst may come in one piece: let everybody's write() run too
+    try:
+        while (event := await websocket.receive())["type"] == "websocket.receive":
+            await publish(hub, understand(name, event.get("text"), event.get("bytes")))
+    except Dismissed as error:
+        with suppress(WebSocketDisconnect):
+            await websocket.close(error.code, error.reason)
+        return error.code, error.reason
     return event["code"], event.get("reason") or ""
 
 
-def show(member: Member, picture: bytes) -> None:
-    """Pass a picture on: its description as text, and right behind it the bytes."""
-    if len(picture) > MAX_PICTURE:
-        member.dismiss(1009, f"a picture may have {MAX_PICTURE} bytes")
-    else:
-        room.tell(encode("picture", name=member.name, size=len(picture)), picture)
+async def publish(hub: PubSub, data: str | bytes) -> None:
+    """Publish to the room, once there is room for it: a member may talk faster than others can be told."""
+    while True:
+        try:
+            return hub.publish(TALK, data)
+        except TooMuchQueued:  # noqa: PERF203
+            await asyncio.sleep(0.05)
 
 
-def hear(member: Member, text: str) -> None:
+class Dismissed(Exception):
+    """The member is to leave, with a close code and a reason."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        self.code = code
+        self.reason = reason
+
+
+def understand(name: str, text: str | None, picture: bytes | None) -> str | bytes:
+    """What the room is told: text, or for a picture bytes: its description as a line, and then the picture."""
+    if picture is not None:
+        if len(picture) > MAX_PICTURE:
+            raise Dismissed(1009, f"a picture may have {MAX_PICTURE} bytes")
+        return encode("picture", name=name, size=len(picture)).encode() + b"\n" + picture
     try:
-        match json.loads(text):
+        match json.loads(text or ""):
             case {"kind": "say", "text": str(words)} if 0 < len(words) <= MAX_TEXT:
-                room.tell(encode("said", name=member.name, text=words))
+                return encode("said", name=name, text=words)
             case {"kind": "close me", "code": int(code), "reason": str(reason)} if sendable(code):
-                member.dismiss(code, shorten(reason))
+                raise Dismissed(code, shorten(reason))
             case _:
-                member.dismiss(1008, "not a message of this chat, or too long")
+                raise Dismissed(1008, "not a message of this chat, or too long")
     except ValueError:
-        member.dismiss(1008, "a message is a JSON object")
+        raise Dismissed(1008, "a message is a JSON object") from None
 
 
 def sendable(code: int) -> bool:
@@ -187,6 +217,32 @@ async def echo(websocket: WebSocket) -> None:
             await websocket.send({**event, "type": "websocket.send"})
 
 
+class Presence:
+    """Follows the other workers while the application runs. A middleware, since the hub is in the scope of the
+    lifespan, which Starlette does not show to a `lifespan` function."""
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "lifespan":
+            await self.app(scope, receive, send)
+            return
+        async with following(scope["extensions"]["asgiws.pubsub"]["hub"]):
+            await self.app(scope, receive, send)
+
+
+@asynccontextmanager
+async def following(hub: PubSub) -> AsyncIterator[None]:
+    tasks = [asyncio.create_task(room.listen(hub)), asyncio.create_task(room.beat(hub))]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
 app = Starlette(
     routes=[
         Route("/", page),
@@ -194,5 +250,6 @@ app = Starlette(
         WebSocketRoute("/close/{code:int}", close),
         WebSocketRoute("/refuse", refuse),
         WebSocketRoute("/echo", echo),
-    ]
+    ],
+    middleware=[Middleware(PubSubMiddleware), Middleware(Presence)],
 )

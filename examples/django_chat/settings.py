@@ -29,4 +29,4 @@ AUTH_USER_MODEL = "django_chat.Member"
 AUTHENTICATION_BACKENDS = ["examples.django_chat.backends.NicknameBackend"]
 LOGIN_URL = "login"
 
-CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
+CHANNEL_LAYERS = {"default": {"BACKEND": "asgiws.channels.ChannelLayer"}}
