@@ -293,7 +293,7 @@ class Station:
         head, _, text = data.partition("\n")
         try:
             kind, number, sender, channel, group = json.loads(head)
-        except ValueError:
+        except (TypeError, ValueError):
             logger.error("Channels: something that is no request was published: %.80r", data)
             return
         if kind == ANSWER:

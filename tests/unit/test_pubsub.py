@@ -8,13 +8,21 @@ import sys
 import pytest
 
 import asgiws.pubsub
-from asgiws.services import pubsub
+from asgiws.elsewhere import middleware, workers
+from asgiws.services import attachment, pubsub
 from asgiws.topics import hub
+
+HOMES = {
+    "Attachment": attachment,
+    "PubSubMiddleware": middleware,
+    "SeveralWorkers": workers,
+    "TooMuchQueued": hub,
+}
 
 
 def test_the_public_names_are_those_that_the_server_uses() -> None:
     for name in asgiws.pubsub.__all__:
-        home = hub if name == "TooMuchQueued" else pubsub
+        home = HOMES.get(name, pubsub)
         assert getattr(asgiws.pubsub, name) is getattr(home, name)
 
 
