@@ -48,7 +48,7 @@ async def test_it_has_what_the_specification_asks_for(layer: ChannelLayer) -> No
 
 async def test_a_message_goes_to_a_channel_and_comes_as_a_copy(layer: ChannelLayer) -> None:
     channel = await layer.new_channel()
-    message = {**MESSAGE, "inner": {"list": [1]}}
+    message: dict[str, Any] = {**MESSAGE, "inner": {"list": [1]}}
     await layer.send(channel, message)
     message["inner"]["list"].append(2)
     assert await layer.receive(channel) == {**MESSAGE, "inner": {"list": [1]}}
@@ -208,7 +208,7 @@ async def test_several_workers_of_another_server_are_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["uvicorn", "a:b", "--workers", "3"])
-    with pytest.raises(workers.SeveralWorkers, match="ChannelLayer .* 3 workers"):
+    with pytest.raises(workers.SeveralWorkers, match=r"ChannelLayer .* 3 workers"):
         await ChannelLayer().new_channel()
 
 

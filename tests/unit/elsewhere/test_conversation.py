@@ -19,8 +19,8 @@ from tests.support.loops import settle
 
 
 class Server:
-    """Another server's WebSocket: what was sent to the client, and what the client sends. `gate` is closed while
-    the client does not read."""
+    """Another server's WebSocket: what was sent to the client, and what the client sends. `gate` is closed
+    while the client does not read."""
 
     def __init__(self) -> None:
         self.sent: list[Any] = []
@@ -279,7 +279,7 @@ async def test_mistakes_are_named_and_harm_nothing(
 async def test_topics_are_for_open_websockets(site: Site) -> None:
     server = Server()
     conversation = Conversation(site.topics, server.receive, server.send, 1000)
-    with pytest.raises(ApplicationError, match="before websocket.accept"):
+    with pytest.raises(ApplicationError, match=r"before websocket\.accept"):
         await conversation.send(subscribe())
     await conversation.send({"type": "websocket.accept"})
     await conversation.send(subscribe())

@@ -33,7 +33,7 @@ def test_a_command_line_with_several_is_refused(
     argv: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "argv", argv)
-    with pytest.raises(SeveralWorkers, match="this reaches .* this server has 4 workers"):
+    with pytest.raises(SeveralWorkers, match=r"this reaches .* this server has 4 workers"):
         check_alone("this")
 
 
