@@ -5,6 +5,6 @@
 Rules of this file: the public names alone. Only Django imports it.
 """
 
-from asgiws.channels.layer import ChannelLayer
+from asgiws.channels.layer import ChannelLayer, Unreachable
 
-__all__ = ["ChannelLayer"]
+__all__ = ["ChannelLayer", "Unreachable"]

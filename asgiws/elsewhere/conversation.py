@@ -220,7 +220,7 @@ class Conversation:
 
     def write(self, sink: TopicSink, message: Message) -> None:
         """Send a topic's message to the client, as far as there is room."""
-        if sink.latest and (sink.kept or self._unsent):
+        if sink.latest and self._unsent:
             sink.kept.pop(message.key, None)
             sink.kept[message.key] = message
             if len(sink.kept) > MAX_KEYS:

@@ -47,7 +47,7 @@ PARTS: dict[str, tuple[str, ...]] = {
     "net": ("asgi", "bridge", "config", "services", "tls"),
     "server": ("asgi", "bridge", "config", "drivers", "net", "services", "tls", "topics"),
     "processes": ("asgi", "config", "net", "server", "tls", "topics"),
-    "elsewhere": ("asgi", "config", "drivers", "services", "topics"),
+    "elsewhere": ("asgi", "config", "drivers", "services", "topics", "websocket"),
     "channels": ("elsewhere", "services", "topics"),
 }
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
+from asgiws.topics.board import OVERHEAD
 from asgiws.topics.hub import TooMuchQueued
 from asgiws.topics.message import KEPT, Keep, Message
 from asgiws.topics.shared import SLICE, LoopHub, SharedHub
@@ -122,6 +123,25 @@ def test_a_loop_that_does_not_get_to_its_messages_loses_some_and_is_told_where()
     assert kept == [*map(str, range(len(kept) - 1)), "again"]
     assert lost == [("lost", 11 - len(kept))]
     assert sink.messages()[-2:] == [lost[0], "again"]
+
+
+def test_messages_between_two_losses_stay_between_them() -> None:
+    shared = SharedHub()
+    turns = Turns()
+    sink = KeepingSink("room")
+    size = Message("room", "0000").data.__sizeof__() + OVERHEAD
+    LoopHub(shared, turns.call_soon, limit=(SLICE + 100) * size).subscribe(sink, None, bool)
+    publisher = LoopHub(shared, Turns().call_soon)
+    for number in range(2000):
+        if number == 1000:
+            turns.take()
+        publisher.publish(Message("room", f"{number:04}"), None)
+    turns.take_all()
+    got = sink.messages()
+    after = got.index("1000")
+    assert [type(one) for one in got].count(tuple) == 2
+    assert got[after - 1] == ("lost", 1000 - (after - 1))
+    assert got[-1] == ("lost", 2000 - (len(got) - 2) - (1000 - (after - 1)))
 
 
 def test_a_loop_that_has_closed_is_forgotten() -> None:
