@@ -412,7 +412,7 @@ async def test_the_tutorial(tmp_path: Path) -> None:
 
 
 async def test_the_other_code_of_the_page(tmp_path: Path) -> None:
-    _, task, again = (textwrap.indent(block, "    ") for block in blocks())
+    _, task, _, _, _, again = (textwrap.indent(block, "    ") for block in blocks())
     (tmp_path / "page.py").write_text(f"""\
 import asyncio
 import json
@@ -462,3 +462,22 @@ async def ask(socket: ClientConnection) -> str:
     while not (answer := await get(socket)).startswith("["):
         pass
     return str(answer)
+
+
+async def test_the_code_for_frameworks_of_the_page(tmp_path: Path) -> None:
+    _, _, room, layers, middleware, _ = blocks()
+    heading = "from fastapi import FastAPI, WebSocket\n\napp = FastAPI()\n\n"
+    (tmp_path / "rooms.py").write_text(heading + room + middleware + layers)
+    with serve("rooms:app", "--workers", "2", cwd=tmp_path) as server:
+        async with AsyncExitStack() as stack:
+            sockets = [
+                await stack.enter_async_context(client(server, path="/room")) for _ in range(4)
+            ]
+            for number, socket in enumerate(sockets):
+                await socket.send(str(number))
+                while await get(socket) != str(number):
+                    pass
+            await sockets[0].send("all are here")
+            for socket in sockets:
+                while await get(socket) != "all are here":
+                    pass
