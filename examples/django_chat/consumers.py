@@ -11,6 +11,7 @@ class RoomConsumer(AsyncJsonWebsocketConsumer):
     """One member in one room. What is said goes to the room's group, and from there to all."""
 
     group = ""  # as long as it is empty, the room was not entered
+    was_closed = False
 
     async def connect(self) -> None:
         user = self.scope["user"]
@@ -33,6 +34,7 @@ class RoomConsumer(AsyncJsonWebsocketConsumer):
             case {"text": str(text)} if 0 < len(text) <= MAX_TEXT:
                 await self.tell("said", text)
             case _:
+                self.was_closed = True
                 await self.close(1008, "not a message of this chat, or too long")
 
     async def tell(self, kind: str, text: str = "") -> None:
@@ -40,7 +42,9 @@ class RoomConsumer(AsyncJsonWebsocketConsumer):
         await self.channel_layer.group_send(self.group, {"type": "room.event", "body": body})
 
     async def room_event(self, event: dict[str, Any]) -> None:
-        """Called for each event of the group."""
+        """Called for each event of the group; some are still on their way when the room is left."""
+        if self.was_closed:
+            return
         try:
             await self.send_json(event["body"])
         except OSError:  # this member has just gone; disconnect() is about to be called
