@@ -7,9 +7,10 @@ server.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from asgiws import _extensions
+from asgiws._names import on_access
 from asgiws._version import __version__
 
 _extensions.install()
@@ -27,17 +28,4 @@ _HOMES = {
     "run": "asgiws.processes.run",
 }
 
-
-def __getattr__(name: str) -> Any:
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module 'asgiws' has no attribute {name!r}")
-    from importlib import import_module
-
-    value = getattr(import_module(home), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = on_access(__name__, _HOMES, __all__)

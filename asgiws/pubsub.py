@@ -10,7 +10,9 @@ An application may import this module under another server, too.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from asgiws._names import on_access
 
 if TYPE_CHECKING:
     from asgiws.elsewhere.middleware import PubSubMiddleware
@@ -43,17 +45,4 @@ _HOMES = {
     "TooMuchQueued": "asgiws.topics.hub",
 }
 
-
-def __getattr__(name: str) -> Any:
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module 'asgiws.pubsub' has no attribute {name!r}")
-    from importlib import import_module
-
-    value = getattr(import_module(home), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = on_access(__name__, _HOMES, __all__)

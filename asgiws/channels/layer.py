@@ -13,6 +13,7 @@ import re
 import secrets
 import sys
 from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
 from typing import Any, TypeVar
 
 from channels.exceptions import ChannelFull
@@ -144,7 +145,7 @@ class ChannelLayer(BaseChannelLayer):  # the base has no types
         stations, self._stations = self._stations, {}
         for station in stations.values():
             if station.is_current:
-                await self._at_home(station, lambda station=station: _closed(station))  # type: ignore[misc]
+                await self._at_home(station, partial(_closed, station))
 
     # Where that is done.
 

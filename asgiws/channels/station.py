@@ -21,6 +21,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 
 from asgiws.channels.queues import Queues, is_running
 from asgiws.services.present import Present
@@ -430,7 +431,7 @@ class Station:
         if group is not None:
             group.members.pop(channel, None)
             if not group.members:
-                self._soon(lambda: self._end_if_empty(group))
+                self._soon(partial(self._end_if_empty, group))
 
     def _end_if_empty(self, group: Group) -> None:
         if not group.members and self.groups.get(group.name) is group:
@@ -444,7 +445,7 @@ class Station:
             self._memberships.clear()
             for group in self.groups.values():
                 group.members.clear()
-                self._soon(lambda group=group: self._end_if_empty(group))  # type: ignore[misc]
+                self._soon(partial(self._end_if_empty, group))
 
     def _expired(self, channel: str, count: int) -> None:
         """Messages were not received in time. If nothing is received for as long again, the channel is taken to

@@ -15,8 +15,6 @@ Rules of this file:
 
 from __future__ import annotations
 
-import base64
-import json
 from collections import deque
 from collections.abc import Coroutine
 from typing import Any
@@ -25,6 +23,16 @@ from asgiws.asgi.errors import ApplicationError, ClientDisconnected
 from asgiws.asgi.types import Message as ASGIMessage
 from asgiws.bridge.wakeup import Waiter
 from asgiws.drivers.session import Session
+from asgiws.drivers.topic_events import (
+    check_place,
+    done_with,
+    gap_in,
+    not_subscribed,
+    placed,
+    received,
+    subscribed,
+    widen,
+)
 from asgiws.drivers.topic_messages import (
     PUBLISH,
     SUBSCRIBE,
@@ -164,8 +172,6 @@ class Subscriptions:
         """Whether another message may be written for a client that does not read; ends the connection
         otherwise, if the options say so."""
         session = self._session
-        if session._ws.state != OPEN:
-            return False
         limit: int = session._runtime.config.ws_max_outbound
         waiting = session._outlet.unsent()
         if self._out is not None:
@@ -186,13 +192,8 @@ class Subscriptions:
 
     def _subscribe(self, message: ASGIMessage) -> Coroutine[Any, Any, None] | None:
         wants = subscribing(message)
-        if self._find(wants.topic) is not None:
-            raise ApplicationError(f"{SUBSCRIBE}: already subscribed to {wants.topic!r:.80}")
-        if self._count() >= self._service.max_subscriptions:
-            raise ApplicationError(
-                f"{SUBSCRIBE}: a WebSocket has at most {self._service.max_subscriptions} subscriptions "
-                "(max_subscriptions)"
-            )
+        is_subscribed = self._find(wants.topic) is not None
+        check_place(wants.topic, is_subscribed, self._count(), self._service.max_subscriptions)
         sink = _new_sink(wants, self)
         self._keep(sink)
         is_acknowledged = "id" in message
@@ -204,17 +205,7 @@ class Subscriptions:
             has_joined = True
             sink.rejoined(joined)
             if is_acknowledged:
-                position = joined.position
-                self.tell(
-                    {
-                        "type": "websocket.subscribed",
-                        "id": name,
-                        "topic": wants.topic,
-                        "epoch": position.epoch,
-                        "offset": position.offset,
-                        "recovered": joined.recovered,
-                    }
-                )
+                self.tell(subscribed(name, wants.topic, joined))
             self._wake()
 
         async def until_joined() -> None:
@@ -243,10 +234,10 @@ class Subscriptions:
         topic = unsubscribing(message)
         sink = self._find(topic)
         if sink is None:
-            raise ApplicationError(f"websocket.unsubscribe: not subscribed to {topic!r:.80}")
+            raise not_subscribed(topic)
         self._leave(sink)
         if "id" in message:
-            self.tell({"type": "websocket.unsubscribed", "id": message["id"], "topic": topic})
+            self.tell(done_with("websocket.unsubscribed", message, topic))
 
     def _publish(self, message: ASGIMessage) -> None:
         wants = publishing(message, self._service.max_message)
@@ -257,7 +248,7 @@ class Subscriptions:
             if sink is not None and sink.is_subscribed and sink.expect_echo():
                 self.echoes += 1
         if "id" in message:
-            self.tell({"type": "websocket.published", "id": message["id"], "topic": wants.topic})
+            self.tell(done_with("websocket.published", message, wants.topic))
 
     def _leave(self, sink: SessionSink) -> None:
         self._service.hub().unsubscribe(sink)
@@ -284,10 +275,9 @@ class Subscriptions:
         elif sink.on_gap == _TELL and not session._inbox.is_closed:
             gap = sink.gap
             if gap is not None:
-                so_far = gap["lost"]
-                gap["lost"] = None if so_far is None or count is None else so_far + count
+                widen(gap, count)
                 return
-            gap = sink.gap = {"type": "websocket.gap", "topic": sink.topic, "lost": count}
+            gap = sink.gap = gap_in(sink.topic, count)
             session._inbox.put_counted(gap, _EVENT, sink.gap_told)
             session._inbox.wake(False)
 
@@ -356,13 +346,15 @@ class SessionSink(Sink):
 
     __slots__ = ("gap", "on_gap")
 
+    owner: Subscriptions
+
     def __init__(self, topic: str, owner: Subscriptions, on_gap: int) -> None:
         Sink.__init__(self, topic, owner)
         self.on_gap = on_gap
         self.gap: dict[str, Any] | None = None
 
     def lost(self, count: int | None) -> None:
-        part: Subscriptions = self.owner  # type: ignore[assignment]
+        part = self.owner
         self.drop_echoes()
         part.tell_lost(self, count)
 
@@ -395,22 +387,24 @@ class WireSink(SessionSink):
         self.echoes = 0
 
     def deliver(self, message: Message) -> None:
-        part: Subscriptions = self.owner  # type: ignore[assignment]
+        part = self.owner
         session = part._session
         if message.sender is part and self.echoes:
             self.echoes -= 1
             part.echoed(1)
+        if session._ws.state != OPEN:
+            return
         if session._outlet.write_paused and not part.has_room():
             self.lost(1)
             return
         encoded = message.shared
         if encoded is None:
             encoded = message.shared = Encoded(message)
-        fanout: FanOut = encoded.plain  # type: ignore[attr-defined]
+        fanout: FanOut = encoded.plain
         part.add(session._ws.shared(fanout))
 
     def flush(self) -> None:
-        part: Subscriptions = self.owner  # type: ignore[assignment]
+        part = self.owner
         part.flush()
 
     def expect_echo(self) -> bool:
@@ -419,7 +413,7 @@ class WireSink(SessionSink):
 
     def drop_echoes(self) -> None:
         if self.echoes:
-            part: Subscriptions = self.owner  # type: ignore[assignment]
+            part = self.owner
             count, self.echoes = self.echoes, 0
             part.echoed(count)
 
@@ -444,7 +438,7 @@ class FullSink(WireSink):
         self._epoch = joined.position.epoch
 
     def deliver(self, message: Message) -> None:
-        part: Subscriptions = self.owner  # type: ignore[assignment]
+        part = self.owner
         session = part._session
         is_echo = message.sender is part and self.echoes > self._held
         if self._is_latest and (self._kept or session._outlet.write_paused):
@@ -455,28 +449,30 @@ class FullSink(WireSink):
         if is_echo:
             self.echoes -= 1
             part.echoed(1)
+        if session._ws.state != OPEN:
+            return
         if session._outlet.write_paused and not part.has_room():
             self.lost(1)
             return
         self._write(message)
 
     def _write(self, message: Message) -> None:
-        part: Subscriptions = self.owner  # type: ignore[assignment]
+        part = self.owner
         encoded = message.shared
         if encoded is None:
             encoded = message.shared = Encoded(message)
         if self._offsets:
-            fanout = encoded.placed  # type: ignore[attr-defined]
+            fanout = encoded.placed
             if fanout is None:
                 fanout = FanOut()
                 fanout.begin(placed(message, self._epoch), None)
-                encoded.placed = fanout  # type: ignore[attr-defined]
+                encoded.placed = fanout
         else:
-            fanout = encoded.plain  # type: ignore[attr-defined]
+            fanout = encoded.plain
         part.add(part._session._ws.shared(fanout))
 
     def _keep_latest(self, message: Message) -> None:
-        part: Subscriptions = self.owner  # type: ignore[assignment]
+        part = self.owner
         if part._session._ws.state != OPEN:
             return
         if self._kept is None:
@@ -488,7 +484,7 @@ class FullSink(WireSink):
             self.lost(1)
 
     def writable(self) -> None:
-        part: Subscriptions = self.owner  # type: ignore[assignment]
+        part = self.owner
         kept = self._kept
         if kept is None:
             return
@@ -526,7 +522,7 @@ class AppSink(SessionSink):
         self._epoch = joined.position.epoch
 
     def deliver(self, message: Message) -> None:
-        part: Subscriptions = self.owner  # type: ignore[assignment]
+        part = self.owner
         session = part._session
         inbox = session._inbox
         if session._ws.state != OPEN or inbox.is_closed:
@@ -534,29 +530,13 @@ class AppSink(SessionSink):
         if inbox.octets > inbox.high:
             self.lost(1)
             return
-        data = message.data
-        event: dict[str, Any] = {"type": "websocket.message", "topic": self.topic}
-        event["text" if type(data) is str else "bytes"] = data
-        if self._offsets:
-            event["epoch"] = self._epoch
-            event["offset"] = message.offset
-        inbox.put_counted(event, _EVENT + data.__sizeof__(), None)
+        event = received(message, self._epoch if self._offsets else None)
+        inbox.put_counted(event, _EVENT + message.data.__sizeof__(), None)
 
     def flush(self) -> None:
-        part: Subscriptions = self.owner  # type: ignore[assignment]
+        part = self.owner
         part._session._inbox.wake_if_any(False)
         part._session.recount()
-
-
-def placed(message: Message, epoch: str) -> str:
-    """A message with its place in its topic, as the client is sent it."""
-    data = message.data
-    content = {"topic": message.topic, "epoch": epoch, "offset": message.offset}
-    if isinstance(data, str):
-        content["text"] = data
-    else:
-        content["base64"] = base64.b64encode(data).decode()
-    return json.dumps(content, ensure_ascii=False, separators=(",", ":"))
 
 
 def _new_sink(wants: Subscribing, owner: Subscriptions) -> SessionSink:

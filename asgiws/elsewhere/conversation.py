@@ -19,7 +19,17 @@ from typing import Any
 from asgiws.asgi.errors import ApplicationError, ClientDisconnected
 from asgiws.asgi.types import Message as ASGIMessage
 from asgiws.asgi.types import Receive, Send
-from asgiws.drivers.subscriptions import ECHO, EVENT, GAP_REASON, MAX_KEYS, placed
+from asgiws.drivers.subscriptions import ECHO, EVENT, GAP_REASON, MAX_KEYS
+from asgiws.drivers.topic_events import (
+    check_place,
+    done_with,
+    gap_in,
+    not_subscribed,
+    placed,
+    received,
+    subscribed,
+    widen,
+)
 from asgiws.drivers.topic_messages import (
     KINDS,
     PUBLISH,
@@ -166,32 +176,18 @@ class Conversation:
             sink.echoes += 1
             self._echoes += 1
         if "id" in message:
-            self._tell({"type": "websocket.published", "id": message["id"], "topic": wants.topic})
+            self._tell(done_with("websocket.published", message, wants.topic))
 
     async def _subscribe(self, message: ASGIMessage) -> None:
         wants = subscribing(message)
-        if wants.topic in self._sinks:
-            raise ApplicationError(f"{SUBSCRIBE}: already subscribed to {wants.topic!r:.80}")
-        limit = self._topics.max_subscriptions
-        if len(self._sinks) >= limit:
-            raise ApplicationError(
-                f"{SUBSCRIBE}: a WebSocket has at most {limit} subscriptions (max_subscriptions)"
-            )
+        sinks = self._sinks
+        check_place(wants.topic, wants.topic in sinks, len(sinks), self._topics.max_subscriptions)
         sink = self._sinks[wants.topic] = TopicSink(wants, self)
 
         def done(joined: Joined) -> None:
             sink.epoch = joined.position.epoch
             if "id" in message:
-                self._tell(
-                    {
-                        "type": "websocket.subscribed",
-                        "id": message["id"],
-                        "topic": wants.topic,
-                        "epoch": joined.position.epoch,
-                        "offset": joined.position.offset,
-                        "recovered": joined.recovered,
-                    }
-                )
+                self._tell(subscribed(message["id"], wants.topic, joined))
 
         self._topics.hub().subscribe(sink, wants.since, done)  # in force at once
 
@@ -199,10 +195,10 @@ class Conversation:
         topic = unsubscribing(message)
         sink = self._sinks.pop(topic, None)
         if sink is None:
-            raise ApplicationError(f"websocket.unsubscribe: not subscribed to {topic!r:.80}")
+            raise not_subscribed(topic)
         self._drop(sink)
         if "id" in message:
-            self._tell({"type": "websocket.unsubscribed", "id": message["id"], "topic": topic})
+            self._tell(done_with("websocket.unsubscribed", message, topic))
 
     def _leave_all(self) -> None:
         self._has_ended = True
@@ -236,13 +232,8 @@ class Conversation:
         if self._held >= self._limit:
             self._lost(sink, 1, message)
             return
-        data = message.data
-        event: dict[str, Any] = {"type": "websocket.message", "topic": sink.topic}
-        event["text" if isinstance(data, str) else "bytes"] = data
-        if sink.offsets:
-            event["epoch"] = sink.epoch
-            event["offset"] = message.offset
-        self._tell(event, data.__sizeof__())
+        event = received(message, sink.epoch if sink.offsets else None)
+        self._tell(event, message.data.__sizeof__())
 
     def lost(self, sink: TopicSink, count: int | None) -> None:
         """Messages were lost before they came here."""
@@ -264,11 +255,10 @@ class Conversation:
         elif sink.on_gap == "event":
             gap = sink.gap
             if gap is None:
-                sink.gap = {"type": "websocket.gap", "topic": sink.topic, "lost": count}
+                sink.gap = gap_in(sink.topic, count)
                 self._tell(sink.gap)
             else:
-                so_far = gap["lost"]
-                gap["lost"] = None if so_far is None or count is None else so_far + count
+                widen(gap, count)
 
     def _told(self, gap: dict[str, Any]) -> None:
         for sink in self._sinks.values():

@@ -22,17 +22,15 @@ import time
 from dataclasses import dataclass
 
 from asgiws.config import Config, StartError
+from asgiws.processes.backoff import BackOff
 from asgiws.processes.channel import Channel
 from asgiws.processes.scoreboard import Scoreboard
 from asgiws.processes.worker_process import in_words, launch
 
 logger = logging.getLogger("asgiws.error")
 
-#: A process that has run for this many seconds was sound: the next one is started without delay.
-SOUND = 10.0
-#: Otherwise it waits for this many seconds, twice as many each time, up to the maximum.
+#: How many seconds its second death in a row costs.
 BACK_OFF = 0.25
-MOST_BACK_OFF = 30.0
 
 #: Seconds that it gets to end: after SIGABRT, and at the end.
 ABORT_MOMENT = 3.0
@@ -76,7 +74,7 @@ class HubProcess:
         self._channel: Channel | None = None
         self._row = 0
         self._started = 0.0
-        self._deaths = 0
+        self._back_off = BackOff(BACK_OFF)
         #: Time of `time.monotonic()` at which it is killed.
         self._kill_at: float | None = None
         self._was_aborted = False
@@ -177,8 +175,7 @@ class HubProcess:
         if self._channel is not None:
             self._channel.finish()
             self._channel = None
-        if time.monotonic() - self._started >= SOUND:
-            self._deaths = 0
+        self._back_off.ran(time.monotonic() - self._started)
         wait = self._again(0.0)
         after = f" in {wait:g} s" if wait else ""
         logger.error(
@@ -187,9 +184,7 @@ class HubProcess:
 
     def _again(self, at_least: float) -> float:
         """Watch the socket again after a while; returns for how many seconds."""
-        wait = 0.0 if self._deaths == 0 else BACK_OFF * 2 ** min(self._deaths - 1, 10)
-        wait = min(max(wait, at_least), MOST_BACK_OFF)
-        self._deaths += 1
+        wait = self._back_off.next(at_least)
         self._timer = self._loop.call_later(wait, self._watch)
         return wait
 

@@ -32,6 +32,7 @@ from asgiws.config import Config, StartError
 from asgiws.net import descriptors, siblings, sockets, systemd
 from asgiws.net.sockets import Listener
 from asgiws.processes import heartbeat
+from asgiws.processes.backoff import BackOff
 from asgiws.processes.hub_process import HubProcess
 from asgiws.processes.scoreboard import Scoreboard, make_memory
 from asgiws.processes.worker_process import READY, STARTING, STOPPING, WorkerProcess
@@ -49,11 +50,8 @@ RELOAD = "all workers are being replaced"
 #: Workers beyond the requested number while they are replaced.
 SURGE = 1
 
-#: A worker that has served for this many seconds was sound: the next one is started without delay.
-SOUND = 10.0
-#: Otherwise it waits for this many seconds, twice as many each time, up to the maximum.
+#: How many seconds the second death of a worker in a row costs.
 BACK_OFF = 0.5
-MOST_BACK_OFF = 30.0
 
 #: Seconds that a worker gets: beyond its graceful timeout, when told to end at once, and to end after SIGABRT.
 MARGIN = 5.0
@@ -92,7 +90,7 @@ class Supervisor:
         self._forced = False
         self._signals = 0
         #: How many have died in a row, and the time before which no other is started.
-        self._deaths = 0
+        self._back_off = BackOff(BACK_OFF)
         self._not_before = 0.0
         self._last_tick = 0.0
         self._has_served = False
@@ -107,7 +105,7 @@ class Supervisor:
         except OSError as error:
             self._end()
             raise sockets.failure("a socket for each worker", error) from None
-        if self.config.pubsub:
+        if self.config.pubsub != "off":
             try:
                 self._hub = HubProcess(self._loop, self.config, self._board, self._memory)
             except StartError:
@@ -238,7 +236,7 @@ class Supervisor:
                 for _ in range(missing):
                     live.append(self._start(live))
             except OSError as error:
-                wait = self._back_off(at_least=BACK_OFF)
+                wait = self._wait(at_least=BACK_OFF)
                 logger.error("Cannot start a worker: %s; trying again in %g s", error, wait)
         elif len(current) == len(live) == len(ready) == self._size:
             self._all_ready()
@@ -384,9 +382,8 @@ class Supervisor:
             return
         assert worker.ready_at is not None
         now = time.monotonic()
-        if now - worker.ready_at >= SOUND:
-            self._deaths = 0
-        wait = self._back_off()
+        self._back_off.ran(now - worker.ready_at)
+        wait = self._wait()
         after = f" in {wait:g} s" if wait else ""
         logger.error("%s %s; starting another%s", worker, how, after)
 
@@ -409,14 +406,12 @@ class Supervisor:
             self._is_reloading = False
             self._tell_ready()
             return
-        wait = self._back_off(at_least=BACK_OFF)
+        wait = self._wait(at_least=BACK_OFF)
         logger.error("%s %s before it was ready; trying again in %g s", worker, how, wait)
 
-    def _back_off(self, at_least: float = 0.0) -> float:
+    def _wait(self, at_least: float = 0.0) -> float:
         """Count a death. Returns for how many seconds no worker is started now."""
-        wait = 0.0 if self._deaths == 0 else BACK_OFF * 2 ** min(self._deaths - 1, 10)
-        wait = min(max(wait, at_least), MOST_BACK_OFF)
-        self._deaths += 1
+        wait = self._back_off.next(at_least)
         self._not_before = time.monotonic() + wait
         return wait
 

@@ -56,10 +56,6 @@ class LocalHub:
     def unsubscribe(self, sink: Sink) -> None:
         self.board.remove(sink)
 
-    def position(self, topic: str) -> Position:
-        """Where a topic stands."""
-        return self.history.position(topic)
-
     def replay(self, topic: str, since: Position | None) -> tuple[Joined, list[Message]]:
         """What a subscription would be answered, and be sent first."""
         return self.history.replay(topic, since)

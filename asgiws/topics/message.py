@@ -6,6 +6,7 @@ Rules of this file: values alone; nothing changes once it was made, but for `Mes
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -69,4 +70,4 @@ class Message:
         self.sender = sender
         self.excludes = excludes
         self.offset = offset
-        self.shared: object | None = None
+        self.shared: Any = None

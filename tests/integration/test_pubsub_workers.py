@@ -334,7 +334,9 @@ async def test_the_hub_process_is_killed_and_all_are_told_and_go_on() -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc")
-async def test_an_application_without_topics_has_no_hub_process_and_no_socket() -> None:
+async def test_an_application_without_topics_has_no_hub_process_and_no_socket(
+    tmp_path: Path,
+) -> None:
     def sockets(server: RunningServer) -> list[int]:
         found = []
         for pid in workers(server):
@@ -342,12 +344,19 @@ async def test_an_application_without_topics_has_no_hub_process_and_no_socket() 
             found.append(sum(one.startswith("socket:") for one in links))
         return sorted(found)
 
+    folders = [tmp_path / "host", tmp_path / "off"]
+    for folder in folders:
+        folder.mkdir()
+    environments = [{"TMPDIR": str(folder)} for folder in folders]
     with (
-        serve(APP, "--workers", "2") as server,
-        serve(APP, "--workers", "2", "--pubsub", "off") as plain,
+        serve(APP, "--workers", "2", env=environments[0]) as server,
+        serve(APP, "--workers", "2", "--pubsub", "off", env=environments[1]) as plain,
     ):
         for one in (server, plain):
-            await asyncio.to_thread(lambda one=one: urllib.request.urlopen(one.url("/")).close())  # type: ignore[misc]
+            answer = await asyncio.to_thread(urllib.request.urlopen, one.url("/"))
+            answer.close()
+        # The supervisor listens for the first use of topics, unless they are off.
+        assert [len(list(folder.glob("asgiws-*/hub"))) for folder in folders] == [1, 0]
         children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children")
         assert {int(pid) for pid in children.read_text().split()} == workers(server)
         await until(lambda: sockets(server) == sockets(plain))

@@ -14,6 +14,7 @@ import pytest
 
 from asgiws.config import StartError
 from asgiws.processes import hub_process as module
+from asgiws.processes.backoff import SOUND
 from tests.support.hub_bench import Bench, Reader, bench, join, publish
 from tests.support.loops import on_each_loop
 from tests.support.server import is_alive
@@ -60,7 +61,7 @@ async def test_one_that_dies_again_and_again_is_started_ever_more_slowly(
             return caplog.messages[-1].rpartition("another")[2]
 
         assert [await kill() for _ in range(3)] == ["", " in 0.25 s", " in 0.5 s"]
-        here.process._started -= module.SOUND
+        here.process._started -= SOUND
         assert await kill() == ""
 
 

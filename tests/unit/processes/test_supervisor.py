@@ -18,7 +18,8 @@ from asgiws.config import Config
 from asgiws.net import systemd
 from asgiws.net.sockets import Listener
 from asgiws.processes import supervisor as module
-from asgiws.processes.supervisor import MOST_BACK_OFF, Supervisor, supervise
+from asgiws.processes.backoff import MOST, SOUND
+from asgiws.processes.supervisor import Supervisor, supervise
 from asgiws.processes.worker_process import READY, STARTING, STOPPING
 
 
@@ -202,9 +203,9 @@ async def test_the_wait_grows_with_each_death_up_to_a_limit(benches: Any) -> Non
         while not bench.live():
             bench.wait(0.25)
         waits.append(bench.now - begin)
-    assert waits == [0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, *[MOST_BACK_OFF] * 3]
+    assert waits == [0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, *[MOST] * 3]
     (worker,) = bench.all_ready()
-    bench.wait(module.SOUND)
+    bench.wait(SOUND)
     bench.end(worker, -11)
     assert bench.live() == [1]
 

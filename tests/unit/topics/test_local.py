@@ -91,7 +91,7 @@ def test_too_much_is_refused_and_nothing_of_it_is_kept() -> None:
         publish(hub, "a", "too much", keep=MANY)
     turns.take_all()
     assert sink.messages() == ["joined", *map(str, range(count))]
-    assert hub.position("a").offset == count
+    assert hub.history.position("a").offset == count
     publish(hub, "a", "again")
     turns.take_all()
     assert sink.messages()[-1] == "again"
@@ -125,7 +125,7 @@ def test_what_a_subscription_would_be_told() -> None:
     joined, messages = hub.replay("a", Position("epoch", 1))
     assert joined.recovered is True
     assert [message.data for message in messages] == ["2"]
-    assert joined.position == hub.position("a") == Position("epoch", 2)
+    assert joined.position == hub.history.position("a") == Position("epoch", 2)
 
 
 def test_a_closed_hub() -> None:
