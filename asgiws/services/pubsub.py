@@ -2,8 +2,7 @@
 
 It is in the `extensions` of every scope, beside the limits:
 
-    {"version": "1.0", "hub": <PubSub>, "max_topic": 255, "max_subscriptions": 1000, "max_message": 1048576,
-     "max_queued": 16777216}
+    {"version": "1.0", "hub": <PubSub>, "max_topic": 255, "max_subscriptions": 1000, "max_message": 1048576}
 
 Rules of this file:
 - It is used in the thread of the event loop; `publish_threadsafe` is for all others.
@@ -172,6 +171,10 @@ class PubSub:
         options = {"since": since, "offsets": offsets, "overflow": overflow}
         return Attachment(websocket, topic, on_gap, options)
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> PubSub:
+        """A scope may be copied, and has the same hub then."""
+        return self
+
     def _message(self, topic: str, data: str | bytes, key: str | None) -> Published:
         payload = asking.payload(data, self._topics.max_message)
         return Published(asking.topic(topic), payload, asking.key(key))
@@ -213,7 +216,6 @@ class PubSub:
             "max_topic": MAX_TOPIC,
             "max_subscriptions": self._topics.max_subscriptions,
             "max_message": self._topics.max_message,
-            "max_queued": QUEUE,
         }
 
     def end(self) -> None:

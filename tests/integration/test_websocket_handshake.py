@@ -218,7 +218,6 @@ def test_scope(server: RunningServer, desk: Desk, name: str) -> None:
                 "max_topic": 255,
                 "max_subscriptions": 1000,
                 "max_message": 2**20,
-                "max_queued": 16 * 2**20,
             },
         },
     }

@@ -65,7 +65,6 @@ async def test_requests_of_httpx_have_the_extension_and_its_limits() -> None:
     transport = httpx.ASGITransport(make())
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
         limits = (await client.get("/publish/x")).json()
-    assert limits.pop("max_queued") > 0
     assert limits == {
         "version": "1.0",
         "max_topic": 255,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -456,5 +457,12 @@ async def test_the_extension() -> None:
         "max_topic": 255,
         "max_subscriptions": 5,
         "max_message": 7,
-        "max_queued": QUEUE,
     }
+
+
+async def test_a_copy_of_a_scope_has_the_same_hub() -> None:
+    pubsub = make()
+    assert (
+        copy.deepcopy({"extensions": {NAME: pubsub.extension()}})["extensions"][NAME]["hub"]
+        is pubsub
+    )
