@@ -42,15 +42,19 @@ cdef inline str to_text(bytearray data, Py_ssize_t start, Py_ssize_t end):
 
 
 cdef extern from "Python.h":
+    ctypedef struct PyASCIIObject:
+        pass
+    ctypedef struct PyCompactUnicodeObject:
+        pass
     Py_ssize_t PyUnicode_GET_LENGTH(object text)
     int PyUnicode_KIND(object text)
     bint PyUnicode_IS_ASCII(object text)
 
 
 cdef inline Py_ssize_t memory(object message) except -1:
-    # As __sizeof__ has it, give or take what a version of CPython changes in the head of a str.
+    # As __sizeof__ has it: a head, whose size for a str differs between versions of CPython, and the data.
     if type(message) is bytes:
         return 33 + PyBytes_GET_SIZE(<bytes> message)
     if PyUnicode_IS_ASCII(message):
-        return 49 + PyUnicode_GET_LENGTH(message)
-    return 72 + (PyUnicode_GET_LENGTH(message) + 1) * PyUnicode_KIND(message)
+        return sizeof(PyASCIIObject) + 1 + PyUnicode_GET_LENGTH(message)
+    return sizeof(PyCompactUnicodeObject) + (PyUnicode_GET_LENGTH(message) + 1) * PyUnicode_KIND(message)
