@@ -130,7 +130,7 @@ class Worker(BaseWorker):
             if value is not None and not os.environ.get(known[name].env)
         }
         options["workers"] = 0  # gunicorn has them
-        if cfg.workers > 1:
+        if cfg.workers > 1 and "://" not in os.environ.get(known["pubsub"].env, ""):
             options["pubsub"] = "off"  # nothing carries topics from one of them to the others
         return load({**options, "app": self._counted(adapt(self.wsgi, "the application"))})
 

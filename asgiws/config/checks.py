@@ -22,6 +22,12 @@ def check(config: Any, options: Sequence[Option]) -> None:
     for name in ("uds", "fd"):
         if config.bind and getattr(config, name) is not None:
             raise ConfigError(f"bind and {name} exclude each other: list all addresses in bind")
+    for name in ("pubsub_prefix", "pubsub_password_file"):
+        default = next(item.default for item in options if item.name == name)
+        if "://" not in config.pubsub and getattr(config, name) != default:
+            raise ConfigError(f"{name} needs the URL of a broker in pubsub")
+    if config.pubsub_readiness and config.pubsub == "off":
+        raise ConfigError("pubsub_readiness needs topics, but pubsub is off")
     _check_reload(config, options)
     _check_workers(config)
     if config.proxy_protocol and config.ssl_certfile is not None:

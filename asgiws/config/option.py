@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from asgiws.config.errors import ConfigError
-from asgiws.config.option_types import Flag, ListType, Optional, OptionType
+from asgiws.config.option_types import Flag, ListType, Optional, OptionType, Reach
 
 ENV_PREFIX = "ASGIWS_"
 
@@ -54,7 +54,7 @@ class Option:
     @property
     def is_secret(self) -> bool:
         """True if its value must not appear in a message."""
-        return self.name.endswith("password")
+        return self.name.endswith("password") or isinstance(self._plain, Reach)
 
     @property
     def _plain(self) -> OptionType:

@@ -137,6 +137,39 @@ class Choice(OptionType):
         raise ValueError(self.allowed)
 
 
+class Reach(OptionType):
+    """How far topics reach: `host`, `off`, or the URL of a broker."""
+
+    noun = "[host|off|URL]"
+    SCHEMES = (
+        *("redis", "rediss", "unix", "nats", "tls"),
+        *("redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster"),
+    )
+    allowed = "host, off, or the URL of a broker: redis://HOST, rediss://, unix://PATH, redis+sentinel://, "
+    allowed += "redis+cluster://, nats://HOST or tls://"
+
+    def convert(self, value: Any) -> str:
+        text: str = super().convert(value)
+        if text.lower() in ("host", "off"):
+            return text.lower()
+        scheme, colon, rest = text.partition("://")
+        if not colon or scheme.lower() not in self.SCHEMES or not rest or not text.isprintable():
+            raise ValueError(self.allowed)
+        return f"{scheme.lower()}://{rest}"
+
+
+class Prefix(OptionType):
+    """What names of one application begin with at a broker."""
+
+    allowed = "1 to 64 letters, digits, - and _"
+
+    def convert(self, value: Any) -> str:
+        text: str = super().convert(value)
+        if re.fullmatch("[A-Za-z0-9_-]{1,64}", text) is None:
+            raise ValueError(self.allowed)
+        return text
+
+
 class VerifyMode(Choice):
     """`none`, `optional` or `required`; also 0, 1 or 2, the values of Python's `ssl.VerifyMode`."""
 

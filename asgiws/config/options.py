@@ -45,6 +45,8 @@ from asgiws.config.option_types import (
     Integer,
     Optional,
     OriginList,
+    Prefix,
+    Reach,
     Several,
     Size,
     Text,
@@ -249,9 +251,28 @@ class Config(ApplicationOptions):
 
     pubsub: str = option(
         "host",
-        Choice("host", "off"),
+        Reach(),
         TOPICS,
-        "How far topics reach, the extension asgiws.pubsub: all workers of this host, or there are none.",
+        "How far topics reach, the extension asgiws.pubsub: all workers of this host, all hosts that use the "
+        "same broker, or there are none.",
+    )
+    pubsub_prefix: str = option(
+        "asgiws",
+        Prefix(),
+        TOPICS,
+        "What the names of this application begin with at the broker: only hosts with the same share topics.",
+    )
+    pubsub_password_file: str | None = option(
+        None,
+        Optional(Text("FILE")),
+        TOPICS,
+        "A file with the broker's password, or USER:PASSWORD; read anew for each connection.",
+    )
+    pubsub_readiness: bool = option(
+        False,
+        Flag(negative=False),
+        TOPICS,
+        "Fail readiness probes while the broker, or the host's other workers, cannot be reached.",
     )
     pubsub_history: int = option(
         64 * 2**20,

@@ -52,7 +52,7 @@ class Gate:
         connections."""
         runtime = self._runtime
         if self._health is not None:
-            answer = self._health.answer(head, runtime.ready)
+            answer = self._health.answer(head, runtime.is_ready())
             if answer is not None:
                 return answer
         if head.has_forwarded and self._forwarding is not None:

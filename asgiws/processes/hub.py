@@ -1,13 +1,15 @@
 """The hub process of a host: it brings the topics of all workers together.
 
 Rules of this file:
-- It never loads the application, and opens nothing but its links.
+- It never loads the application, and opens nothing but its links, and what leads to the broker if topics reach
+  other hosts.
 - Only processes of the same user are let in. What a worker sends is checked all the same: a record that
   does not fit ends that worker's link, with one line in the log, and nothing else.
 - A worker that does not read costs the others nothing: what is meant for it is dropped and counted once its
   link is full, and it is not read from until it is less so. So what is held for a worker is bounded:
   `pubsub_queue` octets of messages, and as many of what one of its subscriptions has missed.
-- A link is read only as fast as the board delivers. So what is on its way through this process is bounded.
+- A link is read only as fast as the board delivers, and the broker takes. So what is on its way through this
+  process is bounded.
 - It ends with its supervisor, and after the workers: it stays until they have left, but not forever.
   Signals that a terminal or a service manager sends to all processes do not end it.
 """
@@ -28,6 +30,8 @@ from collections import deque
 from typing import BinaryIO, NoReturn
 
 from asgiws import logs
+from asgiws.brokers.choice import is_broker
+from asgiws.brokers.hub import BrokerHub
 from asgiws.config import StartError
 from asgiws.net import descriptors
 from asgiws.processes.channel import Channel
@@ -40,12 +44,10 @@ from asgiws.topics import link, names
 from asgiws.topics.link import LinkError
 from asgiws.topics.local import LocalHub
 from asgiws.topics.message import Joined, Message
+from asgiws.topics.relayed import OPAQUE, RelayedHub
 from asgiws.topics.sink import Sink
 
 logger = logging.getLogger("asgiws.error")
-
-#: Octets of messages on their way to the links above which no more is read from a link.
-BACKLOG = 1 << 20
 
 #: Seconds without accepting after an error: descriptors may have run out.
 PAUSE = 0.5
@@ -84,6 +86,9 @@ class _LinkSink(Sink):
         self.peer.deliveries.gap(self.number, count)
         self.peer.line.flush_soon()
 
+    def rejoined(self, joined: Joined) -> None:
+        self.peer.answer(link.rejoined(self.number, joined.position))
+
 
 class Peer:
     """A worker, at the other end of `sock`. `number` is its own among all that there ever were, from 1."""
@@ -96,7 +101,7 @@ class Peer:
         self._hub = process.hub
         self._reader = link.Requests(process.config.pubsub_max_message + link.OVERHEAD)
         self._outgoing = link.Outgoing(limit)
-        self._outgoing.add(link.hello())
+        self._outgoing.add(link.hello(), process.state())
         self.deliveries = link.Deliveries(self._outgoing)
         self._sinks: dict[int, _LinkSink] = {}
         #: What was read and not done yet; only while the link is paused.
@@ -141,16 +146,16 @@ class Peer:
         """Do what was requested, as far as there is room for what comes of it."""
         requests, outgoing = self._requests, self._outgoing
         half = outgoing.limit // 2
-        while requests and outgoing.size <= half:
+        while requests and outgoing.size <= half and not self._hub.is_behind():
             self._do(requests.popleft())
         if self._published != self._acknowledged:
             published = self._acknowledged = self._published
-            self._hub.board.then(lambda: self._answer(link.acknowledged(published)))
-        if self._hub.board.queued > BACKLOG:
+            self._hub.when_settled(lambda: self.answer(link.acknowledged(published)))
+        if self._hub.is_behind():
             self.line.pause()
             if not self._is_waiting:
                 self._is_waiting = True
-                self._hub.board.then(self._worked_off)
+                self._hub.when_relieved(self._worked_off)
         elif requests:
             self.line.pause()
         elif not self._is_waiting:
@@ -172,7 +177,12 @@ class Peer:
             self._published += 1
             sender = self.number << 64 | self._published if request.returns else None
             message = Message(names.check(request.topic), request.content, None, sender)
-            self._hub.publish(message, request.keep)
+            try:
+                self._hub.publish(message, request.keep)
+            except ValueError as error:
+                # The worker did not know yet what the broker takes.
+                logger.error("A message of topic %r was not published: %s", request.topic, error)
+                self._hub.board.tell_lost([request.topic], 1)
         elif isinstance(request, link.Subscribe):
             self._subscribe(request)
         elif isinstance(request, link.Unsubscribe):
@@ -188,15 +198,15 @@ class Peer:
 
     def _subscribe(self, request: link.Subscribe) -> None:
         topic = names.check(request.topic)
-        joined, missed = self._hub.replay(topic, request.since)
         sink = self._sinks.get(request.number)
         if sink is None:
             sink = self._sinks[request.number] = _LinkSink(topic, self, request.number)
-            self._hub.subscribe(sink, None, bool)
         elif sink.topic != topic:
             raise LinkError("one number for two topics")
-        # Behind the messages that are on their way: these the subscription must not get.
-        self._hub.board.then(lambda: self._join(request.request, joined, missed))
+        number = request.request
+        self._hub.join(
+            sink, request.since, lambda joined, missed: self._join(number, joined, missed)
+        )
 
     def _join(self, request: int, joined: Joined, missed: list[Message]) -> None:
         if sum(len(message.data) for message in missed) > self._outgoing.limit:
@@ -205,9 +215,10 @@ class Peer:
         for message in missed:
             assert isinstance(message.data, bytes)
             records.append(link.replay(request, message.offset, message.data))
-        self._answer(*records)
+        self.answer(*records)
 
-    def _answer(self, *records: bytes) -> None:
+    def answer(self, *records: bytes) -> None:
+        """Send records, behind those that wait."""
         if self.line.fileno() >= 0:
             self._outgoing.add(*records)
             self.line.flush_soon()
@@ -219,7 +230,7 @@ class HubServer:
     def __init__(self, start: HubStart) -> None:
         self.config = start.config
         self.loop: asyncio.AbstractEventLoop
-        self.hub: LocalHub
+        self.hub: LocalHub | RelayedHub
         self._directory = start.directory
         self._listener = socket.socket(fileno=start.listener)
         self._end = socket.socket(fileno=start.channel)
@@ -235,8 +246,12 @@ class HubServer:
     async def run(self) -> None:
         """Serve until the supervisor and all workers have gone."""
         self.loop = asyncio.get_running_loop()
-        # A message that was read is not refused: the links are read no faster than it can deliver.
-        self.hub = LocalHub(self.loop.call_soon, self.config.pubsub_history, queue=sys.maxsize)
+        if is_broker(self.config):
+            self.hub = BrokerHub(self.config, self.loop.call_soon, OPAQUE)
+            self.hub.changed = self._tell_state
+        else:
+            # A message that was read is not refused: the links are read no faster than it can deliver.
+            self.hub = LocalHub(self.loop.call_soon, self.config.pubsub_history, queue=sys.maxsize)
         self._listener.setblocking(False)
         self._listen()
         channel = Channel(self.loop, self._end, bool, self._orphaned)
@@ -247,6 +262,7 @@ class HubServer:
             while not self._is_orphaned or (self._peers and not self._is_late):
                 self._change.clear()
                 await self._change.wait()
+            await self.hub.finish()
         finally:
             heart.close()
             channel.close()
@@ -256,6 +272,18 @@ class HubServer:
             self._listener.close()
             # If the supervisor was killed, nobody else does.
             shutil.rmtree(self._directory, ignore_errors=True)
+
+    def state(self) -> bytes:
+        """The record that tells a worker how the hub stands."""
+        hub = self.hub
+        if isinstance(hub, LocalHub):
+            return link.state(True, self.config.pubsub_max_message, "")
+        return link.state(hub.is_up, hub.largest, hub.why_no_history)
+
+    def _tell_state(self) -> None:
+        record = self.state()
+        for peer in self._peers:
+            peer.answer(record)
 
     def left(self, peer: Peer) -> None:
         """That link has ended."""

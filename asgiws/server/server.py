@@ -29,6 +29,8 @@ from asgiws import importer, logs
 from asgiws.asgi.interface import adapt
 from asgiws.asgi.lifespan import Lifespan
 from asgiws.asgi.types import ASGIApp
+from asgiws.brokers.choice import is_broker
+from asgiws.brokers.hub import BrokerHub
 from asgiws.config import Config, ConfigError, StartError
 from asgiws.net import descriptors, sockets, systemd
 from asgiws.net.acceptor import GRACE, Acceptor, Balancer, Make, accept
@@ -249,9 +251,10 @@ class Server:
         assert self._loop is not None
         topics = pubsub = None
         if self.config.pubsub != "off":
-            make_hub = None if self._membership is None else self._membership.make_hub
-            topics = Topics(self.config, self._loop, make_hub)
+            topics = Topics(self.config, self._loop, self._hub_maker())
             pubsub = PubSub(topics)
+            if is_broker(self.config) or self.config.pubsub_readiness:
+                topics.hub()  # what it needs to connect to is asked for now
         extensions = {} if pubsub is None else {NAME: pubsub.extension()}
         lifespan = Lifespan(forks.guarded(app), self.config.lifespan, extensions)
         with ExitStack() as stack:
@@ -271,9 +274,19 @@ class Server:
                     pubsub.end()
                 if not is_abandoned:
                     await self._to_the_end(lambda: self._finish(lifespan))
+                    if topics is not None:
+                        await self._to_the_end(topics.finish)
                 lifespan.cancel()
             if self._runtime is not None:
                 logger.info("Stopped")
+
+    def _hub_maker(self) -> Callable[[Topics], Hub] | None:
+        """What makes the hub of topics; None for one of this process alone."""
+        if self._membership is not None:
+            return self._membership.make_hub
+        if not is_broker(self.config):
+            return None
+        return lambda topics: BrokerHub(self.config, topics.call_soon)
 
     async def _serve(
         self,

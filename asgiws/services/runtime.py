@@ -123,6 +123,12 @@ class Runtime:
         self._on_end = self._ended
         self._spare = Spare(loop, self._context)
 
+    def is_ready(self) -> bool:
+        """What a readiness probe is told."""
+        if not self.ready or self.topics is None or not self.config.pubsub_readiness:
+            return self.ready
+        return self.topics.hub().is_up
+
     def is_passing(self, error: BaseException) -> bool:
         """True for an exception from an application's call that the application did not raise: the cancellation
         of its task, the end of the process. Any other, including its own SystemExit, ends only its request or

@@ -64,6 +64,11 @@ class Topics:
             self.joined = b"".join(pieces)
         return self.joined
 
+    async def finish(self) -> None:
+        """Give what was published a moment to leave."""
+        if self._hub is not None:
+            await self._hub.finish()
+
     def close(self) -> None:
         """There will be no more messages."""
         self.is_closed = True

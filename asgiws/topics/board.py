@@ -14,9 +14,9 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
-from asgiws.topics.message import Message
+from asgiws.topics.message import Joined, Message
 from asgiws.topics.sink import Sink
 
 logger = logging.getLogger("asgiws.error")
@@ -32,6 +32,9 @@ RUN = 64
 
 #: Octets that are counted for a queued message in addition to its text or bytes.
 OVERHEAD = 256
+
+#: The octets of `Board.queued` above which whoever feeds a board should wait.
+BACKLOG = 1 << 20
 
 # As the compiled module counts with them.
 _SLICE, _MESSAGE, _RECEIVER, _RUN = SLICE, MESSAGE, RECEIVER, RUN
@@ -147,6 +150,25 @@ class Board:
             self._put(Run([], call))
         else:
             call()
+
+    def tell_lost(self, topics: Iterable[str], count: int | None) -> None:
+        """Tell the sinks that those topics have now, behind what is queued, that messages were lost."""
+        self._tell(topics, lambda sink: sink.lost(count))
+
+    def tell_rejoined(self, topic: str, joined: Joined) -> None:
+        """Tell the sinks that the topic has now, behind what is queued, that it is in force again."""
+        self._tell((topic,), lambda sink: sink.rejoined(joined))
+
+    def _tell(self, topics: Iterable[str], call: Callable[[Sink], object]) -> None:
+        sinks = [sink for topic in topics for sink in self.sinks(topic)]
+
+        def tell() -> None:
+            for sink in sinks:
+                if sink.is_subscribed:
+                    call(sink)
+
+        if sinks:
+            self.then(tell)
 
     def close(self) -> None:
         """Forget all sinks and messages."""

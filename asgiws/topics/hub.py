@@ -1,7 +1,8 @@
 """What the server asks of whatever carries messages from publishers to subscribers.
 
-Two implementations: `LocalHub`, for one process, and `LinkedHub`, for a worker whose host has a hub
-process. The hub process itself runs a LocalHub, whose sinks are its links to workers.
+Three implementations: `LocalHub`, for one process, `RelayedHub`, for one process whose topics reach other hosts
+through a broker, and `LinkedHub`, for a worker whose host has a hub process. The hub process itself runs one of
+the first two, whose sinks are its links to workers.
 
 Rules of this file:
 - Nothing here waits. A publication is queued or refused; a sink takes what it is given or says later that
@@ -26,7 +27,11 @@ class TooMuchQueued(RuntimeError):
 
 
 class Hub(Protocol):
-    """Carries messages from publishers to sinks."""
+    """Carries messages from publishers to sinks. `is_up` says whether it reaches all that it should at present:
+    the hub process, the broker."""
+
+    @property
+    def is_up(self) -> bool: ...
 
     def publish(self, message: Message, keep: Keep | None) -> None:
         """Publish; returns once it is queued. Raises TooMuchQueued."""
@@ -41,5 +46,30 @@ class Hub(Protocol):
     def unsubscribe(self, sink: Sink) -> None:
         """No more messages are delivered to the sink once this returns. Idempotent."""
 
+    async def finish(self) -> None:
+        """Before `close`, give what was published a moment to leave."""
+
     def close(self) -> None:
         """Let go of everything. Idempotent."""
+
+
+class HostHub(Hub, Protocol):
+    """A hub that serves others as the hub process does."""
+
+    def join(
+        self,
+        sink: Sink,
+        since: Position | None,
+        joined: Callable[[Joined, list[Message]], object],
+    ) -> None:
+        """Subscribe a sink unless it is; `joined` gets the answer and what was missed, behind the messages
+        that came before and in front of those that come later."""
+
+    def is_behind(self) -> bool:
+        """Whether no more should be published until `when_relieved`."""
+
+    def when_relieved(self, call: Callable[[], object]) -> None:
+        """Call a function once there is room again, or may be."""
+
+    def when_settled(self, call: Callable[[], object]) -> None:
+        """Call a function once all publications before have been delivered here, or will not be."""

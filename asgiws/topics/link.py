@@ -24,7 +24,7 @@ from asgiws.topics.message import Keep, Position
 
 #: Changes with every change of the records. Both sides normally run the same code: this is for a worker
 #: that was started from newer code than its supervisor.
-VERSION = 1
+VERSION = 2
 
 #: The most octets that leave in one write.
 CHUNK = 1 << 18
@@ -38,10 +38,13 @@ OVERHEAD = 4096
 #: In `Gap.number`: all topics of the link.
 ALL = 0
 
+#: The most octets of a content beside its data: its flags, and a key of 255 characters with its length.
+MOST_KEY = 3 + 4 * 255
+
 # From a worker.
 _HELLO, _SUBSCRIBE, _UNSUBSCRIBE, _PUBLISH = range(1, 5)
 # From the hub process, which answers _HELLO with the same.
-_JOINED, _REPLAY, _DELIVERY, _GAP, _ACKNOWLEDGED = range(16, 21)
+_JOINED, _REPLAY, _DELIVERY, _GAP, _ACKNOWLEDGED, _REJOINED, _STATE = range(16, 23)
 
 # Flags of a content, and of a publication.
 _TEXT, _KEY = 1, 2
@@ -70,6 +73,8 @@ _DELIVERY_HEAD = struct.Struct(
 _DELIVERY_BODY = struct.Struct("<QIQQ")
 _GAP_BODY = struct.Struct("<IQQ")
 _COUNT = struct.Struct("<Q")
+_REJOINED_HEAD = struct.Struct("<IQ")
+_STATE_HEAD = struct.Struct("<?Q")
 _KEY_LENGTH = struct.Struct("<H")
 
 
@@ -150,8 +155,24 @@ class Acknowledged(NamedTuple):
     publications: int
 
 
+class Rejoined(NamedTuple):
+    """After a Gap of unknown size, because the history was lost: where the topic stands now."""
+
+    number: int
+    position: Position
+
+
+class State(NamedTuple):
+    """Whether what the hub process relays to other hosts reaches them, how many octets a message may have, and
+    why there is no history, "" if there is."""
+
+    is_up: bool
+    largest: int
+    why_no_history: str
+
+
 Request = Hello | Subscribe | Unsubscribe | Publish
-Event = Hello | Joined | Replay | Delivery | Gap | Acknowledged
+Event = Hello | Joined | Replay | Delivery | Gap | Acknowledged | Rejoined | State
 
 
 # Writing.
@@ -207,6 +228,16 @@ def replay(request: int, offset: int, content: bytes) -> bytes:
 
 def acknowledged(count: int) -> bytes:
     return _record(_ACKNOWLEDGED, _COUNT.pack(count))
+
+
+def rejoined(number: int, position: Position) -> bytes:
+    return _record(
+        _REJOINED, _REJOINED_HEAD.pack(number, position.offset) + position.epoch.encode()
+    )
+
+
+def state(is_up: bool, largest: int, why_no_history: str) -> bytes:
+    return _record(_STATE, _STATE_HEAD.pack(is_up, largest) + why_no_history.encode())
 
 
 def _record(kind: int, body: bytes) -> bytes:
@@ -392,9 +423,23 @@ class Events:
             topic, skipped, count = _GAP_BODY.unpack(body)
             self._expected += skipped
             return Gap(topic, None if count == _UNKNOWN else count)
+        if kind == _REJOINED:
+            number, offset = _REJOINED_HEAD.unpack_from(body)
+            return Rejoined(number, Position(body[_REJOINED_HEAD.size :].decode(), offset))
+        if kind == _STATE:
+            is_up, largest = _STATE_HEAD.unpack_from(body)
+            return State(is_up, largest, body[_STATE_HEAD.size :].decode())
         if kind == _HELLO:
             return _hello(body)
         raise LinkError(f"a record of the unknown kind {kind}")
+
+
+def uncontent(octets: bytes) -> tuple[str | bytes, str | None]:
+    """The data and the key in octets that `content` has made. Raises LinkError."""
+    try:
+        return _content(octets, 0)
+    except (struct.error, UnicodeDecodeError, IndexError) as error:
+        raise LinkError(f"a malformed content: {error}") from None
 
 
 def _request(kind: int, body: bytes) -> Request:

@@ -20,16 +20,13 @@ from collections.abc import Callable
 from typing import Protocol
 
 from asgiws.topics import link
-from asgiws.topics.board import Board
+from asgiws.topics.board import BACKLOG, Board
 from asgiws.topics.hub import TooMuchQueued
 from asgiws.topics.link import ALL, LinkError, Outgoing
 from asgiws.topics.message import Joined, Keep, Message, Position
 from asgiws.topics.sink import Sink
 
 logger = logging.getLogger("asgiws.error")
-
-#: Octets of messages on their way to subscribers above which nothing more is read.
-BACKLOG = 1 << 20
 
 #: Seconds before a lost link is replaced, twice as many each time, up to the maximum; a link that was in
 #: use for longer than that was sound.
@@ -118,6 +115,7 @@ class LinkedHub:
         self._dial = dial
         self._limit = limit
         self._largest = largest
+        self._state = link.State(False, largest, "")
         self._outgoing = Outgoing(limit)
         self._line: Line | None = None
         self._events: link.Events
@@ -144,8 +142,14 @@ class LinkedHub:
 
     # The interface of a Hub.
 
+    @property
+    def is_up(self) -> bool:
+        return self._state.is_up
+
     def publish(self, message: Message, keep: Keep | None) -> None:
         outgoing = self._outgoing
+        if keep is not None and self._state.why_no_history:
+            raise ValueError(self._state.why_no_history)
         if outgoing.is_full or self._is_closed:
             raise TooMuchQueued(
                 f"more than {self._limit} bytes of messages wait for the hub process (pubsub_queue)"
@@ -153,8 +157,11 @@ class LinkedHub:
         content = link.content(message.data, message.key)
         returns = message.sender is not None and message.topic in self._topics
         record = link.publish(message.topic, content, keep, returns)
-        if len(content) > self._largest + link.OVERHEAD // 2:
-            raise ValueError(f"a message of more than {self._largest} bytes (pubsub_max_message)")
+        largest = min(self._largest, self._state.largest)
+        if len(content) > largest + link.MOST_KEY:
+            raise ValueError(
+                f"a message has at most {largest} bytes here (pubsub_max_message, or the broker)"
+            )
         outgoing.add(record)
         self._published += 1
         if returns:
@@ -188,6 +195,9 @@ class LinkedHub:
             del self._topics[topic.name], self._numbers[topic.number]
             self._outgoing.add(link.unsubscribe(topic.number))
             self._flush_soon()
+
+    async def finish(self) -> None:
+        """It is `close` that waits."""
 
     def close(self) -> None:
         """What was published before still leaves, if the hub process takes it within LAST_MOMENT seconds."""
@@ -257,21 +267,10 @@ class LinkedHub:
         self._line = None
         if self._clock.time() - self._since > MOST_RETRY:
             self._retry = RETRY
-        self._tell_lost(self.board.topics(), None)
+        self._state = self._state._replace(is_up=False)
+        self.board.tell_lost(self.board.topics(), None)
         self._prepare()
         self._again()
-
-    def _tell_lost(self, topics: list[str], count: int | None) -> None:
-        """Tell those that are subscribed now, behind the messages that came before."""
-        sinks = [sink for topic in topics for sink in self.board.sinks(topic)]
-
-        def tell() -> None:
-            for sink in sinks:
-                if sink.is_subscribed:
-                    sink.lost(count)
-
-        if sinks:
-            self.board.then(tell)
 
     # What comes.
 
@@ -317,9 +316,14 @@ class LinkedHub:
             self._joined(event)
         elif isinstance(event, link.Gap):
             if event.number == ALL:
-                self._tell_lost(self.board.topics(), event.messages)
+                self.board.tell_lost(self.board.topics(), event.messages)
             elif (lost := self._numbers.get(event.number)) is not None:
-                self._tell_lost([lost.name], event.messages)
+                self.board.tell_lost([lost.name], event.messages)
+        elif isinstance(event, link.Rejoined):
+            if (again := self._numbers.get(event.number)) is not None:
+                self.board.tell_rejoined(again.name, Joined(event.position, False))
+        elif isinstance(event, link.State):
+            self._state = event
         elif event.version != link.VERSION:
             raise LinkError(
                 "it speaks another version; restart the server, and not only its workers"
@@ -338,7 +342,7 @@ class LinkedHub:
         waiting = self._requests.pop(event.request, None)
         self._joining = None
         if isinstance(waiting, _Topic):
-            self._rejoined(waiting.name, Joined(event.position, False))
+            self.board.tell_rejoined(waiting.name, Joined(event.position, False))
         elif waiting is not None:
             self._joining = sink = waiting.sink
             del self._waiting[sink]
@@ -354,14 +358,3 @@ class LinkedHub:
         sink = self._joining
         if missed and sink is not None and sink.is_subscribed:
             self.board.replay(missed, sink)
-
-    def _rejoined(self, topic: str, joined: Joined) -> None:
-        sinks = list(self.board.sinks(topic))
-
-        def tell() -> None:
-            for sink in sinks:
-                if sink.is_subscribed:
-                    sink.rejoined(joined)
-
-        if sinks:
-            self.board.then(tell)

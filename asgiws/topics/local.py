@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from asgiws.topics.board import Board
+from asgiws.topics.board import BACKLOG, Board
 from asgiws.topics.history import History
 from asgiws.topics.hub import TooMuchQueued
 from asgiws.topics.message import Joined, Keep, Message, Position
@@ -56,9 +56,31 @@ class LocalHub:
     def unsubscribe(self, sink: Sink) -> None:
         self.board.remove(sink)
 
-    def replay(self, topic: str, since: Position | None) -> tuple[Joined, list[Message]]:
-        """What a subscription would be answered, and be sent first."""
-        return self.history.replay(topic, since)
+    is_up = True
+
+    def join(
+        self,
+        sink: Sink,
+        since: Position | None,
+        joined: Callable[[Joined, list[Message]], object],
+    ) -> None:
+        answer, missed = self.history.replay(sink.topic, since)
+        if not sink.is_subscribed:
+            self.board.add(sink)
+        # Behind the messages that are on their way: these the subscription must not get.
+        self.board.then(lambda: joined(answer, missed))
+
+    def is_behind(self) -> bool:
+        return self.board.queued > BACKLOG
+
+    def when_relieved(self, call: Callable[[], object]) -> None:
+        self.board.then(call)
+
+    def when_settled(self, call: Callable[[], object]) -> None:
+        self.board.then(call)
+
+    async def finish(self) -> None:
+        """What was published needs no other process."""
 
     def close(self) -> None:
         self.board.close()

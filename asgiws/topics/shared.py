@@ -38,6 +38,8 @@ class SharedHub:
         self._is_running = False
         self._hub = LocalHub(self._due.append, history)
 
+    is_up = True
+
     def publish(self, message: Message, keep: Keep | None) -> None:
         """Deliver the message; what its sinks publish meanwhile comes after it."""
         with self.lock:
@@ -54,6 +56,9 @@ class SharedHub:
     def unsubscribe(self, sink: Sink) -> None:
         with self.lock:
             self._hub.unsubscribe(sink)
+
+    async def finish(self) -> None:
+        """What was published needs no other process."""
 
     def close(self) -> None:
         with self.lock:
@@ -95,6 +100,8 @@ class LoopHub:
         self._is_due = False
         self._is_closed = False
 
+    is_up = True
+
     def publish(self, message: Message, keep: Keep | None) -> None:
         if self._size > self._limit:
             raise TooMuchQueued(
@@ -114,6 +121,9 @@ class LoopHub:
         relay = self._relays.pop(sink, None)
         if relay is not None:
             self._shared.unsubscribe(relay)
+
+    async def finish(self) -> None:
+        """What was published needs no other process."""
 
     def close(self) -> None:
         self._is_closed = True

@@ -31,6 +31,7 @@ PARTS: dict[str, tuple[str, ...]] = {
     "asgi": ("config",),
     "bridge": ("asgi", "common"),
     "topics": (),
+    "brokers": ("config", "topics"),
     "services": ("asgi", "bridge", "common", "config", "http", "proxies", "topics", "websocket"),
     "drivers": (
         "asgi",
@@ -45,8 +46,8 @@ PARTS: dict[str, tuple[str, ...]] = {
     ),
     "tls": ("config",),
     "net": ("asgi", "bridge", "config", "services", "tls"),
-    "server": ("asgi", "bridge", "config", "drivers", "net", "services", "tls", "topics"),
-    "processes": ("asgi", "config", "net", "server", "tls", "topics"),
+    "server": ("asgi", "bridge", "brokers", "config", "drivers", "net", "services", "tls", "topics"),
+    "processes": ("asgi", "brokers", "config", "net", "server", "tls", "topics"),
     "elsewhere": ("asgi", "config", "drivers", "services", "topics", "websocket"),
     "channels": ("elsewhere", "services", "topics"),
 }

@@ -10,7 +10,8 @@ import pytest
 from asgiws.topics import link
 from asgiws.topics.hub import TooMuchQueued
 from asgiws.topics.link import ALL, Deliveries, Outgoing, Requests
-from asgiws.topics.linked import BACKLOG, MOST_RETRY, LinkedHub
+from asgiws.topics.board import BACKLOG
+from asgiws.topics.linked import MOST_RETRY, LinkedHub
 from asgiws.topics.message import Joined, Keep, Message, Position
 from asgiws.topics.sink import Sink
 
@@ -372,7 +373,7 @@ def test_a_malformed_record_ends_the_link(octets: bytes, caplog: pytest.LogCaptu
 
 def test_another_version(caplog: pytest.LogCaptureFixture) -> None:
     world = World()
-    world.lines[0].received(link.hello().replace(b"\x01asgiws", b"\x63asgiws"))
+    world.lines[0].received(link.hello().replace(bytes((link.VERSION,)) + b"asgiws", b"\x63asgiws"))
     assert world.lines[0].is_closed
     assert "restart the server" in caplog.text
 

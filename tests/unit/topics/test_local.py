@@ -109,7 +109,7 @@ def test_what_is_encoded_for_a_subscriber_does_not_stay_in_the_history() -> None
     hub.subscribe(sink, KEPT, lambda joined: None)
     turns.take_all()
     assert (sink.messages(), sink.offsets) == (["1", "2"], [1, 2])
-    _, kept = hub.replay("a", KEPT)
+    _, kept = hub.history.replay("a", KEPT)
     assert [(message.data, message.shared) for message in kept] == [("1", None), ("2", None)]
 
 
@@ -122,7 +122,7 @@ def test_without_subscribers_nothing_is_queued() -> None:
 def test_what_a_subscription_would_be_told() -> None:
     hub, _ = make()
     publish(hub, "a", "1", "2", keep=MANY)
-    joined, messages = hub.replay("a", Position("epoch", 1))
+    joined, messages = hub.history.replay("a", Position("epoch", 1))
     assert joined.recovered is True
     assert [message.data for message in messages] == ["2"]
     assert joined.position == hub.history.position("a") == Position("epoch", 2)

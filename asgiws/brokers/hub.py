@@ -1,0 +1,32 @@
+"""The hub of a host whose topics reach other hosts, with what connects it to the broker.
+
+Rules of this file: it starts to connect when it is made, and needs a running event loop for that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from asgiws.brokers import choice
+from asgiws.brokers.uplink import Uplink
+from asgiws.config import Config
+from asgiws.topics.relayed import PLAIN, RelayedHub, Wire
+
+
+class BrokerHub(RelayedHub):
+    """`call_soon` has a function called in the event loop's next turn. Raises StartError if the options do not
+    fit any broker."""
+
+    def __init__(
+        self,
+        config: Config,
+        call_soon: Callable[[Callable[[], object]], object],
+        wire: Wire = PLAIN,
+    ) -> None:
+        super().__init__(call_soon, config.pubsub_queue, config.pubsub_max_message, wire)
+        connect, name = choice.choose(config)
+        self._uplink = Uplink(self, connect, name)
+
+    async def finish(self) -> None:
+        """What was published leaves, if the broker takes it in time; then the connection is closed."""
+        await self._uplink.close()

@@ -1,0 +1,289 @@
+"""Topics through NATS, with nats-py.
+
+Rules of this file:
+- Core NATS: no history. Publications that ask for one are refused.
+- nats-py has a queue and a task for each subscription: what they give out in one turn of the event loop is put
+  together (`merging.py`) at its end.
+- Questions whose answers must have a place among the messages are published to a subject of our own, to which
+  this connection alone is subscribed: NATS sends a connection everything in one order.
+- nats-py's own reconnecting is off: what a connection has lost would go unnoticed.
+- A subject is the prefix and the topic, in which everything but letters, digits, "-", "_" and "~" is
+  percent-encoded: a topic has no wildcards.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections import deque
+from typing import Any
+from urllib.parse import parse_qs, quote, unquote, urlsplit
+
+from nats.aio.client import Client
+from nats.errors import Error, MaxPayloadError, NoServersError
+
+from asgiws.brokers.merging import Arrival, merge
+from asgiws.brokers.secrets import Secret
+from asgiws.config import StartError
+from asgiws.topics import broker
+from asgiws.topics.broker import BadEnvelope, BrokerError, Receiver
+from asgiws.topics.message import Joined, Keep, Position
+
+logger = logging.getLogger("asgiws.error")
+
+NO_HISTORY = "NATS keeps no history: 'keep' needs --pubsub host, or Redis"
+
+PORT = 4222
+
+#: Seconds to connect to one server.
+PATIENCE = 3
+
+_PUBLISH, _SUBSCRIBE, _UNSUBSCRIBE = range(3)
+
+#: Places in the order between two publications of a host: for questions.
+_EACH = 1 << 32
+
+#: What is asked on our own subject.
+_SETTLE, _LOOK, _PROBE = b"s", b"l", b"p"
+
+
+class NatsSession:
+    """A connection to NATS."""
+
+    why_no_history = NO_HISTORY
+
+    def __init__(self, client: Client, name: str, prefix: str) -> None:
+        self.name = name
+        self.largest = client.max_payload
+        self._client = client
+        self._prefix = f"{prefix}."
+        self._own = f"{prefix}-own.{secrets.token_hex(8)}"
+        self._epoch = secrets.token_urlsafe(9)
+        #: The last publication, host and number, and how many questions were asked since.
+        self._last = (b"", 0)
+        self._asked = 0
+        self._receiver: Receiver
+        self._loop: asyncio.AbstractEventLoop
+        self._operations: deque[tuple[int, str, bytes]] = deque()
+        self._due = asyncio.Event()
+        self._subscriptions: dict[str, Any] = {}
+        self._batch: list[Arrival] = []
+        self._heard = 0
+        self._ended = asyncio.Event()
+        self._why = "the connection was closed"
+
+    @property
+    def heard(self) -> int:
+        return self._heard
+
+    def publish(self, topic: str, envelope: bytes, keep: Keep | None) -> None:
+        published = broker.unwrap(envelope)
+        if published.kind == broker.MESSAGE:
+            self._last, self._asked = (published.host, published.number), 0
+        self._do(_PUBLISH, self._prefix + _subject(topic), envelope)
+
+    def subscribe(self, topic: str) -> None:
+        self._do(_SUBSCRIBE, self._prefix + _subject(topic), b"")
+
+    def unsubscribe(self, topic: str) -> None:
+        self._do(_UNSUBSCRIBE, self._prefix + _subject(topic), b"")
+
+    def look(self, topic: str, since: Position | None, request: int) -> None:
+        self._ask(_LOOK if since is None else _LOOK + b"?", request)
+
+    def settle(self, number: int) -> None:
+        self._ask(_SETTLE, number)
+
+    def probe(self) -> None:
+        self._ask(_PROBE, 0)
+
+    async def run(self, receiver: Receiver) -> None:
+        self._receiver = receiver
+        loop = asyncio.get_running_loop()
+        self._loop = loop
+        writing = loop.create_task(self._write())
+        ended = loop.create_task(self._ended.wait())
+        try:
+            await asyncio.wait([writing, ended], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (writing, ended):
+                task.cancel()
+            await asyncio.wait([writing, ended])
+        if not writing.cancelled() and (error := writing.exception()) is not None:
+            if isinstance(error, Error):
+                raise BrokerError(_text(error)) from None
+            raise error
+        raise BrokerError(self._why)
+
+    async def close(self) -> None:
+        # Not `close` of the client, which waits for what it has not sent.
+        self._ended.set()
+        closing = asyncio.get_running_loop().create_task(self._client.close())
+        await asyncio.wait([closing], timeout=PATIENCE)
+        if not closing.done():
+            closing.cancel()
+        elif not closing.cancelled():
+            closing.exception()
+
+    # From nats-py.
+
+    async def failed(self, error: Exception) -> None:
+        """Something is wrong: with one operation, or with the connection, which then ends."""
+        self._why = _text(error)
+        logger.error("%s: %s", self.name, self._why)
+
+    async def lost(self) -> None:
+        """The connection has ended."""
+        self._ended.set()
+
+    async def _arrived(self, message: Any) -> None:
+        """A message of any subscription."""
+        self._heard += 1
+        data = message.data
+        if message.subject == self._own:
+            # Behind what this connection had published before.
+            _, _, host, number = data.split(b":", 3)
+            self._batch.append(Arrival("", bytes.fromhex(host.decode()), int(number), data))
+        else:
+            try:
+                envelope = broker.unwrap(data)
+            except BadEnvelope:
+                self._batch.append(Arrival(message.subject, b"", 0, data))
+            else:
+                is_message = envelope.kind == broker.MESSAGE
+                host, number = (envelope.host, envelope.number * _EACH) if is_message else (b"", 0)
+                self._batch.append(Arrival(message.subject, host, number, data))
+        if len(self._batch) == 1:
+            self._loop.call_soon(self._merge)
+
+    def _merge(self) -> None:
+        batch, self._batch = self._batch, []
+        for one in merge(batch):
+            if one.queue:
+                topic = unquote(one.queue[len(self._prefix) :])
+                self._receiver.arrived(topic, one.data, 0, "")
+            else:
+                what, number, _ = one.data.split(b":", 2)
+                if what == _SETTLE:
+                    self._receiver.settled(int(number))
+                elif what != _PROBE:
+                    recovered = None if what == _LOOK else False
+                    joined = Joined(Position(self._epoch, 0), recovered)
+                    self._receiver.looked(int(number), joined, [], False)
+
+    # Writing.
+
+    def _ask(self, what: bytes, number: int) -> None:
+        self._asked += 1
+        host, last = self._last
+        at = last * _EACH + self._asked
+        self._do(_PUBLISH, self._own, b"%b:%d:%b:%d" % (what, number, host.hex().encode(), at))
+
+    def _do(self, what: int, subject: str, data: bytes) -> None:
+        self._operations.append((what, subject, data))
+        self._due.set()
+
+    async def _write(self) -> None:
+        client, subscriptions = self._client, self._subscriptions
+        await self._subscribe(self._own)
+        while True:
+            await self._due.wait()
+            self._due.clear()
+            while self._operations:
+                what, subject, data = self._operations.popleft()
+                if what == _PUBLISH:
+                    try:
+                        await client.publish(subject, data)
+                    except MaxPayloadError:
+                        topic = unquote(subject[len(self._prefix) :])
+                        self._receiver.refused(topic, f"{self.name} takes {self.largest} bytes")
+                elif what == _SUBSCRIBE:
+                    await self._subscribe(subject)
+                elif subject in subscriptions:
+                    await subscriptions.pop(subject).unsubscribe()
+
+    async def _subscribe(self, subject: str) -> None:
+        self._subscriptions[subject] = await self._client.subscribe(
+            subject, cb=self._arrived, pending_msgs_limit=0, pending_bytes_limit=0
+        )
+
+
+class Target:
+    """What a URL names: `nats://[USER:PASSWORD@|TOKEN@]HOST[:PORT][,HOST...][?credentials=FILE]`, or `tls://`
+    for TLS; `secret` gives user and password if the URL does not. Raises StartError."""
+
+    def __init__(self, url: str, secret: Secret) -> None:
+        scheme, _, rest = url.partition("://")
+        parts = urlsplit(f"nats://{rest}")
+        before, at, hosts = parts.netloc.rpartition("@")
+        self._secret = secret
+        self._servers = [f"{scheme}://{before}{at}{_with_port(host)}" for host in hosts.split(",")]
+        options = parse_qs(parts.query)
+        self._credentials = options.pop("credentials", [None])[0]
+        if options or parts.path.strip("/"):
+            what = next(iter(options), parts.path)
+            raise StartError(f"pubsub: that URL cannot be used: {what} means nothing to NATS")
+        self.name = f"NATS at {hosts}"
+
+    def arguments(self) -> dict[str, Any]:
+        """The arguments of `Client.connect`. Raises BrokerError."""
+        secret = self._secret.read()
+        arguments: dict[str, Any] = {"servers": self._servers}
+        if "username" in secret:
+            arguments.update(user=secret["username"], password=secret["password"])
+        elif secret:
+            arguments.update(token=secret["password"])
+        if self._credentials is not None:
+            arguments["user_credentials"] = self._credentials
+        return arguments
+
+
+async def connect(target: Target, prefix: str) -> NatsSession:
+    """Connect. Raises BrokerError and OSError."""
+    client = Client()
+    session: NatsSession | None = None
+    why = ""
+
+    async def failed(error: Exception) -> None:
+        nonlocal why
+        why = _text(error)
+        if session is not None:
+            await session.failed(error)
+
+    async def lost() -> None:
+        if session is not None:
+            await session.lost()
+
+    try:
+        await client.connect(
+            **target.arguments(),
+            name="asgiws",
+            allow_reconnect=False,
+            connect_timeout=PATIENCE,
+            error_cb=failed,
+            disconnected_cb=lost,
+            closed_cb=lost,
+        )
+    except (Error, NoServersError) as error:
+        raise BrokerError(why or _text(error)) from None
+    session = NatsSession(client, target.name, prefix)
+    return session
+
+
+def _subject(topic: str) -> str:
+    # A dot, which quote leaves as it is, divides a subject.
+    return quote(topic, safe="").replace(".", "%2E")
+
+
+def _text(error: Exception) -> str:
+    return str(error).removeprefix("nats: ") or type(error).__name__
+
+
+def _with_port(host: str) -> str:
+    try:
+        parts = urlsplit(f"//{host}")
+        name, port = parts.hostname or "localhost", parts.port or PORT
+    except ValueError:
+        raise StartError(f"pubsub: no port: {host!r:.80}") from None
+    return f"[{name}]:{port}" if ":" in name else f"{name}:{port}"

@@ -1,0 +1,246 @@
+"""Topics through Redis, or a server that speaks its protocol (RESP3, from Redis 6 on), with redis-py.
+
+Rules of this file:
+- One connection for everything: in RESP3, messages of subscriptions and answers to commands come in one order,
+  the one in which Redis has dealt with them.
+- Commands are not waited for one by one: all of a turn of the event loop leave in one write, and answers are
+  matched to them by their order.
+- A command that fails because the server is not the one that it was, or has another part now, ends the session.
+- Channels and keys have the prefix of the option, and channels the number of the database as well, as Redis has
+  one set of channels for all of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import secrets
+from collections import deque
+from typing import Any
+
+from redis.asyncio.connection import Connection
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError, ResponseError
+
+from asgiws.brokers import scripts
+from asgiws.brokers.redis_servers import Server
+from asgiws.topics.broker import BrokerError, Kept, Receiver
+from asgiws.topics.message import KEPT, Joined, Keep, Position
+
+logger = logging.getLogger("asgiws.error")
+
+#: The most octets of an envelope: a subscriber whose output exceeds 32 MiB is cut off by Redis as it comes.
+LARGEST = 8 << 20
+
+#: Octets of a run id that are part of an epoch.
+RUN_ID = 8
+
+#: The first words of errors after which the connection is of no use.
+_FATAL = (
+    "NOSCRIPT",
+    "READONLY",
+    "MOVED",
+    "CLUSTERDOWN",
+    "LOADING",
+    "MASTERDOWN",
+    "NOAUTH",
+    "UNKILLABLE",
+)
+
+_PUBLISH, _LOOK, _SETTLE, _PROBE = range(4)
+
+
+class RedisSession:
+    """A connection to Redis, where the scripts are loaded; `run_id` is that of the server, `most_missed` is how
+    many octets of missed messages a subscription may be given."""
+
+    why_no_history = ""
+    largest = LARGEST
+
+    def __init__(
+        self, connection: Any, name: str, prefix: str, database: int, run_id: str, most_missed: int
+    ) -> None:
+        self.name = name
+        self._connection = connection
+        self._channel = f"{prefix}/{database}:".encode()
+        self._state = f"{{{prefix}}}:state".encode()
+        self._stream = f"{{{prefix}}}:topic:".encode()
+        self._run_id = run_id
+        self._most_missed = most_missed
+        self._epoch = secrets.token_urlsafe(9)
+        #: Packed commands that were not sent, and what their answers are for: a kind, and a topic or a number.
+        self._commands: list[bytes] = []
+        self._expected: deque[tuple[int, Any]] = deque()
+        self._due = asyncio.Event()
+        self._heard = 0
+
+    @property
+    def heard(self) -> int:
+        return self._heard
+
+    def publish(self, topic: str, envelope: bytes, keep: Keep | None) -> None:
+        name = topic.encode()
+        messages, seconds = (b"", b"") if keep is None else (keep.messages, repr(keep.seconds))
+        self._command(
+            (_PUBLISH, topic),
+            *(b"EVALSHA", PUBLISH_SHA, 2, self._state, self._stream + name),
+            *(self._channel + name, envelope, messages, seconds, self._epoch),
+        )
+
+    def subscribe(self, topic: str) -> None:
+        # Its answer is a push, and no answer.
+        self._command(None, b"SUBSCRIBE", self._channel + topic.encode())
+
+    def unsubscribe(self, topic: str) -> None:
+        self._command(None, b"UNSUBSCRIBE", self._channel + topic.encode())
+
+    def look(self, topic: str, since: Position | None, request: int) -> None:
+        wants, offset = "", 0
+        if since == KEPT:
+            wants = "kept"
+        elif since is not None:
+            stored, _, run_id = since.epoch.rpartition(".")
+            wants, offset = (stored if run_id == self._run_id else "?") or "?", since.offset
+        self._command(
+            (_LOOK, request),
+            *(b"EVALSHA", LOOK_SHA, 2, self._state, self._stream + topic.encode()),
+            *(self._epoch, wants, offset, self._most_missed),
+        )
+
+    def settle(self, number: int) -> None:
+        # What a command has caused for its own client comes before the answer to it, or, with newer versions,
+        # after it; always before the next answer.
+        self._command((_SETTLE, number), b"PING")
+
+    def probe(self) -> None:
+        self._command((_PROBE, None), b"PING")
+
+    async def run(self, receiver: Receiver) -> None:
+        writing = asyncio.get_running_loop().create_task(self._write())
+        reading = asyncio.get_running_loop().create_task(self._read(receiver))
+        try:
+            await asyncio.wait([writing, reading], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (writing, reading):
+                task.cancel()
+            await asyncio.wait([writing, reading])
+        for task in (writing, reading):
+            if not task.cancelled() and (error := task.exception()) is not None:
+                if isinstance(error, RedisError):
+                    raise BrokerError(str(error)) from None
+                raise error
+
+    async def close(self) -> None:
+        await self._connection.disconnect(nowait=True)
+
+    def _command(self, expected: tuple[int, Any] | None, *words: Any) -> None:
+        if expected is not None:
+            self._expected.append(expected)
+        self._commands += self._connection.pack_command(*words)
+        self._due.set()
+
+    async def _write(self) -> None:
+        while True:
+            await self._due.wait()
+            self._due.clear()
+            commands, self._commands = self._commands, []
+            await self._connection.send_packed_command(commands, check_health=False)
+
+    async def _read(self, receiver: Receiver) -> None:
+        read = self._connection.read_response
+        while True:
+            answer: Any
+            try:
+                answer = await read(disconnect_on_error=False, push_request=True)
+            except ResponseError as error:
+                if str(error).startswith(_FATAL) or not self._expected:
+                    raise
+                answer = error
+            self._heard += 1
+            if isinstance(answer, list) and answer[0] in _PUSHES:
+                if answer[0] == b"message":
+                    self._message(receiver, answer[1], answer[2])
+            elif not self._expected:
+                raise BrokerError("it has sent an answer to nothing")
+            else:
+                self._answer(receiver, *self._expected.popleft(), answer)
+
+    def _message(self, receiver: Receiver, channel: bytes, payload: bytes) -> None:
+        topic = channel[len(self._channel) :].decode(errors="replace")
+        offset, _, rest = payload.partition(b":")
+        epoch, _, envelope = rest.partition(b":")
+        # What is not ours counts as a message without a place, which its envelope shows.
+        place = int(offset) if offset.isdigit() and len(offset) < 20 else 0
+        receiver.arrived(topic, envelope, place, self._whole(epoch))
+
+    def _answer(self, receiver: Receiver, kind: int, what: Any, answer: Any) -> None:
+        if kind == _PUBLISH:
+            if isinstance(answer, ResponseError):
+                receiver.refused(what, f"{self.name}: {answer}")
+        elif isinstance(answer, ResponseError):
+            raise answer
+        elif kind == _LOOK:
+            _, epoch, offset, keeps, recovered, *missed = answer
+            position = Position(self._whole(epoch), int(offset))
+            told = None if recovered == b"" else recovered == b"1"
+            kept = [Kept(int(missed[at]), missed[at + 1]) for at in range(0, len(missed), 2)]
+            receiver.looked(what, Joined(position, told), kept, bool(keeps))
+        elif kind == _SETTLE:
+            receiver.settled(what)
+
+    def _whole(self, epoch: bytes) -> str:
+        """An epoch as clients see it. A server that was started anew, or another one, may have lost the last
+        messages, and give their offsets to others."""
+        return f"{epoch.decode(errors='replace')}.{self._run_id}"
+
+
+#: Pushes of RESP3 that are for us or may be passed over; an answer of LOOK begins with another word.
+_PUSHES = (b"message", b"subscribe", b"unsubscribe", b"invalidate")
+
+PUBLISH_SHA = hashlib.sha1(scripts.PUBLISH.encode(), usedforsecurity=False).hexdigest()
+LOOK_SHA = hashlib.sha1(scripts.LOOK.encode(), usedforsecurity=False).hexdigest()
+
+
+async def connect(server: Server, prefix: str, most_missed: int) -> RedisSession:
+    """Connect. Raises BrokerError and OSError."""
+    try:
+        arguments = await server.find(f"{{{prefix}}}")
+        kind = arguments.pop("connection_class", Connection)
+        connection = kind(
+            **arguments,
+            protocol=3,
+            socket_timeout=None,
+            retry=Retry(NoBackoff(), 0),
+            health_check_interval=0,
+        )
+        try:
+            await connection.connect()
+            for script in (scripts.PUBLISH, scripts.LOOK):
+                await _ask(connection, "SCRIPT", "LOAD", script)
+            run_id = await _run_id(connection)
+        except BaseException:
+            await connection.disconnect(nowait=True)
+            raise
+    except RedisError as error:
+        raise BrokerError(str(error)) from None
+    database = int(arguments.get("db", 0))
+    return RedisSession(connection, server.name, prefix, database, run_id, most_missed)
+
+
+async def _ask(connection: Any, *words: Any) -> Any:
+    await connection.send_command(*words)
+    return await connection.read_response()
+
+
+async def _run_id(connection: Any) -> str:
+    """What distinguishes this run of this server; made up if it does not say."""
+    try:
+        text = await _ask(connection, "INFO", "server")
+    except ResponseError:
+        text = b""
+    for line in bytes(text).splitlines():
+        if line.startswith(b"run_id:"):
+            return line[7:].decode(errors="replace")[:RUN_ID]
+    return secrets.token_hex(RUN_ID // 2)

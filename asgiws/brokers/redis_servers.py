@@ -1,0 +1,126 @@
+"""Which Redis server to connect to: one, the master that Sentinel knows, or the node of a cluster with our keys.
+
+URLs, as the option `pubsub` takes them:
+
+    redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE][?OPTIONS]      rediss:// with TLS
+    unix://[[USER]:PASSWORD@]PATH[?db=DATABASE]
+    redis+sentinel://[[USER]:PASSWORD@]HOST[:PORT][,HOST...]/SERVICE[/DATABASE][?OPTIONS]
+    redis+cluster://[[USER]:PASSWORD@]HOST[:PORT][,HOST...][?OPTIONS]       rediss+... with TLS
+
+Rules of this file:
+- The options are those of redis-py's connections.
+- The question is asked anew for each connection: masters and nodes change.
+- `name` has no password in it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlsplit
+
+from redis.asyncio.cluster import ClusterNode, RedisCluster
+from redis.asyncio.connection import Connection, parse_url
+from redis.asyncio.sentinel import Sentinel
+from redis.exceptions import RedisError
+
+from asgiws.brokers.secrets import Secret
+from asgiws.config import StartError
+from asgiws.topics.broker import BrokerError
+
+#: Seconds to connect to one of several servers.
+PATIENCE = 3.0
+
+PORT, SENTINEL_PORT = 6379, 26379
+
+#: What is not an option of a connection, or is ours to set.
+_OURS = ("protocol", "retry", "decode_responses", "max_connections", "health_check_interval")
+
+
+class Server:
+    """What `url` names; `secret` gives user and password if the URL does not. Raises StartError for a URL that
+    cannot be used."""
+
+    def __init__(self, url: str, secret: Secret) -> None:
+        self._secret = secret
+        scheme, _, rest = url.partition("://")
+        base, _, self._kind = scheme.partition("+")
+        parts = urlsplit("redis://" + rest)
+        before, at, hosts = parts.netloc.rpartition("@")
+        self._hosts = [_address(host, self._kind) for host in hosts.split(",")]
+        self._service, _, database = parts.path.strip("/").partition("/")
+        if self._kind == "sentinel":
+            if not self._service:
+                raise StartError(
+                    "pubsub: redis+sentinel needs the service: redis+sentinel://HOST/SERVICE"
+                )
+            path = f"/{database}" if database else ""
+        else:
+            path = parts.path
+        first = hosts.split(",")[0]
+        query = f"?{parts.query}" if parts.query else ""
+        try:
+            self._arguments: dict[str, Any] = dict(
+                parse_url(f"{base}://{before}{at}{first}{path}{query}")
+            )
+            for name in _OURS:
+                self._arguments.pop(name, None)
+            self._arguments.setdefault("socket_connect_timeout", PATIENCE)
+            self._class = self._arguments.pop("connection_class", Connection)
+            self._class(**self._arguments)
+        except (TypeError, ValueError, RedisError) as error:
+            raise StartError(f"pubsub: that URL cannot be used: {error}") from None
+        where = parts.path if base == "unix" else hosts
+        what = {"sentinel": f"Redis {self._service!r} by Sentinel", "cluster": "Redis Cluster"}
+        self.name = f"{what.get(self._kind, 'Redis')} at {where}"
+
+    async def find(self, key: str) -> dict[str, Any]:
+        """The arguments of a connection, with `connection_class`; in a cluster, to the node that has `key`.
+        Raises BrokerError, RedisError and OSError."""
+        arguments = dict(self._arguments)
+        arguments.update(self._secret.read())
+        if self._kind == "sentinel":
+            host, port = await self._master(arguments)
+            arguments.update(host=host, port=port)
+        elif self._kind == "cluster":
+            host, port = await self._node(arguments, key)
+            arguments.update(host=host, port=port)
+        arguments["connection_class"] = self._class
+        return arguments
+
+    async def _master(self, arguments: dict[str, Any]) -> tuple[str, int]:
+        options = {"socket_timeout": PATIENCE, "socket_connect_timeout": PATIENCE}
+        sentinel: Any = Sentinel(self._hosts, sentinel_kwargs=options)  # type: ignore[no-untyped-call]
+        try:
+            host, port = await sentinel.discover_master(self._service)
+        finally:
+            for client in sentinel.sentinels:
+                await client.aclose()
+        return str(host), int(port)
+
+    async def _node(self, arguments: dict[str, Any], key: str) -> tuple[str, int]:
+        known = {"host", "port", "path", "db"}
+        options = {name: value for name, value in arguments.items() if name not in known}
+        nodes = [ClusterNode(host, port) for host, port in self._hosts]
+        cluster = RedisCluster(
+            startup_nodes=nodes,
+            ssl=self._class is not Connection,
+            socket_timeout=PATIENCE,
+            **options,
+        )
+        try:
+            await cluster.initialize()
+            node = cluster.get_node_from_key(key)
+        finally:
+            await cluster.aclose()
+        if node is None:
+            raise BrokerError("no node has the slot of our keys")
+        return str(node.host), int(node.port)
+
+
+def _address(text: str, kind: str) -> tuple[str, int]:
+    default = SENTINEL_PORT if kind == "sentinel" else PORT
+    parts = urlsplit(f"//{text}")
+    try:
+        return parts.hostname or "localhost", parts.port or default
+    except ValueError:
+        raise StartError(f"pubsub: no port: {text!r:.80}") from None

@@ -1,0 +1,136 @@
+"""Keeps a hub connected to its broker.
+
+Rules of this file:
+- One connection after the other, with a wait between them that doubles up to MOST_WAIT seconds, and differs from
+  host to host.
+- A broker that sends nothing for SILENCE seconds although it was asked to is lost.
+- The log tells once that the broker has gone, and why, and once that it is back: not each attempt, unless the
+  reason changes. No line has a password in it.
+- If the application cancels every task there is, that of the uplink starts again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable
+
+from asgiws.topics.broker import BrokerError, Session
+from asgiws.topics.relayed import RelayedHub
+
+logger = logging.getLogger("asgiws.error")
+
+#: Seconds between two attempts: the first wait, and the longest.
+FIRST_WAIT = 0.05
+MOST_WAIT = 5.0
+
+#: Seconds that an attempt to connect may take.
+PATIENCE = 10.0
+
+#: Seconds between two questions whether the broker is there, and until it counts as lost.
+HEARTBEAT = 5.0
+SILENCE = 15.0
+
+#: Seconds that the broker gets to take what was published last.
+LAST_MOMENT = 1.0
+
+#: Makes a connection. Raises BrokerError or OSError.
+Connect = Callable[[], Awaitable[Session]]
+
+
+class Uplink:
+    """Keeps `hub` connected with what `connect` makes; `name` is what log lines call the broker before there is
+    a connection. It starts at once, in the running event loop."""
+
+    def __init__(self, hub: RelayedHub, connect: Connect, name: str) -> None:
+        self._hub = hub
+        self._connect = connect
+        self._name = name
+        #: Why there is no connection, as the log has it.
+        self._why = ""
+        self._wait = FIRST_WAIT
+        self._is_closed = False
+        self._loop = asyncio.get_running_loop()
+        self._task = self._start()
+
+    async def close(self) -> None:
+        """What was published before still leaves, if the broker takes it within LAST_MOMENT seconds."""
+        if self._is_closed:
+            return
+        if self._hub.is_up:
+            settled = asyncio.Event()
+            self._hub.when_settled(settled.set)
+            waiting = self._loop.create_task(settled.wait())
+            await asyncio.wait([waiting], timeout=LAST_MOMENT)
+            waiting.cancel()
+        self._is_closed = True
+        self._task.cancel()
+        await asyncio.wait([self._task])
+
+    def _start(self) -> asyncio.Task[None]:
+        task = self._loop.create_task(self._run())
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("Exception in the connection to %s", self._name, exc_info=error)
+        if not (self._is_closed or self._loop.is_closed()):
+            self._task = self._start()
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                session = await asyncio.wait_for(self._connect(), PATIENCE)
+            except asyncio.TimeoutError:
+                self._cannot("no answer")
+            except (BrokerError, OSError) as error:
+                self._cannot(str(error) or type(error).__name__)
+            else:
+                self._name = session.name
+                await self._serve(session)
+            await asyncio.sleep(self._wait * (0.5 + random.random()))
+            self._wait = min(2 * self._wait, MOST_WAIT)
+
+    async def _serve(self, session: Session) -> None:
+        """Serve one connection to its end."""
+        began = self._loop.time()
+        if self._why:
+            logger.warning("Topics reach other hosts again: connected to %s", self._name)
+        else:
+            logger.info("Topics reach other hosts: connected to %s", self._name)
+        self._why = ""
+        working = self._loop.create_task(session.run(self._hub))
+        try:
+            self._hub.connected(session)
+            await self._watch(session, working)
+            working.result()
+        except (BrokerError, OSError) as error:
+            self._cannot(str(error) or type(error).__name__)
+        finally:
+            working.cancel()
+            self._hub.disconnected()
+            await session.close()
+        if self._loop.time() - began > MOST_WAIT:
+            self._wait = FIRST_WAIT
+
+    async def _watch(self, session: Session, working: asyncio.Task[None]) -> None:
+        """Until the connection has ended. Raises BrokerError if the broker is silent."""
+        heard, silence = session.heard, 0.0
+        while True:
+            done, _ = await asyncio.wait([working], timeout=HEARTBEAT)
+            if done:
+                return
+            if session.heard != heard:
+                heard, silence = session.heard, 0.0
+            else:
+                silence += HEARTBEAT
+                if silence >= SILENCE:
+                    raise BrokerError(f"it has sent nothing for {SILENCE:.0f} s")
+            session.probe()
+
+    def _cannot(self, why: str) -> None:
+        if why != self._why:
+            self._why = why
+            logger.error("Topics do not reach other hosts: %s: %s; trying again", self._name, why)

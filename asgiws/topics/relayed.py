@@ -1,0 +1,511 @@
+"""A hub whose publications go through a broker: for one host of several.
+
+Rules of this file:
+- Nothing is delivered to a subscriber but what came from the broker, what this host has published included: so
+  a topic has one order, for all hosts.
+- A topic is subscribed at the broker while somebody here is. A subscription is in force once the broker's
+  answer is in; what came before it is not for that subscription.
+- A publication that the broker has not answered when the connection is lost may or may not have been published:
+  it is never repeated, and the topic's subscribers on all hosts are told (`broker.GAP`) as soon as there is a
+  connection again. What was not sent by then is sent.
+- Subscribers hear of a lost connection (`Sink.lost`), unless the topic keeps a history: then what was missed is
+  looked up there, and they hear only if it is not there any more.
+- What waits is bounded: publications by `limit` octets, then `publish` raises TooMuchQueued; messages that came
+  by `limit` octets on the board, then they are dropped, counted and told.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections import deque
+from collections.abc import Callable
+from typing import NamedTuple
+
+from asgiws.topics import broker, link
+from asgiws.topics.board import BACKLOG, Board
+from asgiws.topics.broker import HOST, BadEnvelope, Kept, Session
+from asgiws.topics.hub import TooMuchQueued
+from asgiws.topics.link import LinkError
+from asgiws.topics.message import Joined, Keep, Message, Position
+from asgiws.topics.sink import Sink
+
+logger = logging.getLogger("asgiws.error")
+
+#: Octets that are counted for a publication in addition to its content.
+OVERHEAD = 256
+
+#: The epoch of topics while there was no broker yet.
+NO_EPOCH = "-"
+
+
+class Wire(NamedTuple):
+    """How messages become content, and content becomes messages' data and key."""
+
+    pack: Callable[[Message], bytes]
+    unpack: Callable[[bytes], tuple[str | bytes, str | None]]
+
+
+#: For a process with subscribers of its own.
+PLAIN = Wire(lambda message: link.content(message.data, message.key), link.uncontent)
+
+
+def _checked(content: bytes) -> tuple[bytes, None]:
+    link.uncontent(content)
+    return content, None
+
+
+def _as_it_is(message: Message) -> bytes:
+    assert isinstance(message.data, bytes)
+    return message.data
+
+
+#: For a hub process, which passes content on; checked, so that nothing from outside can break a link.
+OPAQUE = Wire(_as_it_is, _checked)
+
+
+class _Topic:
+    """A topic that is subscribed at the broker: `count` sinks need it; `position` is that of the last message
+    that came, or of the last answer."""
+
+    __slots__ = ("count", "keeps", "name", "position", "was_told")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.count = 0
+        self.position = Position(NO_EPOCH, 0)
+        #: Whether it keeps a history.
+        self.keeps = False
+        #: Whether its sinks know that the connection was lost.
+        self.was_told = False
+
+
+class _Ask:
+    """A subscription whose answer has not come. Either `done` gets it, what was missed being delivered to the
+    sink, or `joined` gets both."""
+
+    __slots__ = ("done", "joined", "request", "since", "sink")
+
+    def __init__(
+        self,
+        sink: Sink,
+        since: Position | None,
+        done: Callable[[Joined], object] | None,
+        joined: Callable[[Joined, list[Message]], object] | None,
+    ) -> None:
+        self.sink = sink
+        self.since = since
+        self.done = done
+        self.joined = joined
+        self.request = 0
+
+
+class _Publication(NamedTuple):
+    number: int
+    topic: str
+    envelope: bytes
+    keep: Keep | None
+
+    @property
+    def size(self) -> int:
+        return len(self.envelope) + OVERHEAD
+
+
+class RelayedHub:
+    """`call_soon` has a function called in the event loop's next turn; `limit` is in octets; `largest` is how
+    many octets a message may have."""
+
+    def __init__(
+        self,
+        call_soon: Callable[[Callable[[], object]], object],
+        limit: int,
+        largest: int,
+        wire: Wire = PLAIN,
+    ) -> None:
+        self.board = Board(call_soon)
+        #: Messages that came and were not delivered, for whatever reason.
+        self.dropped = 0
+        self._call_soon = call_soon
+        self._limit = limit
+        self._largest = largest
+        self._wire = wire
+        self._host = secrets.token_bytes(HOST)
+        self._session: Session | None = None
+        self._topics: dict[str, _Topic] = {}
+        self._asks: dict[Sink, list[_Ask]] = {}
+        #: What the answers are for: a subscription, or a topic that is subscribed anew.
+        self._requests: dict[int, _Ask | _Topic] = {}
+        self._last_request = 0
+        self._number = 0
+        #: Publications that were not sent, those that were not answered, and the octets of both.
+        self._held: deque[_Publication] = deque()
+        self._sent: deque[_Publication] = deque()
+        self._size = 0
+        #: The topics of which publications may have been lost.
+        self._uncertain: dict[str, None] = {}
+        #: The publications of subscribers of ours: number, owner, and whether that is left out.
+        self._publishers: deque[tuple[int, object, bool]] = deque()
+        #: Whom to call once a publication was answered, and once there is room again.
+        self._answers: deque[tuple[int, Callable[[], object]]] = deque()
+        self._relieved: list[Callable[[], object]] = []
+        self._is_due = False
+        self._is_closed = False
+        #: Called when `is_up` or `largest` has changed.
+        self.changed: Callable[[], object] = bool
+
+    @property
+    def is_up(self) -> bool:
+        """Whether there is a connection to the broker."""
+        return self._session is not None
+
+    @property
+    def largest(self) -> int:
+        """How many octets a message may have at present."""
+        session = self._session
+        if session is None:
+            return self._largest
+        # A key has 255 characters, and its length and flags come before it.
+        room = session.largest - broker.OVERHEAD - link.MOST_KEY
+        return min(self._largest, max(room, 1))
+
+    @property
+    def why_no_history(self) -> str:
+        """Why 'keep' is refused at present, "" if it is not."""
+        return "" if self._session is None else self._session.why_no_history
+
+    # The interface of a Hub.
+
+    def publish(self, message: Message, keep: Keep | None) -> None:
+        if self._size > self._limit or self._is_closed:
+            raise TooMuchQueued(
+                f"more than {self._limit} bytes of messages wait for the broker (pubsub_queue)"
+            )
+        session = self._session
+        if keep is not None and self.why_no_history:
+            raise ValueError(self.why_no_history)
+        content = self._wire.pack(message)
+        if len(content) > self.largest + link.MOST_KEY:
+            raise ValueError(
+                f"a message of more than {self.largest} bytes: the broker, or pubsub_max_message, takes no more"
+            )
+        self._number = number = self._number + 1
+        envelope = broker.wrap(broker.MESSAGE, self._host, number, content)
+        publication = _Publication(number, message.topic, envelope, keep)
+        self._size += publication.size
+        if message.sender is not None and message.topic in self._topics:
+            self._publishers.append((number, message.sender, message.excludes))
+        if session is None:
+            self._held.append(publication)
+        else:
+            self._send(session, publication)
+
+    def subscribe(
+        self, sink: Sink, since: Position | None, done: Callable[[Joined], object]
+    ) -> None:
+        self._ask(_Ask(sink, since, done, None))
+
+    def join(
+        self,
+        sink: Sink,
+        since: Position | None,
+        joined: Callable[[Joined, list[Message]], object],
+    ) -> None:
+        """Subscribe a sink unless it is; `joined` gets the answer and what was missed, behind the messages
+        that came before and in front of those that come later."""
+        self._ask(_Ask(sink, since, None, joined))
+
+    def unsubscribe(self, sink: Sink) -> None:
+        asks = self._asks.pop(sink, None)
+        if asks is not None:
+            for ask in asks:
+                self._requests.pop(ask.request, None)
+        if sink.is_subscribed:
+            self.board.remove(sink)
+        elif asks is None:
+            return
+        topic = self._topics[sink.topic]
+        topic.count -= 1
+        if not topic.count:
+            del self._topics[topic.name]
+            if self._session is not None:
+                self._session.unsubscribe(topic.name)
+
+    def is_behind(self) -> bool:
+        """Whether publishers should wait, until `when_relieved`."""
+        return self.board.queued > BACKLOG or self._size > self._limit
+
+    def when_relieved(self, call: Callable[[], object]) -> None:
+        """Call a function once it is less so."""
+        if self._size > self._limit:
+            self._relieved.append(call)
+        else:
+            self.board.then(call)
+
+    def when_settled(self, call: Callable[[], object]) -> None:
+        """Call a function once all publications before have been delivered here, or were lost."""
+        if self._size:
+            self._answers.append((self._number, call))
+        else:
+            self.board.then(call)
+
+    async def finish(self) -> None:
+        """It is the uplink that waits."""
+
+    def close(self) -> None:
+        if self._is_closed:
+            return
+        self._is_closed = True
+        self._session = None
+        self.board.close()
+        self._topics.clear()
+        self._asks.clear()
+        self._requests.clear()
+        self._answers.clear()
+        self._relieved.clear()
+
+    # Sessions.
+
+    def connected(self, session: Session) -> None:
+        """From now on, that is the connection to the broker."""
+        if self._is_closed:
+            return
+        self._session = session
+        for topic in self._topics.values():
+            session.subscribe(topic.name)
+            if self.board.sinks(topic.name):
+                since = topic.position if topic.keeps else None
+                session.look(topic.name, since, self._request(topic))
+        for asks in self._asks.values():
+            for ask in asks:
+                self._look(session, ask)
+        # The broker may take less than the one before.
+        for name in self._uncertain:
+            self._number += 1
+            self._send_gap(session, name)
+        self._uncertain.clear()
+        held, self._held = self._held, deque()
+        for publication in held:
+            self._send(session, publication)
+        self.changed()
+
+    def disconnected(self) -> None:
+        """The connection was lost."""
+        if self._session is None:
+            return
+        self._session = None
+        self._requests.clear()
+        for topic in self._topics.values():
+            if not topic.keeps and not topic.was_told:
+                topic.was_told = True
+                self.board.tell_lost([topic.name], None)
+        last = self._number if not self._held else self._held[0].number - 1
+        for publication in self._sent:
+            self._size -= publication.size
+            self._uncertain[publication.topic] = None
+        self._sent.clear()
+        self._answered(last)
+        self.changed()
+
+    # From the session.
+
+    def arrived(self, topic: str, envelope: bytes, offset: int, epoch: str) -> None:
+        known = self._topics.get(topic)
+        if known is not None:
+            if offset:
+                known.keeps = True
+                self._placed(known, Position(epoch, offset))
+            self._arrived(known, envelope, offset)
+
+    def looked(self, request: int, joined: Joined, missed: list[Kept], keeps: bool) -> None:
+        asked = self._requests.pop(request, None)
+        if isinstance(asked, _Topic):
+            asked.keeps = keeps
+            self._rejoined(asked, joined, missed)
+        elif asked is not None:
+            self._topics[asked.sink.topic].keeps = keeps
+            self._joined(asked, joined, missed)
+
+    def settled(self, number: int) -> None:
+        sent = self._sent
+        while sent and sent[0].number <= number:
+            self._size -= sent.popleft().size
+        self._answered(number)
+
+    def refused(self, topic: str, why: str) -> None:
+        logger.error("A message of topic %r was not published: %s", topic[:80], why)
+        self.board.tell_lost([topic], 1)
+
+    # Publications.
+
+    def _send(self, session: Session, publication: _Publication) -> None:
+        keep = publication.keep
+        name = publication.topic
+        if len(publication.envelope) > session.largest:
+            self._lose(publication, f"it is larger than the {session.largest} bytes that it takes")
+        elif keep is not None and session.why_no_history:
+            self._lose(publication, session.why_no_history)
+        else:
+            session.publish(name, publication.envelope, keep)
+            self._sent.append(publication)
+        self._settle_soon()
+
+    def _lose(self, publication: _Publication, why: str) -> None:
+        """One that was taken while it was not known what the broker takes."""
+        self._size -= publication.size
+        self.refused(publication.topic, why)
+
+    def _send_gap(self, session: Session, topic: str) -> None:
+        envelope = broker.wrap(broker.GAP, self._host, self._number, b"")
+        publication = _Publication(self._number, topic, envelope, None)
+        self._size += publication.size
+        self._send(session, publication)
+
+    def _settle_soon(self) -> None:
+        if not self._is_due:
+            self._is_due = True
+            self._call_soon(self._settle)
+
+    def _settle(self) -> None:
+        self._is_due = False
+        if self._session is not None:
+            self._session.settle(self._number)
+
+    def _answered(self, number: int) -> None:
+        """All publications up to that number have come back, or will not."""
+        publishers = self._publishers
+        while publishers and publishers[0][0] <= number:
+            publishers.popleft()
+        answers = self._answers
+        while answers and answers[0][0] <= number:
+            self.board.then(answers.popleft()[1])
+        if self._relieved and self._size <= self._limit // 2:
+            relieved, self._relieved = self._relieved, []
+            for call in relieved:
+                self.board.then(call)
+
+    def _publisher(self, number: int) -> tuple[object, bool]:
+        """Which subscriber made that publication of this host, and whether it is left out."""
+        publishers = self._publishers
+        while publishers and publishers[0][0] <= number:
+            found, owner, excludes = publishers.popleft()
+            if found == number:
+                return owner, excludes
+        return None, False
+
+    # Subscriptions.
+
+    def _ask(self, ask: _Ask) -> None:
+        sink = ask.sink
+        session = self._session
+        asks = self._asks.get(sink)
+        if asks is None and not sink.is_subscribed:
+            topic = self._topics.get(sink.topic)
+            if topic is None:
+                topic = self._topics[sink.topic] = _Topic(sink.topic)
+                if session is not None:
+                    session.subscribe(topic.name)
+            topic.count += 1
+        if asks is None:
+            asks = self._asks[sink] = []
+        asks.append(ask)
+        if session is not None:
+            self._look(session, ask)
+
+    def _look(self, session: Session, ask: _Ask) -> None:
+        ask.request = self._request(ask)
+        session.look(ask.sink.topic, ask.since, ask.request)
+
+    def _request(self, asked: _Ask | _Topic) -> int:
+        self._last_request += 1
+        self._requests[self._last_request] = asked
+        return self._last_request
+
+    def _joined(self, ask: _Ask, joined: Joined, missed: list[Kept]) -> None:
+        sink = ask.sink
+        asks = self._asks[sink]
+        asks.remove(ask)
+        if not asks:
+            del self._asks[sink]
+        topic = self._topics[sink.topic]
+        # Its sinks are told of what came between if that was not said yet; nobody is, if these are the first.
+        self._placed(topic, joined.position)
+        messages = [
+            message for kept in missed if (message := self._message(topic, kept)) is not None
+        ]
+        if len(messages) < len(missed):
+            joined, messages = Joined(joined.position, False), []
+        if not sink.is_subscribed:
+            self.board.add(sink)
+        if ask.joined is not None:
+            call = ask.joined
+            self.board.then(lambda: call(joined, messages))
+            return
+        assert ask.done is not None
+        try:
+            ask.done(joined)
+        except Exception:  # what comes after this counts as well
+            logger.exception("Exception at the answer to a subscription")
+        if messages and sink.is_subscribed:
+            self.board.replay(messages, sink)
+
+    def _rejoined(self, topic: _Topic, joined: Joined, missed: list[Kept]) -> None:
+        """The topic is in force again, with another session."""
+        if joined.recovered:
+            for kept in missed:
+                if kept.offset > topic.position.offset:
+                    topic.position = Position(topic.position.epoch, kept.offset)
+                    self._arrived(topic, kept.envelope, kept.offset)
+        else:
+            if not topic.was_told:
+                self.board.tell_lost([topic.name], None)
+            self.board.tell_rejoined(topic.name, Joined(joined.position, False))
+        topic.position = joined.position
+        topic.was_told = False
+
+    def _placed(self, topic: _Topic, position: Position) -> None:
+        """The topic stands there. With another epoch, the history was lost, and maybe messages with it."""
+        before, topic.position = topic.position, position
+        if before.epoch not in (position.epoch, NO_EPOCH) and self.board.sinks(topic.name):
+            self.board.tell_lost([topic.name], None)
+            self.board.tell_rejoined(topic.name, Joined(position, False))
+
+    def _arrived(self, topic: _Topic, octets: bytes, offset: int) -> None:
+        if self.board.queued > self._limit:
+            self._drop(topic.name, 1)
+            return
+        try:
+            envelope = broker.unwrap(octets)
+            if envelope.kind == broker.GAP:
+                self._drop(topic.name, None)
+                return
+            message = self._opened(topic, envelope, offset)
+        except (BadEnvelope, LinkError) as error:
+            logger.error(
+                "Something came for topic %r that is no message: %s", topic.name[:80], error
+            )
+            return
+        if message is None:
+            self._drop(topic.name, 1)
+        else:
+            self.board.publish(message)
+
+    def _message(self, topic: _Topic, kept: Kept) -> Message | None:
+        """A message of the history; None if it cannot be delivered."""
+        try:
+            return self._opened(topic, broker.unwrap(kept.envelope), kept.offset)
+        except (BadEnvelope, LinkError):
+            return None
+
+    def _opened(self, topic: _Topic, envelope: broker.Envelope, offset: int) -> Message | None:
+        """The message in an envelope; None if it is larger than allowed here. Raises LinkError."""
+        if len(envelope.content) > self._largest + link.MOST_KEY:
+            return None
+        sender, excludes = None, False
+        if envelope.host == self._host:
+            sender, excludes = self._publisher(envelope.number)
+        data, key = self._wire.unpack(envelope.content)
+        return Message(topic.name, data, key, sender, excludes, offset)
+
+    def _drop(self, topic: str, count: int | None) -> None:
+        self.dropped += 1 if count is None else count
+        self.board.tell_lost([topic], count)
