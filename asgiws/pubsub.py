@@ -19,11 +19,12 @@ if TYPE_CHECKING:
     from asgiws.elsewhere.workers import SeveralWorkers
     from asgiws.services.attachment import Attachment
     from asgiws.services.pubsub import Gap, Message, MessagesLost, PubSub, Subscription
-    from asgiws.topics.hub import TooMuchQueued
+    from asgiws.topics.hub import HubUnreachable, TooMuchQueued
 
 __all__ = [
     "Attachment",
     "Gap",
+    "HubUnreachable",
     "Message",
     "MessagesLost",
     "PubSub",
@@ -38,6 +39,7 @@ _HOMES = {
     "PubSubMiddleware": "asgiws.elsewhere.middleware",
     "SeveralWorkers": "asgiws.elsewhere.workers",
     "Gap": "asgiws.services.pubsub",
+    "HubUnreachable": "asgiws.topics.hub",
     "Message": "asgiws.services.pubsub",
     "MessagesLost": "asgiws.services.pubsub",
     "PubSub": "asgiws.services.pubsub",

@@ -42,6 +42,7 @@ from asgiws.drivers.topic_messages import (
     unsubscribing,
 )
 from asgiws.services.topics import Topics
+from asgiws.topics.hub import JOIN, HubUnreachable
 from asgiws.topics.message import Joined, Message
 from asgiws.topics.sink import Sink
 from asgiws.websocket import close
@@ -209,12 +210,18 @@ class Subscriptions:
             self._wake()
 
         async def until_joined() -> None:
+            timer = self._service.call_later(JOIN, self._wake)
+            end = self._service.loop.time() + JOIN
             try:
                 while not has_joined and self._find(wants.topic) is sink:
                     await self._wait()
+                    if not has_joined and self._service.loop.time() >= end:
+                        raise HubUnreachable(wants.topic)
             except BaseException:
                 self._leave(sink)
                 raise
+            finally:
+                timer.cancel()
             if has_joined:
                 return
             if self._session._ws.state == OPEN:

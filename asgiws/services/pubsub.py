@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 from asgiws.services.attachment import Attachment
 from asgiws.services.topics import Topics
 from asgiws.topics import asking
-from asgiws.topics.hub import TooMuchQueued
+from asgiws.topics.hub import JOIN, HubUnreachable, TooMuchQueued
 from asgiws.topics.local import QUEUE
 from asgiws.topics.message import Joined, Keep, Position
 from asgiws.topics.message import Message as Published
@@ -265,8 +265,14 @@ class Subscription:
         self._pubsub._open.add(self)
         try:
             self._topics.hub().subscribe(sink, self._since, self._joined)
-            while self.position is None and not self._has_ended:
-                await self._wait()
+            if self.position is None and not self._has_ended:
+                timer = self._topics.call_later(JOIN, self.wake)
+                try:
+                    await self._wait()
+                finally:
+                    timer.cancel()
+                if self.position is None and not self._has_ended:
+                    raise HubUnreachable(self.topic)
         except BaseException:
             self._leave()
             raise

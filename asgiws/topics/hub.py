@@ -21,9 +21,21 @@ from typing import Protocol
 from asgiws.topics.message import Joined, Keep, Message, Position
 from asgiws.topics.sink import Sink
 
+#: Seconds that a subscription may take to be in force.
+JOIN = 10.0
+
 
 class TooMuchQueued(RuntimeError):
     """A publication was refused, because those before it have not left yet. Nothing of it was sent."""
+
+
+class HubUnreachable(RuntimeError):
+    """A subscription was not in force in time: what carries messages cannot be reached. It was withdrawn."""
+
+    def __init__(self, topic: str) -> None:
+        super().__init__(
+            f"{topic!r:.80} was not subscribed within {JOIN:g} s: the hub process, or the broker, does not answer"
+        )
 
 
 class Hub(Protocol):

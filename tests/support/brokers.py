@@ -45,11 +45,22 @@ class Broker:
         program = shutil.which(PROGRAMS[self.kind])
         assert program is not None
         if self.kind == "redis":
-            options = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", "/tmp"]
+            options = [
+                "--port",
+                str(self.port),
+                "--bind",
+                "127.0.0.1",
+                "--save",
+                "",
+                "--dir",
+                "/tmp",
+            ]
         else:
             options = ["--addr", "127.0.0.1", "--port", str(self.port)]
         self._process = subprocess.Popen(
-            [program, *options, *self._options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            [program, *options, *self._options],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
         end = time.monotonic() + PATIENCE
         while True:

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from asgiws.topics import link
+from asgiws.topics.board import BACKLOG
 from asgiws.topics.hub import TooMuchQueued
 from asgiws.topics.link import ALL, Deliveries, Outgoing, Requests
-from asgiws.topics.board import BACKLOG
 from asgiws.topics.linked import MOST_RETRY, LinkedHub
 from asgiws.topics.message import Joined, Keep, Message, Position
 from asgiws.topics.sink import Sink
