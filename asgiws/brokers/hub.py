@@ -6,11 +6,18 @@ Rules of this file: it starts to connect when it is made, and needs a running ev
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
 
 from asgiws.brokers import choice
 from asgiws.brokers.uplink import Uplink
 from asgiws.config import Config
 from asgiws.topics.relayed import PLAIN, RelayedHub, Wire
+
+
+class Topics(Protocol):
+    """What a hub needs of the server (`services/topics.py`)."""
+
+    def call_soon(self, callback: Callable[[], object]) -> None: ...
 
 
 class BrokerHub(RelayedHub):
@@ -30,3 +37,15 @@ class BrokerHub(RelayedHub):
     async def finish(self) -> None:
         """What was published leaves, if the broker takes it in time; then the connection is closed."""
         await self._uplink.close()
+
+
+def maker(config: Config) -> Callable[[Topics], BrokerHub] | None:
+    """What makes the hub of a process that has no hub process; None if its topics stay in the process."""
+    if not choice.is_broker(config):
+        return None
+    return lambda topics: BrokerHub(config, topics.call_soon)
+
+
+def is_needed_early(config: Config) -> bool:
+    """Whether the hub is made at the start, since its connections are part of what makes a server ready."""
+    return choice.is_broker(config) or config.pubsub_readiness

@@ -1,4 +1,4 @@
-"""Which Redis server to connect to: one, the master that Sentinel knows, or the node of a cluster with our keys.
+"""Which Redis server to connect to: one, the master that Sentinel knows, or a node of a cluster.
 
 URLs, as the option `pubsub` takes them:
 

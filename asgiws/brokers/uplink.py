@@ -1,8 +1,8 @@
 """Keeps a hub connected to its broker.
 
 Rules of this file:
-- One connection after the other, with a wait between them that doubles up to MOST_WAIT seconds, and differs from
-  host to host.
+- One connection after the other, with a wait between them that doubles up to MOST_WAIT seconds, and differs
+  from host to host.
 - A broker that sends nothing for SILENCE seconds although it was asked to is lost.
 - The log tells once that the broker has gone, and why, and once that it is back: not each attempt, unless the
   reason changes. No line has a password in it.

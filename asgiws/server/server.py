@@ -29,8 +29,7 @@ from asgiws import importer, logs
 from asgiws.asgi.interface import adapt
 from asgiws.asgi.lifespan import Lifespan
 from asgiws.asgi.types import ASGIApp
-from asgiws.brokers.choice import is_broker
-from asgiws.brokers.hub import BrokerHub
+from asgiws.brokers.hub import is_needed_early, maker
 from asgiws.config import Config, ConfigError, StartError
 from asgiws.net import descriptors, sockets, systemd
 from asgiws.net.acceptor import GRACE, Acceptor, Balancer, Make, accept
@@ -253,8 +252,8 @@ class Server:
         if self.config.pubsub != "off":
             topics = Topics(self.config, self._loop, self._hub_maker())
             pubsub = PubSub(topics)
-            if is_broker(self.config) or self.config.pubsub_readiness:
-                topics.hub()  # what it needs to connect to is asked for now
+            if is_needed_early(self.config):
+                topics.hub()
         extensions = {} if pubsub is None else {NAME: pubsub.extension()}
         lifespan = Lifespan(forks.guarded(app), self.config.lifespan, extensions)
         with ExitStack() as stack:
@@ -282,11 +281,8 @@ class Server:
 
     def _hub_maker(self) -> Callable[[Topics], Hub] | None:
         """What makes the hub of topics; None for one of this process alone."""
-        if self._membership is not None:
-            return self._membership.make_hub
-        if not is_broker(self.config):
-            return None
-        return lambda topics: BrokerHub(self.config, topics.call_soon)
+        membership = self._membership
+        return maker(self.config) if membership is None else membership.make_hub
 
     async def _serve(
         self,

@@ -34,7 +34,7 @@ class HubUnreachable(RuntimeError):
 
     def __init__(self, topic: str) -> None:
         super().__init__(
-            f"{topic!r:.80} was not subscribed within {JOIN:g} s: the hub process, or the broker, does not answer"
+            f"{topic!r:.80} was not subscribed within {JOIN:g} s: the hub process, or the broker, is away"
         )
 
 

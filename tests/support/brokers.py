@@ -66,7 +66,7 @@ class Broker:
         while True:
             try:
                 socket.create_connection(("127.0.0.1", self.port), 1).close()
-            except OSError:
+            except OSError:  # noqa: PERF203
                 assert self._process.poll() is None, "the broker has ended"
                 assert time.monotonic() < end
                 time.sleep(0.02)

@@ -14,7 +14,7 @@ from asgiws.asgi.errors import ApplicationError, ClientDisconnected
 from asgiws.config import Config
 from asgiws.drivers.subscriptions import ECHO, GAP_REASON, MAX_KEYS
 from asgiws.services.topics import Topics
-from asgiws.topics.hub import TooMuchQueued
+from asgiws.topics.hub import JOIN, TooMuchQueued
 from asgiws.topics.message import Joined, Keep, Message, Position
 from asgiws.topics.sink import Sink
 from tests.support.loops import on_each_loop, settle
@@ -66,10 +66,15 @@ def texts(peer: Peer) -> list[str]:
 class LinkedLike:
     """A hub that is elsewhere: nothing is answered or comes back before the test says so."""
 
+    is_up = True
+
     def __init__(self) -> None:
         self.asked: list[tuple[Sink, Callable[[Joined], object]]] = []
         self.published: list[Message] = []
         self.unsubscribed: list[Sink] = []
+
+    async def finish(self) -> None:
+        pass
 
     def publish(self, message: Message, keep: Keep | None) -> None:
         self.published.append(message)
@@ -334,7 +339,7 @@ async def test_own_sends_wait_for_a_time_and_no_longer() -> None:
     await app.do("send", publish("1"))
     await app.do("send", send_text("2"))
     assert texts(peer) == ["2"]
-    assert delays == [ECHO]
+    assert delays == [JOIN, ECHO]
     await app.do("send", send_text("3"))  # which waits for nothing
     assert delays == [ECHO]
     hub.bring_back()

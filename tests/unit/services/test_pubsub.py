@@ -29,11 +29,16 @@ def make(**options: Any) -> PubSub:
 class Elsewhere:
     """A hub that answers when the test says so, and refuses what `refuse` raises for."""
 
+    is_up = True
+
     def __init__(self, refuse: Callable[[Message], object] = lambda message: None) -> None:
         self.refuse = refuse
         self.published: list[str | bytes] = []
         self.asked: list[tuple[Sink, Callable[[Joined], object]]] = []
         self.unsubscribed: list[Sink] = []
+
+    async def finish(self) -> None:
+        pass
 
     def publish(self, message: Message, keep: Keep | None) -> None:
         self.refuse(message)

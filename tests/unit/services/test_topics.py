@@ -51,7 +51,7 @@ async def test_a_hub_of_its_own_keeps_as_much_as_the_option_says() -> None:
         hub = Topics(config, asyncio.get_running_loop()).hub()
         hub.publish(Message("a", "x"), Keep(1, 60.0))
         assert isinstance(hub, LocalHub)
-        assert [message.data for message in hub.replay("a", KEPT)[1]] == wanted
+        assert [message.data for message in hub.history.replay("a", KEPT)[1]] == wanted
 
 
 async def test_what_it_calls_runs_in_no_requests_context() -> None:
