@@ -67,7 +67,11 @@ class Server:
             self._arguments.setdefault("socket_connect_timeout", PATIENCE)
             self._class = self._arguments.pop("connection_class", Connection)
             self._class(**self._arguments)
-        except (TypeError, ValueError, RedisError) as error:
+        except TypeError as error:
+            # An argument that the connection does not take.
+            what = str(error).rpartition("argument ")[2]
+            raise StartError(f"pubsub: that URL cannot be used: unknown option {what}") from None
+        except (ValueError, RedisError) as error:
             raise StartError(f"pubsub: that URL cannot be used: {error}") from None
         where = parts.path if base == "unix" else hosts
         what = {"sentinel": f"Redis {self._service!r} by Sentinel", "cluster": "Redis Cluster"}

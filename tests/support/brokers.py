@@ -85,6 +85,10 @@ class Broker:
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
 
+    def thaw(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
 
 @contextlib.contextmanager
 def broker(kind: str, *options: str) -> Iterator[Broker]:
