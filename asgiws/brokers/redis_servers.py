@@ -69,8 +69,8 @@ class Server:
             self._class(**self._arguments)
         except TypeError as error:
             # An argument that the connection does not take.
-            what = str(error).rpartition("argument ")[2]
-            raise StartError(f"pubsub: that URL cannot be used: unknown option {what}") from None
+            option = str(error).rpartition("argument ")[2]
+            raise StartError(f"pubsub: that URL cannot be used: unknown option {option}") from None
         except (ValueError, RedisError) as error:
             raise StartError(f"pubsub: that URL cannot be used: {error}") from None
         where = parts.path if base == "unix" else hosts

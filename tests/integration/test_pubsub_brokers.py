@@ -1,4 +1,4 @@
-"""Topics over two nodes and a real broker: what clients get, whatever becomes of workers, nodes, broker and network."""
+"""Topics over two nodes and a real broker: what clients get, whatever becomes of nodes, broker and network."""
 
 from __future__ import annotations
 
@@ -81,17 +81,20 @@ async def publish(clients: list[Client], index: int, count: int, begin: int = 0)
 async def test_every_client_gets_every_message_once_and_in_order_per_publisher(
     kind: str, count: int
 ) -> None:
-    with broker(kind) as there, node(there.url(), workers=count, errors=False) as one:
-        with node(there.url(), workers=count, errors=False) as two:
-            async with AsyncExitStack() as stack:
-                clients = await clients_at(one, stack, 4) + await clients_at(two, stack, 4)
-                await asyncio.gather(*(publish(clients, index, 100) for index in range(8)))
-                await until(lambda: all(len(one.texts) >= 800 for one in clients))
-                for index in range(8):
-                    assert publications_of(clients[0].texts, index) == list(range(100))
-                # And one order for everybody, wherever it is.
-                assert all(client.texts == clients[0].texts for client in clients)
-                assert not any(client.told("gap") for client in clients)
+    with (
+        broker(kind) as there,
+        node(there.url(), workers=count, errors=False) as one,
+        node(there.url(), workers=count, errors=False) as two,
+    ):
+        async with AsyncExitStack() as stack:
+            clients = await clients_at(one, stack, 4) + await clients_at(two, stack, 4)
+            await asyncio.gather(*(publish(clients, index, 100) for index in range(8)))
+            await until(lambda: all(len(one.texts) >= 800 for one in clients))
+            for index in range(8):
+                assert publications_of(clients[0].texts, index) == list(range(100))
+            # And one order for everybody, wherever it is.
+            assert all(client.texts == clients[0].texts for client in clients)
+            assert not any(client.told("gap") for client in clients)
 
 
 @on_each
@@ -108,14 +111,17 @@ async def test_exclude_self_and_order_with_own_sends(kind: str) -> None:
 
 @on_each
 async def test_topics_are_those_of_a_prefix(kind: str) -> None:
-    with broker(kind) as there, node(there.url()) as one:
-        with node(there.url(), "--pubsub-prefix", "other") as two:
-            async with AsyncExitStack() as stack:
-                (here,), (else_,) = await clients_at(one, stack, 1), await clients_at(two, stack, 1)
-                await here.publish("here")
-                await else_.publish("there")
-                await until(lambda: here.texts and else_.texts)
-                assert (here.texts, else_.texts) == (["here"], ["there"])
+    with (
+        broker(kind) as there,
+        node(there.url()) as one,
+        node(there.url(), "--pubsub-prefix", "other") as two,
+    ):
+        async with AsyncExitStack() as stack:
+            (here,), (else_,) = await clients_at(one, stack, 1), await clients_at(two, stack, 1)
+            await here.publish("here")
+            await else_.publish("there")
+            await until(lambda: here.texts and else_.texts)
+            assert (here.texts, else_.texts) == (["here"], ["there"])
 
 
 # What ends.
