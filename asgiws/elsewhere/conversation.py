@@ -40,6 +40,7 @@ from asgiws.drivers.topic_messages import (
     unsubscribing,
 )
 from asgiws.services.topics import Topics
+from asgiws.topics.hub import JOIN, HubUnreachable
 from asgiws.topics.message import Joined, Message
 from asgiws.topics.sink import Sink
 from asgiws.websocket import close
@@ -183,13 +184,28 @@ class Conversation:
         sinks = self._sinks
         check_place(wants.topic, wants.topic in sinks, len(sinks), self._topics.max_subscriptions)
         sink = self._sinks[wants.topic] = TopicSink(wants, self)
+        in_force: asyncio.Future[None] = self._topics.loop.create_future()
 
         def done(joined: Joined) -> None:
             sink.epoch = joined.position.epoch
             if "id" in message:
                 self._tell(subscribed(message["id"], wants.topic, joined))
+            if not in_force.done():
+                in_force.set_result(None)
 
-        self._topics.hub().subscribe(sink, wants.since, done)  # in force at once
+        self._topics.hub().subscribe(sink, wants.since, done)
+        if in_force.done():
+            return
+        try:
+            await asyncio.wait([in_force], timeout=JOIN)
+        finally:
+            if not in_force.done() and self._sinks.get(wants.topic) is sink:
+                del self._sinks[wants.topic]
+                self._drop(sink)
+        if not in_force.done():
+            if self._has_ended:
+                raise ClientDisconnected("the WebSocket ended before its subscription was in force")
+            raise HubUnreachable(wants.topic)
 
     def _unsubscribe(self, message: ASGIMessage) -> None:
         topic = unsubscribing(message)
@@ -361,6 +377,9 @@ class TopicSink(Sink):
             self._conversation.write(self, message)
         else:
             self._conversation.give(self, message)
+
+    def rejoined(self, joined: Joined) -> None:
+        self.epoch = joined.position.epoch
 
     def lost(self, count: int | None) -> None:
         self._conversation.lost(self, count)

@@ -7,7 +7,8 @@ On asgiws the extension is there already, and the middleware does nothing.
 Rules of this file:
 - It refuses to start where other processes are known to serve the same application: they would not be reached.
 - Everything between the clients of the process is here; `conversation.py` has one WebSocket.
-- All event loops of the process reach each other: a test client may have one for each WebSocket.
+- All event loops of the process reach each other: a test client may have one for each WebSocket. With a broker,
+  each has a connection of its own.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import logging
 import weakref
 
 from asgiws.asgi.types import ASGIApp, Receive, Scope, Send
+from asgiws.brokers.hub import maker
 from asgiws.config import Config
 from asgiws.elsewhere import workers
 from asgiws.elsewhere.conversation import Conversation
@@ -38,14 +40,17 @@ class PubSubMiddleware:
     `--pubsub-max-message` and `--pubsub-history`; `max_outbound`, in octets, is what may wait for a client that
     does not read, and for an application that does not receive.
 
-    If the server has several workers, as far as that can be known, the application's startup fails; without a
-    lifespan, each call raises SeveralWorkers.
+    With the `url` of a broker, and `prefix`, as the options `--pubsub` and `--pubsub-prefix`, topics reach all
+    processes and hosts that use the same. Without one, if the server has several workers, as far as that can be
+    known, the application's startup fails; without a lifespan, each call raises SeveralWorkers.
     """
 
     def __init__(
         self,
         app: ASGIApp,
         *,
+        url: str | None = None,
+        prefix: str = "asgiws",
         max_subscriptions: int = 1000,
         max_message: int = 2**20,
         max_outbound: int = 2**20,
@@ -54,6 +59,8 @@ class PubSubMiddleware:
         self._app = app
         self._config = Config(
             app=app,
+            pubsub="host" if url is None else url,
+            pubsub_prefix=prefix,
             pubsub_max_subscriptions=max_subscriptions,
             pubsub_max_message=max_message,
             pubsub_history=history,
@@ -63,7 +70,8 @@ class PubSubMiddleware:
         self._loops: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, tuple[Topics, PubSub]] = (
             weakref.WeakKeyDictionary()
         )
-        self._was_checked = False
+        self._make_broker_hub = maker(self._config)
+        self._was_checked = self._make_broker_hub is not None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if NAME in scope.get("extensions", {}):
@@ -94,6 +102,7 @@ class PubSubMiddleware:
                 await self._app(scope, receive, send)
             finally:
                 pubsub.end()
+                await topics.finish()
                 topics.close()
                 self._loops.pop(topics.loop, None)
         else:
@@ -110,15 +119,17 @@ class PubSubMiddleware:
             return found
 
     def _make_hub(self, topics: Topics) -> Hub:
+        if self._make_broker_hub is not None:
+            return self._make_broker_hub(topics)
         return LoopHub(self._shared, topics.loop.call_soon_threadsafe)
 
 
 def _check_alone() -> None:
     server = present.find()
     if server is None:
-        workers.check_alone(_WHAT)
+        workers.check_alone(_WHAT, "give it the URL of a broker, ")
     elif server.topics is None:
         raise workers.SeveralWorkers(
             f"{_WHAT} reaches the clients of one process only, and the server's own topics are off: --pubsub "
-            "off, or several workers of gunicorn"
+            "off, or several workers of gunicorn; give the URL of a broker"
         )

@@ -29,13 +29,14 @@ class SeveralWorkers(RuntimeError):
     """Topics would reach the clients of one worker only."""
 
 
-def check_alone(what: str) -> None:
-    """Raises SeveralWorkers if this process is known to be one of several workers."""
+def check_alone(what: str, instead: str = "") -> None:
+    """Raises SeveralWorkers if this process is known to be one of several workers; `instead` is what else could
+    be done about it."""
     count = max(_of_stack(sys._getframe()), _of_command(sys.argv))
     if count > 1:
         raise SeveralWorkers(
             f"{what} reaches the clients of one process only, and this server has {count} workers: run one "
-            f"worker, or asgiws with --workers {count}, whose topics reach all of them"
+            f"worker, {instead}or asgiws with --workers {count}, whose topics reach all of them"
         )
 
 

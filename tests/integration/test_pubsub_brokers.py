@@ -473,3 +473,27 @@ async def test_what_was_published_last_leaves_before_the_end(kind: str) -> None:
                 await until(lambda: near.told("published"))
             await until(lambda: far.texts and far.texts[-1] == "last")
             assert publications_of(far.texts[:-1], 0) == list(range(100))
+
+
+# Other servers.
+
+
+@on_redis
+async def test_the_middleware_reaches_all_workers_of_a_server_without_topics(kind: str) -> None:
+    """Two workers that have no topics of their own, and a node that has."""
+    with broker(kind) as there, node(there.url()) as one:
+        options = ("--workers", "2", "--pubsub", "off")
+        environment = {"PUBSUB_URL": there.url()}
+        with serve("pubsub_elsewhere_app:app", *options, env=environment) as two:
+            async with AsyncExitStack() as stack:
+                (near,) = await clients_at(one, stack, 1)
+                far: list[Client] = []
+                while len({client.pid for client in far}) < 2:
+                    far += await clients_at(two, stack, 1)
+                await publish([near], 0, 20)
+                for number in range(20):
+                    await far[0].publish(f"1 {number}")
+                everybody = [near, *far]
+                await until(lambda: all(len(client.texts) == 40 for client in everybody))
+                assert all(client.texts == near.texts for client in far)
+                assert publications_of(near.texts, 1) == list(range(20))

@@ -62,9 +62,11 @@ class Client:
 
     @staticmethod
     async def of(server: RunningServer, stack: AsyncExitStack) -> Client:
-        opening = connect(
-            server.ws_url("/"), max_queue=None, ping_interval=None, open_timeout=PATIENCE
-        )
+        return await Client.at(server.ws_url("/"), stack)
+
+    @staticmethod
+    async def at(url: str, stack: AsyncExitStack) -> Client:
+        opening = connect(url, max_queue=None, ping_interval=None, open_timeout=PATIENCE)
         websocket = await stack.enter_async_context(opening)
         hello = json.loads(await asyncio.wait_for(websocket.recv(), PATIENCE))
         return Client(websocket, hello["pid"])

@@ -11,13 +11,12 @@ import asyncio
 import contextlib
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
 from types import TracebackType
 
-from tests.support.server import free_port
+from tests.support.server import free_port, listens
 
 #: No verdict hangs on it.
 PATIENCE = 30.0
@@ -63,15 +62,10 @@ class Broker:
             stderr=subprocess.DEVNULL,
         )
         end = time.monotonic() + PATIENCE
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", self.port), 1).close()
-            except OSError:  # noqa: PERF203
-                assert self._process.poll() is None, "the broker has ended"
-                assert time.monotonic() < end
-                time.sleep(0.02)
-            else:
-                return
+        while not listens(self.port):
+            assert self._process.poll() is None, "the broker has ended"
+            assert time.monotonic() < end
+            time.sleep(0.02)
 
     def stop(self, number: int = signal.SIGKILL) -> None:
         if self._process is not None:

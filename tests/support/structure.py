@@ -58,7 +58,7 @@ PARTS: dict[str, tuple[str, ...]] = {
         "topics",
     ),
     "processes": ("asgi", "brokers", "config", "net", "server", "tls", "topics"),
-    "elsewhere": ("asgi", "config", "drivers", "services", "topics", "websocket"),
+    "elsewhere": ("asgi", "brokers", "config", "drivers", "services", "topics", "websocket"),
     "channels": ("elsewhere", "services", "topics"),
 }
 
