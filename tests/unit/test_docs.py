@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from asgiws.config import OPTIONS
-from asgiws.config.option_types import Choice
+from asgiws.config.option_types import Choice, Prefix, Reach
 from asgiws.websocket.states import TRANSITIONS, Effect, State, Trigger
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -128,7 +128,7 @@ def test_the_page_on_compression_has_every_option_and_its_default() -> None:
     for option in OPTIONS:
         if option.name.startswith("ws_deflate_"):
             shown = option.kind.show(option.default)
-            default = f"`{shown}`" if isinstance(option.kind, Choice) else shown
+            default = f"`{shown}`" if isinstance(option.kind, (Choice, Prefix, Reach)) else shown
             assert f"| `{option.flags[0]}` | {default} |" in page
 
 
@@ -137,7 +137,7 @@ def test_the_page_on_tls_has_every_option_and_its_default() -> None:
     for option in OPTIONS:
         if option.group == "TLS":
             shown = option.kind.show(option.default)
-            default = f"`{shown}`" if isinstance(option.kind, Choice) else shown
+            default = f"`{shown}`" if isinstance(option.kind, (Choice, Prefix, Reach)) else shown
             assert f"| `{option.flags[0]}` | {default} |" in page
 
 
@@ -146,7 +146,7 @@ def test_the_page_on_topics_has_every_option_and_its_default() -> None:
     for option in OPTIONS:
         if option.group == "Topics":
             shown = option.kind.show(option.default)
-            default = f"`{shown}`" if isinstance(option.kind, Choice) else shown
+            default = f"`{shown}`" if isinstance(option.kind, (Choice, Prefix, Reach)) else shown
             assert f"| `{option.flags[0]}` | {default} |" in page
 
 
