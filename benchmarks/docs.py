@@ -88,9 +88,10 @@ _ABOUT_HOSTS = (
     " installed for them."
 )
 _ABOUT_DEAF = (
-    "The 99th percentile of the latency of all deliveries to the others, beside the same server and load with"
-    " all clients reading, measured in turn: without, with, with, without. A round makes one ratio, and the"
-    " ratio is the median of the rounds."
+    "The 99th percentile of the latency of all deliveries to the others, beside that of a second server, all"
+    " clients of which read. Messages go to the two in turn, so that whatever else the machine does meets both."
+    " A round makes one ratio, and the ratio is the median of the rounds. *Behind* is what was published to the"
+    " client that does not read and did not reach it."
 )
 
 

@@ -76,7 +76,7 @@ class Results:
         return list(dict.fromkeys(one.scenario for one in self.measurements))
 
     def of(self, scenarios: Container[str]) -> Results:
-        """These scenarios alone, with the servers that were measured or left out in them."""
+        """These scenarios alone, with the servers that were measured in them and those that were left out."""
         measurements = [one for one in self.measurements if one.scenario in scenarios]
         names = {one.server for one in measurements}
         left_out = []
@@ -84,7 +84,6 @@ class Results:
             some = [name for name in one.scenarios if name in scenarios]
             if some:
                 left_out.append(LeftOut(one.server, some, one.why))
-                names.add(one.server)
         servers = {name: info for name, info in self.servers.items() if name in names}
         return Results(self.about, servers, measurements, left_out)
 

@@ -91,8 +91,8 @@ def carry_out(
 
 
 def measure(scenario: Scenario, server: Server, plan: Plan, folder: Path) -> dict[str, float]:
-    """What the load generator prints, and for a scenario with a client that does not read what it prints with
-    and without it. Raises ServerError with what was wrong."""
+    """What the load generator prints, and how the latencies of two rooms compare, if there are two. Raises
+    ServerError with what was wrong."""
     program = plan.load_tls if scenario.tls else plan.load
     load = [str(program), *scenario.load_arguments()]
     load += ["-t", str(plan.seconds), "-w", str(plan.warm_up)]
@@ -104,7 +104,7 @@ def measure(scenario: Scenario, server: Server, plan: Plan, folder: Path) -> dic
             redis, broker = stack.enter_context(started_redis(plan.redis, folder))
             brokers = [broker]
         nodes = []
-        for number in range(scenario.nodes):
+        for number in range(scenario.servers):
             log = folder / f"server-{number}.log"
             port, node = stack.enter_context(_node(scenario, server, plan, log, redis))
             nodes.append(node)
@@ -113,10 +113,10 @@ def measure(scenario: Scenario, server: Server, plan: Plan, folder: Path) -> dic
         running = [*nodes, *brokers]
         for one in running:
             load += ["-P", str(one.pid)]
-        if not scenario.deaf:
-            return _load(load, running, patience)
-        with_it = [*load, "-D", str(scenario.deaf)]
-        return with_and_without(lambda deaf: _load(with_it if deaf else load, running, patience))
+        values = _load(load, running, patience)
+    if scenario.deaf:
+        values[P99_RATIO] = values["p99_us"] / values["p99_us_without"]
+    return values
 
 
 @contextlib.contextmanager
@@ -130,22 +130,6 @@ def _node(
     with started(command, port, environment(server, redis=redis), log, SERVED) as running:
         wait_until_answering(port, certificate, running)
         yield port, running
-
-
-def with_and_without(load: Callable[[bool], dict[str, float]]) -> dict[str, float]:
-    """One measurement of a scenario with a client that does not read, beside the same without it.
-
-    Their order, without, with, with, without, meets both with the same drift of the machine's speed.
-    """
-    without, with_it, again, last = (load(deaf) for deaf in (False, True, True, False))
-    with_us = (with_it["p99_us"] + again["p99_us"]) / 2
-    without_us = (without["p99_us"] + last["p99_us"]) / 2
-    return {
-        **again,
-        "p99_us": with_us,
-        "p99_us_without": without_us,
-        P99_RATIO: with_us / without_us,
-    }
 
 
 def _load(command: list[str], running: list[RunningServer], patience: float) -> dict[str, float]:

@@ -40,8 +40,8 @@ class Scenario:
     with the extension `asgiws.pubsub` can, and `workers` how many there are.
 
     With several `nodes`, the server runs that often, with a Redis between them, and each server that can has
-    its own way to reach the clients of all. `deaf` clients read nothing, and the scenario is measured beside
-    the same without them. `options` are for asgiws.
+    its own way to reach the clients of all. `deaf` clients read nothing, and a second server beside it has the
+    same load without them, message by message in turn. `options` are for asgiws.
 
     `size` is the payload of a message in octets, before compression; of a body for HTTP.
     """
@@ -73,9 +73,16 @@ class Scenario:
         """Whether nothing follows the TLS handshake."""
         return self.mode in _HANDSHAKE
 
+    @property
+    def servers(self) -> int:
+        """How often the server runs."""
+        return 2 if self.deaf else self.nodes
+
     def load_arguments(self) -> list[str]:
         """The load generator's arguments, but for the server and the times."""
         numbers = {"-c": self.connections, "-d": self.in_flight, "-s": self.size}
+        if self.deaf:
+            numbers["-D"] = self.deaf
         arguments = [self.mode, *(str(part) for pair in numbers.items() for part in pair)]
         return arguments + ["-b"] * self.binary + ["-z"] * self.deflate + ["-T"] * self.tls
 
@@ -171,7 +178,7 @@ _ALL = (
         size=1024,
         topics=True,
         deaf=1,
-        options=("--ws-slow-consumer", "wait", "--ws-max-outbound", "1MiB"),
+        options=("--ws-slow-consumer", "wait", "--ws-max-outbound", "256KiB"),
         metric=P99_RATIO,
     ),
     Scenario("connect", "handshakes, 64 at a time", ECHO, "connect", 64, floor=True),

@@ -9,14 +9,16 @@
  *   upload     POST requests of SIZE octets, answered with the number of octets received
  *   download   GET requests for /SIZE, answered with SIZE octets of the pattern
  *   fanout     as broadcast, over one server or several: the messages are numbered, each delivery has its latency,
- *              and one that does not come within LOST_AFTER seconds is counted as lost
+ *              and one that does not come within LOST_AFTER seconds is counted as lost. With -D, two servers
+ *              have a room of CONNECTIONS each, and messages in turn, so that whatever else the machine does
+ *              meets both; some of the second room read nothing, and latencies are told of each
  *   push       every connection acknowledges, and gets IN_FLIGHT messages whose first NUMBER_DIGITS octets
  *              count on; it acknowledges again when it has them
  *   handshake  open, TLS handshake, close_notify and FIN, again (needs -T)
  *   resume     as handshake, but by a ticket of a connection before (needs -T)
  * Options: -p PORT (repeated, the connections take turns with the ports; the first one publishes)  -c CONNECTIONS  -d IN_FLIGHT  -s SIZE  -t SECONDS  -w WARM_UP_SECONDS
  *          -b (binary messages)  -z (permessage-deflate)  -P PID (of the server, to measure it; repeated, all
- *          together) -D NUMBER (fanout: so many of the last connections read nothing once they are open)
+ *          together) -D NUMBER (fanout: so many of the second room read nothing once they are open)
  *          -T (over TLS, in a build WITH_TLS)
  *
  * Rules of this file:
@@ -62,12 +64,12 @@ enum { LOST_AFTER = 1, UNHEARD = 5 };
 
 /* A server is left alone for REST_MS after the first clients of all ports have come, and after all have: some
  * lose those that subscribe together with their first, and some subscribe after they have accepted. */
-enum { REST_MS = 300, SERVERS_MAX = 8 };
+enum { REST_MS = 300, SERVERS_MAX = 8, ROOMS_MAX = 2 };
 
 /* What a client that does not read takes in is little, or a run would be over before its server noticed: the
- * receive buffer, and the segment size that the server's send buffer goes by. It counts as such once it is
- * so far behind that the server itself holds some of it. */
-enum { DEAF_BUFFER = 4096, DEAF_SEGMENT = 536, DEAF_BEHIND = 128 * 1024 };
+ * receive buffer, and the segment size that the server's send buffer goes by. The warm-up goes on, for a time,
+ * until it is so far behind that the server itself holds some of it. */
+enum { DEAF_BUFFER = 4096, DEAF_SEGMENT = 536, DEAF_BEHIND = 128 * 1024, DEAF_SECONDS = 30 };
 
 enum { STALL = 20, SETTLE = 2, PER_ADDRESS = 20000, OPENING_AT_ONCE = 128 };
 enum { IN_FLIGHT_MAX = 64, HEAD_MAX = 8192, READ_SIZE = 1 << 18, EVENTS = 512, NUMBER_DIGITS = 10 };
@@ -118,11 +120,11 @@ static const char PATTERN[] = "{\"user\": 4711, \"text\": \"lorem ipsum dolor si
 static struct {
     enum mode mode;
     int ports[SERVERS_MAX], servers[SERVERS_MAX]; /* as many as port_count and server_count */
-    int port_count, server_count, connections, in_flight, deaf;
+    int port_count, server_count, connections, in_flight, deaf, rooms;
     size_t size;
     double seconds, warm_up;
     bool binary, deflate, tls;
-} options = {.ports = {8000}, .connections = 1, .in_flight = 1, .size = 32, .seconds = 3, .warm_up = 1};
+} options = {.ports = {8000}, .connections = 1, .in_flight = 1, .rooms = 1, .size = 32, .seconds = 3, .warm_up = 1};
 
 static int epoll;
 static struct connection *connections;
@@ -131,8 +133,12 @@ static size_t outgoing_size, outgoing_body; /* octets, and where among them the 
 static const uint8_t *expected; /* what comes back */
 static size_t expected_size, packed_max;
 static char upgrade[512];
-static uint64_t published, counted_from, lost; /* fanout: numbers of messages, and deliveries */
-static int got;                                /* deliveries of the last message of broadcast or fanout */
+/* Fanout: the messages of each room, the first one that counts, deliveries that were lost and those of the
+ * last message; whose turn it is. */
+static struct room {
+    uint64_t published, counted_from, lost;
+    int got;
+} rooms[ROOMS_MAX], *turn = rooms;
 static const uint8_t MASK[4] = {0x37, 0xfa, 0x21, 0x3d};
 static uint64_t messages, octets_moved, opened, full_handshakes;
 static bool stopping;
@@ -163,23 +169,28 @@ static void fail(const char *format, ...)
 
 /* A histogram with 7 significant bits: below 1 % off at any size. */
 enum { SUB = 128, BUCKETS = 40 * SUB };
-static uint64_t histogram[BUCKETS], recorded;
+static uint64_t histogram[ROOMS_MAX][BUCKETS], recorded[ROOMS_MAX];
 
-static void record(uint64_t us)
+static void record_of(int room, uint64_t us)
 {
     unsigned shift = 0;
     while (us >> shift >= 2 * SUB)
         shift++;
     unsigned bucket = shift * SUB + (unsigned)(us >> shift);
-    histogram[bucket < BUCKETS ? bucket : BUCKETS - 1]++;
-    recorded++;
+    histogram[room][bucket < BUCKETS ? bucket : BUCKETS - 1]++;
+    recorded[room]++;
 }
 
-static double percentile(double share)
+static void record(uint64_t us)
 {
-    uint64_t target = (uint64_t)(share * (double)recorded), seen = 0;
-    for (unsigned i = 0; recorded && i < BUCKETS; i++) {
-        seen += histogram[i];
+    record_of(0, us);
+}
+
+static double percentile(int room, double share)
+{
+    uint64_t target = (uint64_t)(share * (double)recorded[room]), seen = 0;
+    for (unsigned i = 0; recorded[room] && i < BUCKETS; i++) {
+        seen += histogram[room][i];
         if (seen > target) {
             unsigned shift = i < 2 * SUB ? 0 : i / SUB - 1;
             return (double)((uint64_t)(i - shift * SUB) << shift);
@@ -530,69 +541,84 @@ static bool counts_on(struct connection *c)
     return !error[0];
 }
 
-static int listeners(void)
+static struct room *room_of(const struct connection *c)
 {
-    return options.connections - options.deaf;
+    return &rooms[c->index % options.rooms];
 }
 
 static bool is_deaf(const struct connection *c)
 {
-    return c->index >= listeners();
+    return options.deaf && room_of(c) == &rooms[1] && c->index >= options.connections - 2 * options.deaf;
 }
 
-/* The next message of fanout, with its number. */
+/* The connections of the room whose turn it is, but for those that do not read. */
+static int listeners(void)
+{
+    return options.connections / options.rooms - (turn == &rooms[1] ? options.deaf : 0);
+}
+
+/* The next message of fanout, with its number, to the room whose turn it is. */
 static void publish(void)
 {
     char digits[NUMBER_DIGITS + 1];
-    if (connections[0].to_write) {
+    struct connection *publisher = &connections[turn - rooms];
+    if (publisher->to_write) {
         fail("the server takes no message");
         return;
     }
-    snprintf(digits, sizeof digits, "%0*llu", NUMBER_DIGITS, (unsigned long long)published++);
+    snprintf(digits, sizeof digits, "%0*llu", NUMBER_DIGITS, (unsigned long long)turn->published++);
     for (int i = 0; i < NUMBER_DIGITS; i++)
         outgoing[outgoing_body + (size_t)i] = (uint8_t)digits[i] ^ MASK[i & 3];
-    got = 0;
-    send_messages(&connections[0], 1);
+    turn->got = 0;
+    send_messages(publisher, 1);
+}
+
+static void publish_in_turn(void)
+{
+    turn = &rooms[(turn - rooms + 1) % options.rooms];
+    publish();
 }
 
 /* A delivery of fanout: in order, once, and what was published. One that had been given up is not lost. */
 static void take_delivery(struct connection *c)
 {
+    struct room *room = room_of(c);
     char digits[NUMBER_DIGITS + 1] = {0}, *end;
     memcpy(digits, c->head, NUMBER_DIGITS);
     uint64_t number = strtoull(digits, &end, 10);
     if (*end || memcmp(c->head + NUMBER_DIGITS, expected + NUMBER_DIGITS, expected_size - NUMBER_DIGITS))
         fail("a published message that is not the one expected");
-    else if (number < c->number || number >= published)
+    else if (number < c->number || number >= room->published)
         fail("published message %llu came where %llu was due", (unsigned long long)number,
              (unsigned long long)c->number);
-    else if (published - number > IN_FLIGHT_MAX)
+    else if (room->published - number > IN_FLIGHT_MAX)
         fail("published message %llu came %llu messages late", (unsigned long long)number,
-             (unsigned long long)(published - number));
+             (unsigned long long)(room->published - number));
     if (error[0])
         return;
     c->number = number + 1;
     messages++;
-    record((now_ns() - connections[0].sent_at[number % IN_FLIGHT_MAX]) / 1000);
-    if (number + 1 < published)
-        lost -= number >= counted_from;
-    else if (++got == listeners())
-        publish();
+    record_of((int)(room - rooms), (now_ns() - connections[room - rooms].sent_at[number % IN_FLIGHT_MAX]) / 1000);
+    if (number + 1 < room->published || room != turn)
+        room->lost -= number >= room->counted_from;
+    else if (++room->got == listeners())
+        publish_in_turn();
 }
 
 /* Goes on to the next message of fanout when deliveries of this one do not come. */
 static void give_up_deliveries(void)
 {
     static int unheard;
-    if (now_ns() - connections[0].sent_at[(published - 1) % IN_FLIGHT_MAX] < LOST_AFTER * 1000000000ull)
+    uint64_t since = connections[turn - rooms].sent_at[(turn->published - 1) % IN_FLIGHT_MAX];
+    if (now_ns() - since < LOST_AFTER * 1000000000ull)
         return;
-    unheard = got ? 0 : unheard + 1;
+    unheard = turn->got ? 0 : unheard + 1;
     if (unheard == UNHEARD) {
         fail("%d messages reached nobody within %d s each", UNHEARD, LOST_AFTER);
         return;
     }
-    lost += (uint64_t)(listeners() - got);
-    publish();
+    turn->lost += (uint64_t)(listeners() - turn->got);
+    publish_in_turn();
 }
 
 /* Octets of published messages that a client that does not read has not been brought. */
@@ -600,7 +626,7 @@ static long behind(void)
 {
     int arrived = 0;
     ioctl(connections[options.connections - 1].fd, FIONREAD, &arrived);
-    return (long)(published * (options.size + (options.size < 126 ? 2 : 4))) - arrived;
+    return (long)(rooms[1].published * (options.size + (options.size < 126 ? 2 : 4))) - arrived;
 }
 
 static void complete_message(struct connection *c)
@@ -609,9 +635,9 @@ static void complete_message(struct connection *c)
     if (options.mode == PUSH && c->number % (uint64_t)options.in_flight)
         return;
     if (options.mode == BROADCAST) {
-        if (++got < options.connections * options.in_flight)
+        if (++turn->got < options.connections * options.in_flight)
             return;
-        got = 0;
+        turn->got = 0;
         c = &connections[0];
     }
     if (!c->in_flight) {
@@ -1190,9 +1216,13 @@ static void read_options(int argc, char **argv)
         exit(2);
     }
     options.port_count += !options.port_count;
-    if (options.mode == FANOUT ? options.deaf >= options.connections || options.in_flight > 1 : options.deaf > 0) {
-        fprintf(stderr, "load: -D is for fanout, which needs a client that reads, and takes no -d\n");
+    if (options.deaf && (options.mode != FANOUT || options.port_count != 2 || options.deaf >= options.connections)) {
+        fprintf(stderr, "load: -D is for fanout with two ports, and below -c\n");
         exit(2);
+    }
+    if (options.deaf) {
+        options.rooms = 2;
+        options.connections *= 2;
     }
     if ((options.mode == PUSH || options.mode == FANOUT) && (options.deflate || options.size < NUMBER_DIGITS || options.size > HEAD_MAX)) {
         fprintf(stderr, "load: push and fanout take -s from %d to %d, and no -z\n", NUMBER_DIGITS, HEAD_MAX);
@@ -1201,14 +1231,13 @@ static void read_options(int argc, char **argv)
 }
 
 struct snapshot {
-    uint64_t at, messages, published, full;
+    uint64_t at, messages, full;
     double server, servers[SERVERS_MAX], own;
 };
 
 static struct snapshot look(void)
 {
-    struct snapshot s = {.at = now_ns(), .messages = messages, .published = published,
-                         .full = full_handshakes, .own = own_cpu_seconds()};
+    struct snapshot s = {.at = now_ns(), .messages = messages, .full = full_handshakes, .own = own_cpu_seconds()};
     for (int i = 0; i < options.server_count; i++) {
         s.servers[i] = tree_cpu_seconds(options.servers[i], NULL);
         s.server += s.servers[i];
@@ -1272,7 +1301,7 @@ static bool run(struct snapshot *begin, struct snapshot *end)
             fail("stalled: %d of %d connections open, and nothing came or went in %d s", (int)opened,
                  options.connections, STALL);
         }
-        uint64_t count = options.mode == FANOUT ? published : messages;
+        uint64_t count = options.mode == FANOUT ? rooms[0].published : messages;
         bool complete = !aligned || count != seen;
         seen = count;
         if (options.mode == FANOUT && phase == OPENING && opened >= (uint64_t)limit && !error[0]) {
@@ -1296,17 +1325,24 @@ static bool run(struct snapshot *begin, struct snapshot *end)
                 for (int i = 0; i < options.connections && !error[0]; i++)
                     send_messages(&connections[i], 1);
         } else if (phase == WARMING && elapsed >= options.warm_up && complete) {
+            if (options.deaf && behind() < DEAF_BEHIND) {
+                if (elapsed > options.warm_up + DEAF_SECONDS)
+                    fail("the client that does not read is only %ld octets behind", behind());
+                continue;
+            }
             phase = MEASURING;
             memset(histogram, 0, sizeof histogram);
-            recorded = 0;
-            lost = 0;
-            counted_from = published - 1; /* which is under way */
-            if (options.deaf && behind() < DEAF_BEHIND)
-                fail("the client that does not read is %ld octets behind, too few: warm up longer", behind());
+            memset(recorded, 0, sizeof recorded);
+            for (int i = 0; i < options.rooms; i++) {
+                rooms[i].lost = 0;
+                rooms[i].counted_from = rooms[i].published - (&rooms[i] == turn); /* which is under way */
+            }
             *begin = look();
             since = begin->at;
         } else if (phase == MEASURING && elapsed >= options.seconds && complete) {
             *end = look();
+            if (end->messages == begin->messages)
+                fail("no message was delivered");
             return !error[0];
         }
     }
@@ -1321,17 +1357,18 @@ static void print(const struct snapshot *begin, const struct snapshot *end, cons
     printf("{\"connections\": %d, \"seconds\": %.3f, \"messages\": %llu, \"per_second\": %.1f, \"mb_per_second\": %.2f", options.connections, seconds,
            (unsigned long long)count, (double)count / seconds,
            (double)count * (double)payload_size / seconds / 1e6);
-    printf(", \"p50_us\": %.0f, \"p90_us\": %.0f, \"p99_us\": %.0f, \"p999_us\": %.0f", percentile(.5),
-           percentile(.9), percentile(.99), percentile(.999));
+    int last = options.rooms - 1;
+    printf(", \"p50_us\": %.0f, \"p90_us\": %.0f, \"p99_us\": %.0f, \"p999_us\": %.0f", percentile(last, .5),
+           percentile(last, .9), percentile(last, .99), percentile(last, .999));
     printf(", \"load_cpu\": %.3f", (end->own - begin->own) / seconds);
     if (options.mode == RESUME)
         printf(", \"resumed\": %llu, \"not_resumed\": %llu", (unsigned long long)count,
                (unsigned long long)(end->full - begin->full));
     if (options.mode == FANOUT)
-        printf(", \"published\": %llu, \"lost\": %llu", (unsigned long long)(end->published - begin->published),
-               (unsigned long long)lost);
+        printf(", \"lost\": %llu", (unsigned long long)(rooms[0].lost + rooms[1].lost));
     if (options.deaf)
-        printf(", \"behind_kb\": %ld", behind() / 1000);
+        printf(", \"p50_us_without\": %.0f, \"p99_us_without\": %.0f, \"behind_kb\": %ld", percentile(0, .5),
+               percentile(0, .99), behind() / 1000);
     for (int i = 0; options.server_count > 1 && i < options.server_count; i++)
         printf(", \"cpu_us_per_message_%d\": %.3f", i + 1,
                count ? (end->servers[i] - begin->servers[i]) * 1e6 / (double)count : 0);
