@@ -189,7 +189,12 @@ _STARLETTE: tuple[Check, ...] = (page_of_starlette, echo_through_starlette)
 
 
 def needed(scenario: Scenario) -> tuple[Check, ...]:
-    """The checks that a server must pass to be measured in the scenario."""
+    """The checks that a server must pass to be measured in the scenario.
+
+    None of several nodes: its room is what there is to check, and the load generator checks each delivery.
+    """
+    if scenario.nodes > 1:
+        return ()
     if scenario.websocket:
         return (*_WEBSOCKET, echo_through_starlette) if scenario.app == STARLETTE else _WEBSOCKET
     checks: tuple[Check, ...] = (lifespan, get)

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from benchmarks import (
+    broker,
     checks,
     docs,
     native,
@@ -109,7 +110,7 @@ def _measure(options: argparse.Namespace, command: str) -> Results:
     found = Results(_about(options, command), infos, left_out=missing)
     _warn_of_differences(found)
     with tempfile.TemporaryDirectory() as folder:
-        plan = _with_tls(_plan(options, limited, several), Path(folder))
+        plan = _with_tls(_with_redis(_plan(options, limited, several)), Path(folder))
         found.left_out += checks.check(plan, _say)
         _carry_out(replace(plan, left_out=found.left_out), found, options)
     return found
@@ -139,6 +140,24 @@ def _with_tls(plan: Plan, folder: Path) -> Plan:
     if not plain:
         raise scenarios.ScenarioError("no scenario is left")
     return replace(plan, scenarios=plain)
+
+
+def _with_redis(plan: Plan) -> Plan:
+    """The plan with the program of Redis, or without the scenarios that need it if it is not there.
+
+    Raises ScenarioError when none is left.
+    """
+    names = ", ".join(one.name for one in plan.scenarios if one.nodes > 1)
+    if not names:
+        return plan
+    program = broker.find()
+    if program is not None:
+        return replace(plan, redis=program)
+    _say(f"{names}: left out, for there is no {broker.PROGRAM} here (Debian: redis-server)")
+    others = [one for one in plan.scenarios if one.nodes == 1]
+    if not others:
+        raise scenarios.ScenarioError("no scenario is left")
+    return replace(plan, scenarios=others)
 
 
 def _carry_out(plan: Plan, found: Results, options: argparse.Namespace) -> None:
@@ -256,9 +275,9 @@ def _report(found: Results, options: argparse.Namespace) -> None:
     if not options.from_:
         print(f"\nResults: {options.json}")
     if options.write_docs:
-        drawn = plots.write(found, docs.IMAGES)
-        write_docs(docs.block(found, drawn), docs.PAGE, docs.BEGIN, docs.END)
-        print(f"Written: {docs.PAGE.name}")
+        for page, content in docs.pages(found):
+            write_docs(content, page, docs.BEGIN, docs.END)
+            print(f"Written: {page.name}")
     elif plots.are_possible():
         plots.write(found, options.plots)
         print(f"Plots: {options.plots}")

@@ -12,16 +12,20 @@ from __future__ import annotations
 import importlib.util
 import math
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks.results import FLOOR, OWN, Results, base_name
-from benchmarks.scenarios import CPU, MEMORY
-from benchmarks.tables import WORDS, connections, metric_of
+from benchmarks.scenarios import CPU, HOSTS, MEMORY
+from benchmarks.tables import WORDS, connections, metric_of, parts_of
 
 CPU_PLOT, THROUGHPUT_PLOT, LATENCY_PLOT = "cpu", "throughput", "latency"
-MEMORY_PLOT, SCALING_PLOT = "memory", "scaling"
+MEMORY_PLOT, SCALING_PLOT, HOSTS_PLOT = "memory", "scaling", "hosts"
+
+#: The plots of each page of the docs.
+PERFORMANCE = (CPU_PLOT, THROUGHPUT_PLOT, LATENCY_PLOT, MEMORY_PLOT, SCALING_PLOT)
+PUBSUB = (HOSTS_PLOT,)
 
 _OWN_COLOURS = ("#c1272d", "#e8743b", "#f2a65a")
 _PEER_COLOURS = (
@@ -29,6 +33,7 @@ _PEER_COLOURS = (
     *("#3f8f8f", "#b09a5b", "#7a7a7a", "#c08f7a", "#a3a35a"),
 )
 _FLOOR_COLOUR = "#bbbbbb"
+_PARTS_COLOURS = ("#2f5d8a", "#93b7d6", "#c1272d")
 _COLUMNS = 4
 
 #: A bar is no longer than this many times the median of its scenario, or one hides all the others.
@@ -40,7 +45,7 @@ class PlotError(Exception):
 
 
 def file_name(plot: str) -> str:
-    return f"performance-{plot}.svg"
+    return f"{'pubsub' if plot in PUBSUB else 'performance'}-{plot}.svg"
 
 
 def are_possible() -> bool:
@@ -64,8 +69,8 @@ def prepare() -> None:
     )
 
 
-def write(results: Results, folder: Path) -> list[str]:
-    """Write each plot that the results have figures for; their names. Raises PlotError."""
+def write(results: Results, folder: Path, plots: Sequence[str] = PERFORMANCE + PUBSUB) -> list[str]:
+    """Write each of the plots that the results have figures for; their names. Raises PlotError."""
     prepare()
     folder.mkdir(parents=True, exist_ok=True)
     makers: dict[str, Callable[[Results], Any]] = {
@@ -74,10 +79,11 @@ def write(results: Results, folder: Path) -> list[str]:
         LATENCY_PLOT: _latency,
         MEMORY_PLOT: lambda results: _bars(results, MEMORY, WORDS[MEMORY], MEMORY),
         SCALING_PLOT: _scaling,
+        HOSTS_PLOT: _hosts,
     }
     written = []
-    for name, make in makers.items():
-        figure = make(results)
+    for name in plots:
+        figure = makers[name](results)
         if figure is not None:
             figure.savefig(folder / file_name(name), metadata={"Date": None}, bbox_inches="tight")
             _pyplot().close(figure)
@@ -217,6 +223,45 @@ def _scaling(results: Results) -> Any:
         place.spines[["top", "right"]].set_visible(False)
     figure.set_size_inches(11, 4)
     places[-1].legend(fontsize=7, loc="upper left", bbox_to_anchor=(1.02, 1), frameon=False)
+    return figure
+
+
+def _hosts(results: Results) -> Any:
+    """CPU time of a delivery over two nodes, with the part of each process, and its latency."""
+    names = [
+        name
+        for name in reversed(list(results.servers))
+        if results.median(HOSTS, name, CPU) is not None
+    ]
+    if not names:
+        return None
+    figure, (left, right) = _pyplot().subplots(
+        1, 2, figsize=(10, 1 + 0.35 * len(names)), sharey=True, layout="constrained"
+    )
+    starts = [0.0] * len(names)
+    labels = ("the publisher's node", "the other node", "Redis")
+    for metric, label, colour in zip(parts_of(3), labels, _PARTS_COLOURS, strict=True):
+        lengths = [results.median(HOSTS, name, metric) or 0.0 for name in names]
+        bars = left.barh(names, lengths, left=starts, color=colour, label=label)
+        starts = [start + length for start, length in zip(starts, lengths, strict=True)]
+    totals = [_short(results.median(HOSTS, name, CPU) or 0.0) for name in names]
+    left.bar_label(bars, totals, padding=3, fontsize=7)
+    left.set_title("CPU time of all processes, µs per delivery", fontsize=9, loc="left")
+    left.margins(x=0.12)
+    left.legend(fontsize=7, frameon=False)
+    colours = _colours(results)
+    for name in names:
+        low, high = (results.median(HOSTS, name, metric) for metric in ("p50_us", "p99_us"))
+        if low and high:
+            right.plot([low / 1000, high / 1000], [name, name], color=colours[name], lw=4)
+            right.plot([low / 1000], [name], "o", color=colours[name], ms=6)
+    right.set_xscale("log")
+    right.xaxis.set_major_formatter("{x:g}")
+    right.xaxis.set_minor_formatter("")
+    right.set_title("latency of a delivery, ms: dot p50, line to p99", fontsize=9, loc="left")
+    right.grid(axis="x", which="both", lw=0.3)
+    for place in (left, right):
+        place.spines[["top", "right"]].set_visible(False)
     return figure
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -74,6 +74,18 @@ class Results:
     def scenarios(self) -> list[str]:
         """The scenarios in the order in which they were measured."""
         return list(dict.fromkeys(one.scenario for one in self.measurements))
+
+    def of(self, scenarios: Container[str]) -> Results:
+        """These scenarios alone, with the servers that were measured in them and those that were left out."""
+        measurements = [one for one in self.measurements if one.scenario in scenarios]
+        names = {one.server for one in measurements}
+        left_out = []
+        for one in self.left_out:
+            some = [name for name in one.scenarios if name in scenarios]
+            if some:
+                left_out.append(LeftOut(one.server, some, one.why))
+        servers = {name: info for name, info in self.servers.items() if name in names}
+        return Results(self.about, servers, measurements, left_out)
 
     def of_kind(self, kind: str) -> list[str]:
         return [name for name, info in self.servers.items() if info.kind == kind]

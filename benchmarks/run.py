@@ -4,24 +4,27 @@ Rules of this file:
 - Within a scenario the servers go A B C, A B C: a drift of the machine's speed meets all of them.
 - Every measurement has a fresh server, which has answered a request before the load begins.
 - A server is measured only where `checks` found nothing wrong.
+- Several nodes of a server have a Redis that is as fresh, and its CPU time counts like theirs.
 - Whatever a server does wrong becomes that measurement's error, and the run goes on.
 """
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import ssl
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from benchmarks.broker import started_redis
 from benchmarks.progress import Progress
 from benchmarks.results import LeftOut, Measurement
-from benchmarks.scenarios import Scenario
+from benchmarks.scenarios import P99_RATIO, Scenario
 from benchmarks.servers import SERVED, Server, environment
 from conformance.process import RunningServer, free_port, started
 from conformance.servers import ServerError
@@ -42,7 +45,7 @@ class Plan:
     """What is to be measured, how often, and for how long (seconds).
 
     `load` is the load generator, `load_tls` the one for TLS; that and the certificate are there if a
-    scenario needs them.
+    scenario needs them, as is `redis`, the program redis-server.
     """
 
     scenarios: Sequence[Scenario]
@@ -53,6 +56,7 @@ class Plan:
     load: Path
     load_tls: Path | None = None
     certificate: Certificate | None = None
+    redis: Path | None = None
     left_out: list[LeftOut] = field(default_factory=list)
 
     def count(self) -> int:
@@ -87,30 +91,58 @@ def carry_out(
 
 
 def measure(scenario: Scenario, server: Server, plan: Plan, folder: Path) -> dict[str, float]:
-    """What the load generator prints. Raises ServerError with what was wrong."""
+    """What the load generator prints, and how the latencies of two rooms compare, if there are two. Raises
+    ServerError with what was wrong."""
+    program = plan.load_tls if scenario.tls else plan.load
+    load = [str(program), *scenario.load_arguments()]
+    load += ["-t", str(plan.seconds), "-w", str(plan.warm_up)]
+    patience = plan.seconds + plan.warm_up + PATIENCE
+    with contextlib.ExitStack() as stack:
+        redis, brokers = "", []
+        if scenario.nodes > 1:
+            assert plan.redis is not None
+            redis, broker = stack.enter_context(started_redis(plan.redis, folder))
+            brokers = [broker]
+        nodes = []
+        for number in range(scenario.servers):
+            log = folder / f"server-{number}.log"
+            port, node = stack.enter_context(_node(scenario, server, plan, log, redis))
+            nodes.append(node)
+            load += ["-p", str(port)]
+        time.sleep(SETTLE)
+        running = [*nodes, *brokers]
+        for one in running:
+            load += ["-P", str(one.pid)]
+        values = _load(load, running, patience)
+    if scenario.deaf:
+        values[P99_RATIO] = values["p99_us"] / values["p99_us_without"]
+    return values
+
+
+@contextlib.contextmanager
+def _node(
+    scenario: Scenario, server: Server, plan: Plan, log: Path, redis: str
+) -> Iterator[tuple[int, RunningServer]]:
+    """A server that answers, and its port."""
     port = free_port()
     certificate = plan.certificate if scenario.tls else None
-    command = server.command(scenario.app, port, certificate, scenario.workers)
-    log = folder / "server.log"
-    with started(command, port, environment(server), log, SERVED) as running:
+    command = server.in_scenario(scenario, port, certificate, redis)
+    with started(command, port, environment(server, redis=redis), log, SERVED) as running:
         wait_until_answering(port, certificate, running)
-        time.sleep(SETTLE)
-        program = plan.load_tls if scenario.tls else plan.load
-        load = [str(program), *scenario.load_arguments(), "-p", str(port)]
-        load += ["-P", str(running.pid), "-t", str(plan.seconds), "-w", str(plan.warm_up)]
-        return _load(load, running, plan.seconds + plan.warm_up + PATIENCE)
+        yield port, running
 
 
-def _load(command: list[str], server: RunningServer, patience: float) -> dict[str, float]:
+def _load(command: list[str], running: list[RunningServer], patience: float) -> dict[str, float]:
     try:
         said = subprocess.run(
             command, capture_output=True, text=True, timeout=patience, check=False
         )
     except subprocess.TimeoutExpired:
         raise ServerError(f"not done in {patience:.0f} s") from None
-    ended = server.ended()
-    if ended:
-        raise ServerError(ended)
+    for one in running:
+        ended = one.ended()
+        if ended:
+            raise ServerError(ended)
     try:
         values: dict[str, float] = json.loads(said.stdout)
     except ValueError:

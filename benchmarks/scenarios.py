@@ -14,13 +14,16 @@ from dataclasses import dataclass, replace
 
 CPU = "cpu_us_per_message"
 MEMORY = "kb_per_connection"
+P99_RATIO = "p99_ratio"
 
 ECHO, BODIES, PUSH = "applications:echo", "applications:bodies", "applications:push"
 TOPIC, TOPIC_BURST = "applications:topic", "applications:topic_burst"
+#: The scenarios of topics that have a table of their own.
+HOSTS, DEAF = "topic-hosts", "topic-deaf"
 STARLETTE = "with_starlette:application"
 
 #: The modes that speak WebSocket, and those that end with the TLS handshake.
-_WEBSOCKET = ("echo", "broadcast", "connect", "idle", "push")
+_WEBSOCKET = ("echo", "broadcast", "fanout", "connect", "idle", "push")
 _HANDSHAKE = ("handshake", "resume")
 
 #: Files that a server needs open beside its connections, generously.
@@ -35,6 +38,10 @@ class ScenarioError(Exception):
 class Scenario:
     """One measurement of a server. `floor` says whether the C floor can take part, `topics` that only a server
     with the extension `asgiws.pubsub` can, and `workers` how many there are.
+
+    With several `nodes`, the server runs that often, with a Redis between them, and each server that can has
+    its own way to reach the clients of all. `deaf` clients read nothing, and a second server beside it has the
+    same load without them, message by message in turn. `options` are for asgiws.
 
     `size` is the payload of a message in octets, before compression; of a body for HTTP.
     """
@@ -53,6 +60,9 @@ class Scenario:
     tls: bool = False
     topics: bool = False
     workers: int = 1
+    nodes: int = 1
+    deaf: int = 0
+    options: tuple[str, ...] = ()
 
     @property
     def websocket(self) -> bool:
@@ -63,9 +73,16 @@ class Scenario:
         """Whether nothing follows the TLS handshake."""
         return self.mode in _HANDSHAKE
 
+    @property
+    def servers(self) -> int:
+        """How often the server runs."""
+        return 2 if self.deaf else self.nodes
+
     def load_arguments(self) -> list[str]:
         """The load generator's arguments, but for the server and the times."""
         numbers = {"-c": self.connections, "-d": self.in_flight, "-s": self.size}
+        if self.deaf:
+            numbers["-D"] = self.deaf
         arguments = [self.mode, *(str(part) for pair in numbers.items() for part in pair)]
         return arguments + ["-b"] * self.binary + ["-z"] * self.deflate + ["-T"] * self.tls
 
@@ -142,6 +159,28 @@ _ALL = (
     _topic("topic", "128 B text published to 500 clients", 500, floor=True),
     _topic("topic-burst", "128 B text published eight times in a turn to 500 clients", 500, 8),
     _topic("topic-workers", "128 B text published to 1,000 clients of 4 workers", 1_000, workers=4),
+    Scenario(
+        HOSTS,
+        "128 B text published at one of two nodes to 500 clients, half of them on each, through Redis",
+        TOPIC,
+        "fanout",
+        500,
+        size=128,
+        topics=True,
+        nodes=2,
+    ),
+    Scenario(
+        DEAF,
+        "1 KiB text published to 1,000 clients, of which one does not read",
+        TOPIC,
+        "fanout",
+        1_000,
+        size=1024,
+        topics=True,
+        deaf=1,
+        options=("--ws-slow-consumer", "wait", "--ws-max-outbound", "256KiB"),
+        metric=P99_RATIO,
+    ),
     Scenario("connect", "handshakes, 64 at a time", ECHO, "connect", 64, floor=True),
     Scenario("idle", "5,000 idle clients", ECHO, "idle", 5_000, floor=True, metric=MEMORY),
     Scenario(

@@ -4,6 +4,8 @@ Rules of this file:
 - Every server is one process that serves, on 127.0.0.1 and uvloop where it has a choice, without an
   access log, with permessage-deflate where it has it, messages of MESSAGE_LIMIT, and CONNECTIONS clients;
   all else is its default.
+- Where topics reach several nodes, asgiws has a Redis by its option, and a peer with a `room` has it in
+  REDIS_URL.
 - A command line is made of `{app}` and `{port}`, and for TLS of `{key}` and `{cert}`; they are filled in
   last.
 - Applications are found in the folder `served` alone. The project's own folder is not on the path, or
@@ -18,7 +20,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -63,6 +65,7 @@ _WEFT = (
     f" --ws-max-message {MESSAGE_LIMIT} --max-connections {CONNECTIONS}"
 )
 _TLS_FILES = " --tls-key {key} --tls-cert {cert}"
+_CHANNELS = ("django", "channels", "channels_redis")
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,7 @@ class Peer:
 
     `packages` are what of its environment shapes its figures, so that it is told with them. `asyncio` is
     whether it runs an application as a task on an asyncio loop; `gives_up` is what an application misses.
+    One with a `room`, an application that reaches the clients of all nodes, is measured with that alone.
     `since` and `before` bound the Pythons that it is for.
     """
 
@@ -82,11 +86,21 @@ class Peer:
     gives_up: str = ""
     since: str = "3.0"
     before: str = "4.0"
+    room: str = ""
 
 
 def _uvicorn(ws: str) -> Peer:
     packages = ("uvicorn", "uvloop", "httptools", "websockets", "wsproto")
     return Peer(_UVICORN + ws, _UVICORN + ws + _SSL_FILES, packages)
+
+
+def _room(name: str, *packages: str, daphne: bool = False) -> Peer:
+    packages = (*packages, "redis", "hiredis")
+    if daphne:
+        command, more = _DAPHNE + " -p {port} -b 127.0.0.1", ("daphne", "twisted", "autobahn")
+    else:
+        command, more = _UVICORN + "websockets-sansio", ("uvicorn", "uvloop", "websockets")
+    return Peer(command, "", (*packages, *more), room=name)
 
 
 def _granian(choice: str, gives_up: str = "", before: str = "4.0") -> Peer:
@@ -138,6 +152,11 @@ PEERS = {
         ("fastpysgi",),
         websockets=False,
     ),
+    "channels-redis": _room("with_channels:over_lists", *_CHANNELS),
+    "channels-redis-daphne": _room("with_channels:over_lists", *_CHANNELS, daphne=True),
+    "channels-pubsub": _room("with_channels:over_pubsub", *_CHANNELS),
+    "channels-pubsub-daphne": _room("with_channels:over_pubsub", *_CHANNELS, daphne=True),
+    "broadcaster": _room("with_broadcaster:application", "broadcaster"),
 }
 NAMES = ("asgiws", *PEERS, "floor")
 EXTRA = ("asgiws-pure",)
@@ -170,24 +189,40 @@ class Server:
     asyncio: bool = True
     gives_up: str = ""
     packages: tuple[str, ...] = ()
+    room: str = ""
 
     def command(
-        self, app: str, port: int, certificate: Certificate | None = None, workers: int = 1
+        self, app: str, port: int, certificate: Certificate | None = None, more: Sequence[str] = ()
     ) -> list[str]:
         """The command line for an application of `served`, as `module:attribute`, and a port; over TLS
-        if there is a certificate."""
+        if there is a certificate. `more` are further options."""
         values = {"{app}": app, "{port}": str(port)}
         if certificate is not None:
             values["{key}"] = str(certificate.key)
             values["{cert}"] = str(certificate.certificate)
         argv = self.argv if certificate is None else self.tls_argv
-        more = ["--workers", str(workers)] if workers > 1 else []
         return [*(_fill(part, values) for part in argv), *more]
+
+    def in_scenario(
+        self,
+        scenario: Scenario,
+        port: int,
+        certificate: Certificate | None = None,
+        redis: str = "",
+    ) -> list[str]:
+        """The command line for a scenario, with the URL of the Redis if it has several nodes."""
+        if self.room:
+            return self.command(self.room, port, certificate)
+        more = ["--workers", str(scenario.workers)] if scenario.workers > 1 else []
+        more += ["--pubsub", redis] if redis else []
+        return self.command(scenario.app, port, certificate, [*more, *scenario.options])
 
     def takes_part(self, scenario: Scenario) -> bool:
         """Whether it is made for the scenario."""
         if self.kind == FLOOR and not scenario.floor:
             return False
+        if self.room:
+            return scenario.nodes > 1
         if self.kind == PEER and scenario.topics:
             return False
         if scenario.websocket and not self.websockets:
@@ -247,6 +282,7 @@ def peer(name: str, folder: Path, python: str = PYTHON, *, further: bool = False
         asyncio=data.asyncio,
         gives_up=data.gives_up,
         packages=data.packages,
+        room=data.room,
     )
 
 
@@ -279,10 +315,14 @@ def custom(named: str) -> Server:
     return Server(name, PEER, argv)
 
 
-def environment(server: Server, inherited: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """The environment of a server's process: ours, less asgiws' options, plus its own."""
+def environment(
+    server: Server, inherited: Mapping[str, str] = os.environ, redis: str = ""
+) -> dict[str, str]:
+    """The environment of a server's process: ours, less asgiws' options, plus its own and the URL of the
+    Redis, if there is one."""
     kept = {name: value for name, value in inherited.items() if not name.startswith("ASGIWS_")}
-    return {**kept, "PYTHONPATH": str(SERVED), **server.environment}
+    of_redis = {"REDIS_URL": redis} if redis else {}
+    return {**kept, "PYTHONPATH": str(SERVED), **of_redis, **server.environment}
 
 
 def describe(server: Server) -> ServerInfo:

@@ -12,11 +12,16 @@ Rules of this file:
 from __future__ import annotations
 
 from benchmarks.results import FLOOR, OWN, PEER, Results, base_name
-from benchmarks.scenarios import CPU, MEMORY, SCENARIOS
+from benchmarks.scenarios import CPU, MEMORY, P99_RATIO, SCENARIOS
 from benchmarks.targets import Verdict
 from conformance.tables import Rows
 
-WORDS = {CPU: "CPU µs/message", MEMORY: "kB/connection", "p50_us": "p50 µs"}
+WORDS = {
+    CPU: "CPU µs/message",
+    MEMORY: "kB/connection",
+    "p50_us": "p50 µs",
+    P99_RATIO: "p99 to p99 without it",
+}
 _SCALING = "scaling-"
 
 
@@ -37,6 +42,14 @@ def of_scenario(results: Results, scenario: str) -> Rows:
             ("p50_us", "p50 µs", 0),
             ("p99_us", "p99 µs", 0),
             ("p999_us", "p99.9 µs", 0),
+        ]
+        if any(results.values(scenario, server, "lost") for server in results.servers):
+            columns += [("lost", "lost", 0)]
+    if metric == P99_RATIO:
+        columns += [
+            ("p99_us", "p99 µs with it", 0),
+            ("p99_us_without", "p99 µs without", 0),
+            ("behind_kb", "kB not delivered to it", 0),
         ]
     head = [WORDS[metric], "to best peer", "spread", *(word for _, word, _ in columns[1:])]
     rows = [["server", *head]]
@@ -195,6 +208,68 @@ def scaling(results: Results, metric: str, digits: int) -> Rows:
             ]
             rows.append([number(connections(results, scenario), 0), *cells])
     return _without_empty(rows)
+
+
+def hosts(results: Results, scenario: str) -> Rows:
+    """A scenario of two nodes: what a delivery costs each of its processes, what was lost, the latency."""
+    own = results.of_kind(OWN)
+    first = results.median(scenario, own[0], CPU) if own else None
+    head = ["server", "CPU µs/delivery", f"{own[0]} to it" if own else "", "the publisher's node"]
+    rows = [[*head, "the other", "Redis", "deliveries/s", "p50 / p99 ms", "lost"]]
+    for server in results.servers:
+        value = results.median(scenario, server, CPU)
+        if value is None:
+            continue
+        parts = [results.median(scenario, server, metric) for metric in parts_of(3)]
+        times = [results.median(scenario, server, metric) for metric in ("p50_us", "p99_us")]
+        rows.append(
+            [
+                server,
+                number(value, 2),
+                "-" if first is None or server == own[0] else f"{first / value:.2f}",
+                *(number(part, 2) for part in parts),
+                number(results.median(scenario, server, "per_second"), 0),
+                " / ".join(number(None if one is None else one / 1000, 1) for one in times),
+                _lost(results, scenario, server),
+            ]
+        )
+    return rows
+
+
+def parts_of(processes: int) -> list[str]:
+    """The metrics of the processes that are measured together: nodes in their order, then Redis."""
+    return [f"{CPU}_{number}" for number in range(1, processes + 1)]
+
+
+def _lost(results: Results, scenario: str, server: str) -> str:
+    """Deliveries that did not come, of all rounds together."""
+    lost = sum(results.values(scenario, server, "lost"))
+    came = sum(results.values(scenario, server, "messages"))
+    return "0" if not lost else f"{lost:,.0f} ({lost / (lost + came):.1%})"
+
+
+def deaf(results: Results, scenario: str) -> Rows:
+    """A scenario with a client that does not read: the latency of the others with it and without."""
+    rows = [
+        ["server", "p99 with it", "p99 without, ms", "ratio", "of a round", "behind, MB", "rounds"]
+    ]
+    for server in results.servers:
+        ratios = results.values(scenario, server, P99_RATIO)
+        if not ratios:
+            continue
+        times = [results.median(scenario, server, key) for key in ("p99_us", "p99_us_without")]
+        behind = results.median(scenario, server, "behind_kb")
+        rows.append(
+            [
+                server,
+                *(number(None if one is None else one / 1000, 2) for one in times),
+                number(results.median(scenario, server, P99_RATIO), 2),
+                f"{min(ratios):.2f} to {max(ratios):.2f}",
+                number(None if behind is None else behind / 1000, 1),
+                str(len(ratios)),
+            ]
+        )
+    return rows
 
 
 def connections(results: Results, scenario: str) -> float | None:

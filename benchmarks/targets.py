@@ -1,7 +1,7 @@
 """What asgiws is held to: ratios within one run, as data, and whether a run meets them.
 
 Rules of this file:
-- A target is a ratio of medians, so a machine's speed has no part in it.
+- A target is a ratio of medians, or a median of ratios, so a machine's speed has no part in it.
 - Servers are compared with those of the same Python.
 - A peer that answers wrongly in a scenario is not measured there, and so no reference.
 - One whose scenario or reference was not measured is not judged.
@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from benchmarks.results import Results
-from benchmarks.scenarios import CPU, MEMORY
+from benchmarks.scenarios import CPU, MEMORY, P99_RATIO
 
 SANSIO = ("uvicorn-sansio",)
 FLOOR = ("floor",)
@@ -22,6 +22,16 @@ BEST: tuple[str, ...] = ("*",)
 BEST_ON_ASYNCIO: tuple[str, ...] = ("* on asyncio",)
 #: The server itself, in another scenario.
 ITSELF: tuple[str, ...] = ()
+#: Nothing: the metric is a ratio by itself, made within each round.
+A_RATIO: tuple[str, ...] = ("without it",)
+
+CHANNELS_REDIS = (
+    "channels-redis",
+    "channels-redis-daphne",
+    "channels-pubsub",
+    "channels-pubsub-daphne",
+)
+BROADCASTER = ("broadcaster",)
 
 P50 = "p50_us"
 
@@ -58,6 +68,9 @@ TARGETS = (
     Target("topic", 1.15, FLOOR),
     Target("topic-burst", 0.17, ITSELF, base="topic"),
     Target("topic-workers", 1.3, ITSELF, base="topic"),
+    Target("topic-hosts", 0.20, CHANNELS_REDIS),
+    Target("topic-hosts", 0.20, BROADCASTER),
+    Target("topic-deaf", 1.1, A_RATIO, metric=P99_RATIO),
     Target("connect", 0.95, BEST),
     Target("idle", 0.40, BEST, metric=MEMORY),
     Target("idle-deflate", 0.40, BEST, metric=MEMORY),
@@ -111,6 +124,9 @@ def judge(results: Results, server: str) -> list[Verdict]:
             continue
         base = target.base or target.scenario
         own = results.median(target.scenario, server, target.metric)
+        if target.of == A_RATIO and own is not None:
+            verdicts.append(Verdict(target, own, *target.of))
+            continue
         names = _references(results, target, server)
         values = [(results.median(base, name, target.metric), name) for name in names]
         known = [(value, name) for value, name in values if value]

@@ -8,12 +8,17 @@
  *   http       keep-alive GET requests, IN_FLIGHT at a time, that are answered with "Hello, world!"
  *   upload     POST requests of SIZE octets, answered with the number of octets received
  *   download   GET requests for /SIZE, answered with SIZE octets of the pattern
+ *   fanout     as broadcast, over one server or several: the messages are numbered, each delivery has its latency,
+ *              and one that does not come within LOST_AFTER seconds is counted as lost. With -D, two servers
+ *              have a room of CONNECTIONS each, and messages in turn, so that whatever else the machine does
+ *              meets both; some of the second room read nothing, and latencies are told of each
  *   push       every connection acknowledges, and gets IN_FLIGHT messages whose first NUMBER_DIGITS octets
  *              count on; it acknowledges again when it has them
  *   handshake  open, TLS handshake, close_notify and FIN, again (needs -T)
  *   resume     as handshake, but by a ticket of a connection before (needs -T)
- * Options: -p PORT  -c CONNECTIONS  -d IN_FLIGHT  -s SIZE  -t SECONDS  -w WARM_UP_SECONDS
- *          -b (binary messages)  -z (permessage-deflate)  -P PID (of the server, to measure it)
+ * Options: -p PORT (repeated, the connections take turns with the ports; the first one publishes)  -c CONNECTIONS  -d IN_FLIGHT  -s SIZE  -t SECONDS  -w WARM_UP_SECONDS
+ *          -b (binary messages)  -z (permessage-deflate)  -P PID (of the server, to measure it; repeated, all
+ *          together) -D NUMBER (fanout: so many of the second room read nothing once they are open)
  *          -T (over TLS, in a build WITH_TLS)
  *
  * Rules of this file:
@@ -40,6 +45,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -53,12 +59,24 @@
 #define IP_BIND_ADDRESS_NO_PORT 24
 #endif
 
+/* Seconds until a delivery is lost, and after how many publications that reach nobody the run ends. */
+enum { LOST_AFTER = 1, UNHEARD = 5 };
+
+/* A server is left alone for REST_MS after the first clients of all ports have come, and after all have: some
+ * lose those that subscribe together with their first, and some subscribe after they have accepted. */
+enum { REST_MS = 300, SERVERS_MAX = 8, ROOMS_MAX = 2 };
+
+/* What a client that does not read takes in is little, or a run would be over before its server noticed: the
+ * receive buffer, and the segment size that the server's send buffer goes by. The warm-up goes on, for a time,
+ * until it is so far behind that the server itself holds some of it. */
+enum { DEAF_BUFFER = 4096, DEAF_SEGMENT = 536, DEAF_BEHIND = 128 * 1024, DEAF_SECONDS = 30 };
+
 enum { STALL = 20, SETTLE = 2, PER_ADDRESS = 20000, OPENING_AT_ONCE = 128 };
 enum { IN_FLIGHT_MAX = 64, HEAD_MAX = 8192, READ_SIZE = 1 << 18, EVENTS = 512, NUMBER_DIGITS = 10 };
 enum { CONTINUATION = 0, TEXT = 1, BINARY = 2, CLOSE = 8, PING = 9, PONG = 10 };
 
-enum mode { ECHO, BROADCAST, CONNECT, IDLE, PUSH, HTTP, UPLOAD, DOWNLOAD, HANDSHAKE, RESUME, MODES };
-static const char *const MODE_NAMES[MODES] = {"echo", "broadcast", "connect",  "idle",      "push",
+enum mode { ECHO, BROADCAST, FANOUT, CONNECT, IDLE, PUSH, HTTP, UPLOAD, DOWNLOAD, HANDSHAKE, RESUME, MODES };
+static const char *const MODE_NAMES[MODES] = {"echo", "broadcast", "fanout", "connect",  "idle",      "push",
                                               "http", "upload",    "download", "handshake", "resume"};
 
 enum state { CONNECTING, SHAKING, UPGRADING, OPEN, ENDING };
@@ -93,7 +111,7 @@ struct connection {
     int control_length;
     char *head;
     int head_length;
-    uint64_t number; /* of the next pushed message; 0 before the first */
+    uint64_t number; /* of the next pushed or published message; 0 before the first */
 };
 
 static const char KEY[] = "dGhlIHNhbXBsZSBub25jZQ==", ACCEPT[] = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
@@ -101,19 +119,27 @@ static const char PATTERN[] = "{\"user\": 4711, \"text\": \"lorem ipsum dolor si
 
 static struct {
     enum mode mode;
-    int port, connections, in_flight, server;
+    int ports[SERVERS_MAX], servers[SERVERS_MAX]; /* as many as port_count and server_count */
+    int port_count, server_count, connections, in_flight, deaf, rooms;
     size_t size;
     double seconds, warm_up;
     bool binary, deflate, tls;
-} options = {.port = 8000, .connections = 1, .in_flight = 1, .size = 32, .seconds = 3, .warm_up = 1};
+} options = {.ports = {8000}, .connections = 1, .in_flight = 1, .rooms = 1, .size = 32, .seconds = 3, .warm_up = 1};
 
 static int epoll;
 static struct connection *connections;
 static uint8_t *payload, *outgoing; /* a message's payload; a message or request as it goes out */
-static size_t outgoing_size;
+static size_t outgoing_size, outgoing_body; /* octets, and where among them the payload is */
 static const uint8_t *expected; /* what comes back */
 static size_t expected_size, packed_max;
 static char upgrade[512];
+/* Fanout: the messages of each room, the first one that counts, deliveries that were lost and those of the
+ * last message; whose turn it is. */
+static struct room {
+    uint64_t published, counted_from, lost;
+    int got;
+} rooms[ROOMS_MAX], *turn = rooms;
+static const uint8_t MASK[4] = {0x37, 0xfa, 0x21, 0x3d};
 static uint64_t messages, octets_moved, opened, full_handshakes;
 static bool stopping;
 static char error[256];
@@ -143,23 +169,28 @@ static void fail(const char *format, ...)
 
 /* A histogram with 7 significant bits: below 1 % off at any size. */
 enum { SUB = 128, BUCKETS = 40 * SUB };
-static uint64_t histogram[BUCKETS], recorded;
+static uint64_t histogram[ROOMS_MAX][BUCKETS], recorded[ROOMS_MAX];
 
-static void record(uint64_t us)
+static void record_of(int room, uint64_t us)
 {
     unsigned shift = 0;
     while (us >> shift >= 2 * SUB)
         shift++;
     unsigned bucket = shift * SUB + (unsigned)(us >> shift);
-    histogram[bucket < BUCKETS ? bucket : BUCKETS - 1]++;
-    recorded++;
+    histogram[room][bucket < BUCKETS ? bucket : BUCKETS - 1]++;
+    recorded[room]++;
 }
 
-static double percentile(double share)
+static void record(uint64_t us)
 {
-    uint64_t target = (uint64_t)(share * (double)recorded), seen = 0;
-    for (unsigned i = 0; recorded && i < BUCKETS; i++) {
-        seen += histogram[i];
+    record_of(0, us);
+}
+
+static double percentile(int room, double share)
+{
+    uint64_t target = (uint64_t)(share * (double)recorded[room]), seen = 0;
+    for (unsigned i = 0; recorded[room] && i < BUCKETS; i++) {
+        seen += histogram[room][i];
         if (seen > target) {
             unsigned shift = i < 2 * SUB ? 0 : i / SUB - 1;
             return (double)((uint64_t)(i - shift * SUB) << shift);
@@ -212,8 +243,8 @@ static double tree_cpu_seconds(int pid, long *pss_kb)
 static long tree_memory_kb(void)
 {
     long kb = 0;
-    if (options.server)
-        tree_cpu_seconds(options.server, &kb);
+    for (int i = 0; i < options.server_count; i++)
+        tree_cpu_seconds(options.servers[i], &kb);
     return kb;
 }
 
@@ -510,16 +541,103 @@ static bool counts_on(struct connection *c)
     return !error[0];
 }
 
+static struct room *room_of(const struct connection *c)
+{
+    return &rooms[c->index % options.rooms];
+}
+
+static bool is_deaf(const struct connection *c)
+{
+    return options.deaf && room_of(c) == &rooms[1] && c->index >= options.connections - 2 * options.deaf;
+}
+
+/* The connections of the room whose turn it is, but for those that do not read. */
+static int listeners(void)
+{
+    return options.connections / options.rooms - (turn == &rooms[1] ? options.deaf : 0);
+}
+
+/* The next message of fanout, with its number, to the room whose turn it is. */
+static void publish(void)
+{
+    char digits[NUMBER_DIGITS + 1];
+    struct connection *publisher = &connections[turn - rooms];
+    if (publisher->to_write) {
+        fail("the server takes no message");
+        return;
+    }
+    snprintf(digits, sizeof digits, "%0*llu", NUMBER_DIGITS, (unsigned long long)turn->published++);
+    for (int i = 0; i < NUMBER_DIGITS; i++)
+        outgoing[outgoing_body + (size_t)i] = (uint8_t)digits[i] ^ MASK[i & 3];
+    turn->got = 0;
+    send_messages(publisher, 1);
+}
+
+static void publish_in_turn(void)
+{
+    turn = &rooms[(turn - rooms + 1) % options.rooms];
+    publish();
+}
+
+/* A delivery of fanout: in order, once, and what was published. One that had been given up is not lost. */
+static void take_delivery(struct connection *c)
+{
+    struct room *room = room_of(c);
+    char digits[NUMBER_DIGITS + 1] = {0}, *end;
+    memcpy(digits, c->head, NUMBER_DIGITS);
+    uint64_t number = strtoull(digits, &end, 10);
+    if (*end || memcmp(c->head + NUMBER_DIGITS, expected + NUMBER_DIGITS, expected_size - NUMBER_DIGITS))
+        fail("a published message that is not the one expected");
+    else if (number < c->number || number >= room->published)
+        fail("published message %llu came where %llu was due", (unsigned long long)number,
+             (unsigned long long)c->number);
+    else if (room->published - number > IN_FLIGHT_MAX)
+        fail("published message %llu came %llu messages late", (unsigned long long)number,
+             (unsigned long long)(room->published - number));
+    if (error[0])
+        return;
+    c->number = number + 1;
+    messages++;
+    record_of((int)(room - rooms), (now_ns() - connections[room - rooms].sent_at[number % IN_FLIGHT_MAX]) / 1000);
+    if (number + 1 < room->published || room != turn)
+        room->lost -= number >= room->counted_from;
+    else if (++room->got == listeners())
+        publish_in_turn();
+}
+
+/* Goes on to the next message of fanout when deliveries of this one do not come. */
+static void give_up_deliveries(void)
+{
+    static int unheard;
+    uint64_t since = connections[turn - rooms].sent_at[(turn->published - 1) % IN_FLIGHT_MAX];
+    if (now_ns() - since < LOST_AFTER * 1000000000ull)
+        return;
+    unheard = turn->got ? 0 : unheard + 1;
+    if (unheard == UNHEARD) {
+        fail("%d messages reached nobody within %d s each", UNHEARD, LOST_AFTER);
+        return;
+    }
+    turn->lost += (uint64_t)(listeners() - turn->got);
+    publish_in_turn();
+}
+
+/* Octets of published messages that a client that does not read has not been brought. */
+static long behind(void)
+{
+    int arrived = 0;
+    ioctl(connections[options.connections - 1].fd, FIONREAD, &arrived);
+    return (long)(rooms[1].published * (options.size + (options.size < 126 ? 2 : 4))) - arrived;
+}
+
 static void complete_message(struct connection *c)
 {
-    static int got;
     messages++;
     if (options.mode == PUSH && c->number % (uint64_t)options.in_flight)
         return;
     if (options.mode == BROADCAST) {
-        if (++got < options.connections * options.in_flight)
+        if (++turn->got < options.connections * options.in_flight)
             return;
-        got = 0;
+        turn->got = 0;
         c = &connections[0];
     }
     if (!c->in_flight) {
@@ -593,7 +711,7 @@ static bool take_payload(struct connection *c, const uint8_t *data, size_t n)
     }
     if (c->compressed) {
         memcpy(c->packed + c->received, data, n);
-    } else if (options.mode == PUSH) {
+    } else if (options.mode == PUSH || options.mode == FANOUT) {
         memcpy(c->head + c->received, data, n);
     } else if (memcmp(expected + c->received, data, n)) {
         fail("a message that differs from what was sent");
@@ -619,7 +737,10 @@ static bool end_frame(struct connection *c, int *ready)
         } else if (c->received != expected_size) {
             fail("a message shorter than sent");
         }
-        if (!error[0] && (options.mode != PUSH || counts_on(c))) {
+        if (options.mode == FANOUT) {
+            if (!error[0])
+                take_delivery(c);
+        } else if (!error[0] && (options.mode != PUSH || counts_on(c))) {
             complete_message(c);
             ++*ready;
         }
@@ -768,7 +889,12 @@ static void open_connection(struct connection *c)
         setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
     from.sin_addr.s_addr = htonl(INADDR_LOOPBACK + 1 + (uint32_t)(index / PER_ADDRESS));
     to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    to.sin_port = htons((uint16_t)options.port);
+    to.sin_port = htons((uint16_t)options.ports[index % options.port_count]);
+    if (is_deaf(c)) {
+        int buffer = DEAF_BUFFER, segment = DEAF_SEGMENT;
+        setsockopt(c->fd, SOL_SOCKET, SO_RCVBUF, &buffer, sizeof buffer);
+        setsockopt(c->fd, IPPROTO_TCP, TCP_MAXSEG, &segment, sizeof segment);
+    }
     c->sent_at[0] = now_ns();
     if (bind(c->fd, (void *)&from, sizeof from) ||
         (connect(c->fd, (void *)&to, sizeof to) && errno != EINPROGRESS)) {
@@ -918,7 +1044,9 @@ static void upgraded(struct connection *c, const char *data, size_t n)
     c->head_length = 0;
     c->state = OPEN;
     opened++;
-    if (options.mode == CONNECT) {
+    if (is_deaf(c)) {
+        await_events(c, 0);
+    } else if (options.mode == CONNECT) {
         messages++;
         record((now_ns() - c->sent_at[0]) / 1000);
         close_connection(c);
@@ -942,8 +1070,8 @@ static void readable(struct connection *c)
         octets_moved += (uint64_t)n;
         if (c->state == UPGRADING) {
             upgraded(c, data, (size_t)n);
-            if (options.mode == CONNECT)
-                return; /* it may be a new connection by now */
+            if (options.mode == CONNECT || is_deaf(c))
+                return; /* it may be a new connection by now, or is read no more */
         } else if (options.mode >= HTTP) {
             take_responses(c, data, (size_t)n);
         } else {
@@ -958,7 +1086,6 @@ static void readable(struct connection *c)
 
 static void make_outgoing(void)
 {
-    static const uint8_t MASK[4] = {0x37, 0xfa, 0x21, 0x3d};
     static char text[32];
     size_t size = options.size, length = size, at = 0;
     payload = malloc(size + 16);
@@ -1012,6 +1139,7 @@ static void make_outgoing(void)
         outgoing[at++] = (uint8_t)(length >> (8 * --octets));
     memcpy(outgoing + at, MASK, 4);
     at += 4;
+    outgoing_body = at;
     for (size_t i = 0; i < length; i++)
         outgoing[at + i] = body[i] ^ MASK[i & 3];
     outgoing_size = at + length;
@@ -1038,26 +1166,36 @@ static double number(const char *text)
     return value;
 }
 
+static void add(int *numbers, int *count, const char *text)
+{
+    if (*count == SERVERS_MAX) {
+        fprintf(stderr, "load: at most %d servers\n", SERVERS_MAX);
+        exit(2);
+    }
+    numbers[(*count)++] = (int)number(text);
+}
+
 static void read_options(int argc, char **argv)
 {
     int o = 0;
     while (argc > 1 && o < MODES && strcmp(argv[1], MODE_NAMES[o]))
         o++;
     if (argc < 2 || o == MODES) {
-        fprintf(stderr, "usage: load echo|broadcast|connect|idle|push|http|upload|download|handshake|resume [options]\n");
+        fprintf(stderr, "usage: load echo|broadcast|fanout|connect|idle|push|http|upload|download|handshake|resume [options]\n");
         exit(2);
     }
     options.mode = (enum mode)o;
     optind = 2;
-    while ((o = getopt(argc, argv, "p:c:d:s:t:w:P:bzT")) != -1) {
+    while ((o = getopt(argc, argv, "p:c:d:s:t:w:P:D:bzT")) != -1) {
         switch (o) {
-        case 'p': options.port = (int)number(optarg); break;
+        case 'p': add(options.ports, &options.port_count, optarg); break;
         case 'c': options.connections = (int)number(optarg); break;
         case 'd': options.in_flight = (int)number(optarg); break;
         case 's': options.size = (size_t)number(optarg); break;
         case 't': options.seconds = number(optarg); break;
         case 'w': options.warm_up = number(optarg); break;
-        case 'P': options.server = (int)number(optarg); break;
+        case 'P': add(options.servers, &options.server_count, optarg); break;
+        case 'D': options.deaf = (int)number(optarg); break;
         case 'b': options.binary = true; break;
         case 'z': options.deflate = true; break;
 #ifdef WITH_TLS
@@ -1077,22 +1215,34 @@ static void read_options(int argc, char **argv)
         fprintf(stderr, "load: %s needs -T\n", MODE_NAMES[options.mode]);
         exit(2);
     }
-    if (options.mode == PUSH && (options.deflate || options.size < NUMBER_DIGITS || options.size > HEAD_MAX)) {
-        fprintf(stderr, "load: push takes -s from %d to %d, and no -z\n", NUMBER_DIGITS, HEAD_MAX);
+    options.port_count += !options.port_count;
+    if (options.deaf && (options.mode != FANOUT || options.port_count != 2 || options.deaf >= options.connections)) {
+        fprintf(stderr, "load: -D is for fanout with two ports, and below -c\n");
+        exit(2);
+    }
+    if (options.deaf) {
+        options.rooms = 2;
+        options.connections *= 2;
+    }
+    if ((options.mode == PUSH || options.mode == FANOUT) && (options.deflate || options.size < NUMBER_DIGITS || options.size > HEAD_MAX)) {
+        fprintf(stderr, "load: push and fanout take -s from %d to %d, and no -z\n", NUMBER_DIGITS, HEAD_MAX);
         exit(2);
     }
 }
 
 struct snapshot {
     uint64_t at, messages, full;
-    double server, own;
+    double server, servers[SERVERS_MAX], own;
 };
 
 static struct snapshot look(void)
 {
-    return (struct snapshot){now_ns(), messages, full_handshakes,
-                             options.server ? tree_cpu_seconds(options.server, NULL) : 0,
-                             own_cpu_seconds()};
+    struct snapshot s = {.at = now_ns(), .messages = messages, .full = full_handshakes, .own = own_cpu_seconds()};
+    for (int i = 0; i < options.server_count; i++) {
+        s.servers[i] = tree_cpu_seconds(options.servers[i], NULL);
+        s.server += s.servers[i];
+    }
+    return s;
 }
 
 static void dispatch(void)
@@ -1111,6 +1261,10 @@ static void dispatch(void)
             continue;
         }
 #endif
+        if (is_deaf(c) && c->state == OPEN) {
+            fail("the server ended the connection that does not read");
+            continue;
+        }
         if (events[i].events & EPOLLOUT) {
             if (c->state == CONNECTING) {
                 connected(c);
@@ -1127,13 +1281,15 @@ static void dispatch(void)
 static bool run(struct snapshot *begin, struct snapshot *end)
 {
     enum { OPENING, WARMING, MEASURING } phase = OPENING;
-    int next = 0;
+    int next = 0, limit = options.connections;
+    if (options.mode == FANOUT && limit > options.port_count)
+        limit = options.port_count;
     uint64_t since = 0, moved = 0, moved_at = now_ns(), seen = 0, t;
     bool aligned = options.mode != IDLE; /* begin and end with a complete message */
     while (!error[0]) {
         /* Where each is new they are opened anew by themselves; all others a number at a time. */
-        int limit = each_is_new() ? options.connections : OPENING_AT_ONCE;
-        while (next < options.connections && next - (int)opened < limit && !error[0])
+        int at_once = each_is_new() ? options.connections : OPENING_AT_ONCE;
+        while (next < options.connections && next < limit && next - (int)opened < at_once && !error[0])
             open_connection(&connections[next++]);
         dispatch();
         t = now_ns();
@@ -1145,8 +1301,15 @@ static bool run(struct snapshot *begin, struct snapshot *end)
             fail("stalled: %d of %d connections open, and nothing came or went in %d s", (int)opened,
                  options.connections, STALL);
         }
-        bool complete = !aligned || messages != seen;
-        seen = messages;
+        uint64_t count = options.mode == FANOUT ? rooms[0].published : messages;
+        bool complete = !aligned || count != seen;
+        seen = count;
+        if (options.mode == FANOUT && phase == OPENING && opened >= (uint64_t)limit && !error[0]) {
+            usleep(REST_MS * 1000);
+            limit = options.connections;
+        }
+        if (options.mode == FANOUT && phase != OPENING && !error[0])
+            give_up_deliveries();
         double elapsed = (double)(t - since) / 1e9;
         if (phase == OPENING && opened >= (uint64_t)options.connections) {
             phase = WARMING;
@@ -1156,17 +1319,30 @@ static bool run(struct snapshot *begin, struct snapshot *end)
                     send_messages(&connections[i], options.in_flight);
             else if (options.mode == BROADCAST)
                 send_messages(&connections[0], 1);
+            else if (options.mode == FANOUT)
+                publish();
             else if (options.mode == PUSH)
                 for (int i = 0; i < options.connections && !error[0]; i++)
                     send_messages(&connections[i], 1);
         } else if (phase == WARMING && elapsed >= options.warm_up && complete) {
+            if (options.deaf && behind() < DEAF_BEHIND) {
+                if (elapsed > options.warm_up + DEAF_SECONDS)
+                    fail("the client that does not read is only %ld octets behind", behind());
+                continue;
+            }
             phase = MEASURING;
             memset(histogram, 0, sizeof histogram);
-            recorded = 0;
+            memset(recorded, 0, sizeof recorded);
+            for (int i = 0; i < options.rooms; i++) {
+                rooms[i].lost = 0;
+                rooms[i].counted_from = rooms[i].published - (&rooms[i] == turn); /* which is under way */
+            }
             *begin = look();
             since = begin->at;
         } else if (phase == MEASURING && elapsed >= options.seconds && complete) {
             *end = look();
+            if (options.mode == FANOUT && end->messages == begin->messages)
+                fail("no message was delivered");
             return !error[0];
         }
     }
@@ -1181,13 +1357,22 @@ static void print(const struct snapshot *begin, const struct snapshot *end, cons
     printf("{\"connections\": %d, \"seconds\": %.3f, \"messages\": %llu, \"per_second\": %.1f, \"mb_per_second\": %.2f", options.connections, seconds,
            (unsigned long long)count, (double)count / seconds,
            (double)count * (double)payload_size / seconds / 1e6);
-    printf(", \"p50_us\": %.0f, \"p90_us\": %.0f, \"p99_us\": %.0f, \"p999_us\": %.0f", percentile(.5),
-           percentile(.9), percentile(.99), percentile(.999));
+    int last = options.rooms - 1;
+    printf(", \"p50_us\": %.0f, \"p90_us\": %.0f, \"p99_us\": %.0f, \"p999_us\": %.0f", percentile(last, .5),
+           percentile(last, .9), percentile(last, .99), percentile(last, .999));
     printf(", \"load_cpu\": %.3f", (end->own - begin->own) / seconds);
     if (options.mode == RESUME)
         printf(", \"resumed\": %llu, \"not_resumed\": %llu", (unsigned long long)count,
                (unsigned long long)(end->full - begin->full));
-    if (options.server) {
+    if (options.mode == FANOUT)
+        printf(", \"lost\": %llu", (unsigned long long)(rooms[0].lost + rooms[1].lost));
+    if (options.deaf)
+        printf(", \"p50_us_without\": %.0f, \"p99_us_without\": %.0f, \"behind_kb\": %ld", percentile(0, .5),
+               percentile(0, .99), behind() / 1000);
+    for (int i = 0; options.server_count > 1 && i < options.server_count; i++)
+        printf(", \"cpu_us_per_message_%d\": %.3f", i + 1,
+               count ? (end->servers[i] - begin->servers[i]) * 1e6 / (double)count : 0);
+    if (options.server_count) {
         double cpu = end->server - begin->server;
         printf(", \"server_cpu\": %.3f, \"cpu_us_per_message\": %.3f", cpu / seconds,
                count ? cpu * 1e6 / (double)count : 0);

@@ -94,6 +94,8 @@ async def _publish(scope: Event, receive: Receive, send: Send, times: int) -> No
         message = await receive()
         if message["type"] == "websocket.disconnect":
             return
+        if message["type"] == "websocket.gap":  # for a client that does not read
+            continue
         event = {"type": "websocket.publish", "topic": "room", "text": message["text"]}
         for _ in range(times):
             await send(event)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import replace
 
 import pytest
 
-from benchmarks import cli, native, plots, results, run, scenarios, servers
+from benchmarks import broker, cli, native, plots, results, run, scenarios, servers, tables
 
 RUN = ["--scenarios", "http"]
 
@@ -206,3 +207,120 @@ def test_every_kind_of_load_over_tls_is_right_against_asgiws(tmp_path, capsys):
     assert found.scenarios() == kinds.split(",")
     assert all(one.values["messages"] > 0 for one in found.measurements)
     assert found.values("tls-resume", "asgiws", "resumed")[0] > 0
+
+
+#: A node of a chat room: what a client says goes to Redis, and what comes from there to all clients, but for
+#: each seventh message if it is told to lose some.
+ROOM = """
+import asyncio, os, sys
+from http import HTTPStatus
+from urllib.parse import urlsplit
+from websockets.asyncio.server import broadcast, serve
+
+async def main():
+    redis = urlsplit(os.environ["REDIS_URL"])
+    incoming, subscribe = await asyncio.open_connection(redis.hostname, redis.port)
+    _, outgoing = await asyncio.open_connection(redis.hostname, redis.port)
+    subscribe.write(b"SUBSCRIBE room\\r\\n")
+    clients = set()
+
+    async def serve_client(client):
+        clients.add(client)
+        async for text in client:
+            data = text.encode()
+            head = b"*3\\r\\n$7\\r\\nPUBLISH\\r\\n$4\\r\\nroom\\r\\n$%d\\r\\n" % len(data)
+            outgoing.write(head + data + b"\\r\\n")
+
+    def answer(connection, request):
+        if "Upgrade" not in request.headers:
+            return connection.respond(HTTPStatus.OK, "")
+
+    async with serve(serve_client, "127.0.0.1", int(sys.argv[1]), process_request=answer):
+        count = 0
+        while line := await incoming.readline():
+            if line.startswith(b"$"):
+                data = (await incoming.readexactly(int(line[1:]) + 2))[:-2]
+                if data.startswith(b"0"):
+                    count += 1
+                    if not (count % 7 == 0 and "lose" in sys.argv):
+                        broadcast(clients, data.decode())
+
+asyncio.run(main())
+"""
+
+
+def over_two_nodes(load, tmp_path, *arguments: str) -> dict[str, float]:
+    program = broker.find()
+    if program is None:
+        pytest.skip("there is no redis-server")
+    (tmp_path / "room.py").write_text(ROOM)
+    argv = (sys.executable, str(tmp_path / "room.py"), "{port}", *arguments)
+    server = servers.Server("room", "peer", argv, room="room")
+    scenario = replace(scenarios.SCENARIOS["topic-hosts"], connections=9)
+    plan = run.Plan([scenario], [server], 1, 2.5, 0, load, redis=program)
+    assert plan.taking_part(scenario) == [server]
+    return run.measure(scenario, server, plan, tmp_path)
+
+
+def test_a_room_of_two_nodes_through_redis(load, tmp_path):
+    values = over_two_nodes(load, tmp_path)
+    assert values["messages"] > 9
+    assert values["lost"] == 0
+    parts = sum(values[part] for part in tables.parts_of(3))
+    assert parts == pytest.approx(values["cpu_us_per_message"], abs=0.01)
+    assert all(values[part] > 0 for part in tables.parts_of(2))
+
+
+def test_what_a_room_of_two_nodes_loses_is_counted(load, tmp_path):
+    assert over_two_nodes(load, tmp_path, "lose")["lost"] >= 4
+
+
+def test_without_redis_there_is_no_scenario_of_several_nodes(capsys, load, monkeypatch):
+    monkeypatch.setenv("PATH", "/no")
+    monkeypatch.setattr(native, "compiler", lambda: ["cc"])
+    monkeypatch.setattr(native, "compiler_version", lambda: "cc 1")
+    monkeypatch.setattr(native, "load", lambda tls: load)
+    code = cli.main(["--servers", "asgiws", "--scenarios", "topic-hosts"])
+    assert code == cli.CANNOT_RUN
+    first, last = capsys.readouterr().err.splitlines()
+    assert first.startswith("topic-hosts: left out, for there is no redis-server here")
+    assert last == "benchmarks: no scenario is left"
+
+
+def test_a_server_with_a_room_is_for_several_nodes_alone(tmp_path):
+    for name in ("uvicorn", "daphne"):
+        (tmp_path / name).write_text("#!/bin/sh\n")
+        (tmp_path / name).chmod(0o755)
+    room = servers.peer("channels-redis-daphne", tmp_path)
+    other = servers.peer("uvicorn-sansio", tmp_path)
+    for name, scenario in scenarios.SCENARIOS.items():
+        assert room.takes_part(scenario) == (name == "topic-hosts"), name
+        assert not (other.takes_part(scenario) and scenario.topics), name
+    command = room.in_scenario(scenarios.SCENARIOS["topic-hosts"], 8001, None, "redis://r")
+    assert command[0].endswith("daphne")
+    assert "with_channels:over_lists" in command
+    assert "redis://r" not in command
+    assert servers.environment(room, {}, "redis://r")["REDIS_URL"] == "redis://r"
+    assert "REDIS_URL" not in servers.environment(room, {})
+
+
+def test_asgiws_has_the_redis_and_the_options_of_a_scenario_on_its_command_line():
+    server = servers.Server("asgiws", "own", ("asgiws", "{app}", "--port", "{port}"))
+    hosts, deaf = (scenarios.SCENARIOS[name] for name in ("topic-hosts", "topic-deaf"))
+    start = ["asgiws", "applications:topic", "--port", "1"]
+    assert server.in_scenario(hosts, 1, redis="redis://r") == [*start, "--pubsub", "redis://r"]
+    assert server.in_scenario(deaf, 1)[:5] == [*start, "--ws-slow-consumer"]
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.usefixtures("scripts")
+def test_topics_are_right_against_asgiws(tmp_path, capsys):
+    kinds = "topic,topic-workers,topic-deaf" + (",topic-hosts" if broker.find() else "")
+    code, found = short(tmp_path, "--servers", "asgiws", "--scenarios", kinds)
+    assert code == cli.DONE, capsys.readouterr().out
+    assert found.scenarios() == kinds.split(",")
+    assert found.values("topic-deaf", "asgiws", "p99_ratio")[0] > 0
+    assert found.values("topic-deaf", "asgiws", "behind_kb")[0] > 128
+    assert not any(
+        found.values(scenario, "asgiws", "lost") == [1] for scenario in found.scenarios()
+    )

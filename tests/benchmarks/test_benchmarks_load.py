@@ -244,6 +244,62 @@ def test_pushed_messages_that_are_lost_or_out_of_order(against, answer, error):
     assert against("push", UPGRADE + b"\r\n", answer, "-d", "2")["error"] == error
 
 
+def numbered(number: int) -> bytes:
+    return frame(b"%010d" % number + payload(32)[10:])
+
+
+def fanout(against, answers: Callable[[int], bytes], seconds: float = 0.05) -> dict:
+    """`answers` is given the number of each message, from 0."""
+    numbers = itertools.count()
+    answer = lambda: answers(next(numbers))  # noqa: E731
+    return against("fanout", UPGRADE + b"\r\n", answer, "-t", str(seconds))
+
+
+def test_published_messages_that_come(against):
+    said = fanout(against, numbered)
+    assert "error" not in said
+    assert said["messages"] > 2
+    assert said["lost"] == 0
+
+
+def test_published_messages_that_do_not_come_are_counted(against):
+    said = fanout(against, lambda number: b"" if number % 50 == 9 else numbered(number), 1.5)
+    assert said["lost"] >= 1
+    assert said["messages"] > 2
+
+
+def test_a_published_message_that_comes_late_is_not_lost(against):
+    def answers(number: int) -> bytes:
+        if number == 9:
+            return b""
+        return numbered(9) + numbered(10) if number == 10 else numbered(number)
+
+    said = fanout(against, answers, 1.5)
+    assert said["lost"] == 0
+    assert said["p999_us"] > 0
+    assert said["seconds"] >= 1.5
+
+
+def test_published_messages_that_reach_nobody_are_an_error(against):
+    said = fanout(against, lambda number: b"")
+    assert said["error"] == "no message was delivered"
+    said = fanout(against, lambda number: b"", 9)
+    assert said["error"] == "5 messages reached nobody within 1 s each"
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (numbered(0) * 2, "published message 0 came where 1 was due"),
+        (numbered(1), "published message 1 came where 0 was due"),
+        (frame(b"%010d" % 0 + b"x" * 22), "a published message that is not the one expected"),
+        (frame(b"%010d" % 0), "a message shorter than sent"),
+    ],
+)
+def test_published_messages_that_are_wrong(against, answer, error):
+    assert fanout(against, lambda number: answer)["error"] == error
+
+
 def test_options_that_cannot_be_meant(load):
     for wrong in (
         ["walk"],
@@ -253,6 +309,11 @@ def test_options_that_cannot_be_meant(load):
         ["echo", "-T"],
         ["resume"],
         ["push", "-s", "9"],
+        ["fanout", "-s", "9"],
+        ["fanout", "-c", "4", "-D", "1"],
+        ["fanout", "-c", "4", "-D", "4", "-p", "1", "-p", "2"],
+        ["echo", "-c", "4", "-D", "1", "-p", "1", "-p", "2"],
+        ["echo", *(["-p", "1"] * 9)],
     ):
         done = subprocess.run([str(load), *wrong], capture_output=True, text=True, check=False)
         assert done.returncode == 2

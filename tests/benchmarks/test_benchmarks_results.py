@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks import results, scenarios, targets
+from benchmarks import results, scenarios, servers, targets
 from benchmarks.targets import TARGETS, Target, judge
 
 
@@ -64,6 +64,34 @@ def test_a_target_may_be_a_ratio_to_another_scenario(make_results):
     assert (verdict.reference, verdict.ratio, verdict.met) == ("asgiws in echo-small", 1.5, True)
 
 
+def test_a_target_may_be_of_a_metric_that_is_a_ratio(make_results):
+    rounds = [{"p99_ratio": value} for value in (1.0, 1.05, 3.0)]
+    (verdict,) = judge(make_results({"topic-deaf": {"asgiws": rounds}}), "asgiws")
+    assert (verdict.reference, verdict.ratio, verdict.met) == ("without it", 1.05, True)
+
+
+def test_over_two_nodes_each_way_through_redis_is_a_reference(make_results):
+    figures = {"asgiws": [3.0], "channels-redis": [90.0], "channels-pubsub": [60.0]}
+    found = make_results({"topic-hosts": {**figures, "broadcaster": [12.0]}})
+    channels, broadcaster = judge(found, "asgiws")
+    assert (channels.reference, channels.ratio, channels.met) == ("channels-pubsub", 0.05, True)
+    assert (broadcaster.reference, broadcaster.ratio, broadcaster.met) == (
+        "broadcaster",
+        0.25,
+        False,
+    )
+
+
+def test_some_scenarios_of_a_run(make_results):
+    figures = {"http": {"asgiws": [1.0], "granian": [2.0]}, "topic": {"asgiws": [3.0]}}
+    found = make_results(figures)
+    found.left_out = [results.LeftOut("granian", ["topic", "http"], "why")]
+    some = found.of(["topic"])
+    assert some.scenarios() == ["topic"]
+    assert list(some.servers) == ["asgiws"]
+    assert some.left_out == [results.LeftOut("granian", ["topic"], "why")]
+
+
 def test_what_was_not_measured_is_not_judged(make_results):
     assert judge(make_results({"http": {"asgiws": [4.0]}}), "asgiws") == []
     found = make_results({"http": {"asgiws": ["broke"], "granian": [4.0]}})
@@ -75,6 +103,7 @@ def test_every_target_is_of_a_scenario_and_a_server_that_there_are():
         assert target.scenario in scenarios.SCENARIOS
         assert target.base is None or target.base in scenarios.SCENARIOS
         known = {*targets.SANSIO, *targets.BEST, *targets.BEST_ON_ASYNCIO, "floor"}
+        known |= {*servers.PEERS, *targets.A_RATIO}
         assert set(target.of) <= known
 
 

@@ -127,9 +127,81 @@ def test_the_block_of_the_docs(tmp_path, make_results):
     assert "### What was left out, and why\n\n- weft (https): an upload was lost\n" in written
 
 
-def test_our_page_has_the_block():
-    page = docs.PAGE.read_text()
-    assert page.count(docs.BEGIN) == page.count(docs.END) == 1
+@pytest.mark.parametrize("page", [docs.PAGE, docs.PUBSUB], ids=lambda page: page.name)
+def test_our_pages_have_the_block(page):
+    content = page.read_text()
+    assert content.count(docs.BEGIN) == content.count(docs.END) == 1
+
+
+def hosts_of(total: float, lost: float = 0) -> dict[str, float]:
+    parts = {f"cpu_us_per_message_{n}": total * part for n, part in ((1, 0.5), (2, 0.4), (3, 0.1))}
+    figures = {"cpu_us_per_message": total, "messages": 900, "lost": lost, "per_second": 1e4}
+    return {**figures, **parts, "p50_us": 2000, "p99_us": 4500}
+
+
+def test_two_nodes(make_results):
+    found = make_results(
+        {
+            "topic-hosts": {
+                "asgiws": [hosts_of(3.0)],
+                "channels-redis": [hosts_of(100.0, 100), hosts_of(120.0)],
+                "broadcaster": ["no"],
+            }
+        }
+    )
+    head, own, peer = tables.hosts(found, "topic-hosts")
+    assert head[:3] == ["server", "CPU µs/delivery", "asgiws to it"]
+    assert own == ["asgiws", "3.00", "-", "1.50", "1.20", "0.30", "10,000", "2.0 / 4.5", "0"]
+    assert peer[:6] == ["channels-redis", "110.0", "0.03", "55.00", "44.00", "11.00"]
+    assert peer[-1] == "100 (5.3%)"
+    assert tables.hosts(make_results({"http": {"asgiws": [1.0]}}), "topic-hosts")[1:] == []
+
+
+def deaf_of(ratio: float) -> dict[str, float]:
+    return {"p99_ratio": ratio, "p99_us": 5000 * ratio, "p99_us_without": 5000, "behind_kb": 400}
+
+
+def test_a_client_that_does_not_read(make_results):
+    found = make_results({"topic-deaf": {"asgiws": [deaf_of(0.9), deaf_of(1.0), deaf_of(2.0)]}})
+    assert tables.deaf(found, "topic-deaf")[1:] == [
+        ["asgiws", "5.00", "5.00", "1.00", "0.90 to 2.00", "0.4", "3"]
+    ]
+    assert tables.of_scenario(found, "topic-deaf")[1][:2] == ["asgiws", "1.00"]
+
+
+def test_each_page_has_the_results_that_belong_to_it(tmp_path, monkeypatch, make_results):
+    pytest.importorskip("matplotlib")
+    monkeypatch.setattr(docs, "IMAGES", tmp_path)
+    http = {"http": {"asgiws": [4.0], "granian": [8.0]}}
+    topics = {
+        "topic": {"asgiws": [2.5]},
+        "topic-hosts": {"asgiws": [hosts_of(3.0)], "broadcaster": [hosts_of(12.0)]},
+        "topic-deaf": {"asgiws": [deaf_of(1.0)]},
+    }
+    left_out = [LeftOut("weft", [], "no weft"), LeftOut("channels-redis", [], "no channels")]
+    found = make_results({**http, **topics})
+    found.left_out += left_out
+    blocks = dict(docs.pages(found))
+    assert sorted(one.name for one in tmp_path.iterdir()) == [
+        "performance-cpu.svg",
+        "performance-latency.svg",
+        "performance-throughput.svg",
+        "pubsub-hosts.svg",
+    ]
+    performance, pubsub = blocks[docs.PAGE], blocks[docs.PUBSUB]
+    assert "granian" in performance
+    assert "broadcaster" not in performance
+    assert "- weft: no weft" in performance
+    assert "topic" not in performance
+    assert "![CPU time and latency of a delivery over two nodes](images/pubsub-hosts.svg)" in pubsub
+    assert "| broadcaster | 12.00 | 0.25 |" in pubsub
+    assert "| asgiws | 5.00 | 5.00 | 1.00 |" in pubsub
+    assert "| topic | 2.50 |" in pubsub
+    assert "### Targets of asgiws: 1 of 2 met" in pubsub
+    assert "- channels-redis: no channels" in pubsub
+    assert "granian" not in pubsub
+    assert [page for page, _ in docs.pages(make_results(http))] == [docs.PAGE]
+    assert [page for page, _ in docs.pages(make_results(topics))] == [docs.PUBSUB]
 
 
 def test_plots_are_drawn_for_what_was_measured_and_always_alike(tmp_path, make_results):
@@ -144,7 +216,10 @@ def test_plots_are_drawn_for_what_was_measured_and_always_alike(tmp_path, make_r
     drawn = plots.write(found, tmp_path / "a")
     assert drawn == ["cpu", "throughput", "latency", "scaling"]
     plots.write(found, tmp_path / "b")
-    for name in drawn:
+    found = make_results({"topic-hosts": {"asgiws": [hosts_of(3.0)], "peer": [hosts_of(12.0)]}})
+    for folder in ("a", "b"):
+        assert plots.write(found, tmp_path / folder, plots.PUBSUB) == ["hosts"]
+    for name in [*drawn, "hosts"]:
         content = (tmp_path / "a" / plots.file_name(name)).read_bytes()
         assert content == (tmp_path / "b" / plots.file_name(name)).read_bytes()
         assert b"asgiws" in content
