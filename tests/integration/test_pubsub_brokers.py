@@ -27,7 +27,8 @@ from tests.integration.test_pubsub_workers import (
     workers,
 )
 from tests.support.brokers import PROGRAMS, Broker, Link, broker
-from tests.support.server import RunningServer, serve, start
+from tests.support.gunicorn import gunicorn
+from tests.support.server import APPLICATIONS, RunningServer, serve, start
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="workers are not for Windows")
 
@@ -497,3 +498,17 @@ async def test_the_middleware_reaches_all_workers_of_a_server_without_topics(kin
                 await until(lambda: all(len(client.texts) == 40 for client in everybody))
                 assert all(client.texts == near.texts for client in far)
                 assert publications_of(near.texts, 1) == list(range(20))
+
+
+@on_redis
+async def test_workers_of_gunicorn_reach_each_other(kind: str) -> None:
+    pytest.importorskip("gunicorn")
+    with broker(kind) as there:
+        options = ("--workers", "2")
+        with gunicorn(APPLICATIONS, *options, app=APP, ASGIWS_PUBSUB=there.url()) as server:
+            async with AsyncExitStack() as stack:
+                clients: list[Client] = []
+                while len({client.pid for client in clients}) < 2:
+                    clients += await clients_at(server, stack, 1)
+                await publish(clients, 0, 20)
+                await until(lambda: all(len(client.texts) == 20 for client in clients))

@@ -15,9 +15,11 @@ from tests.support.server import RunningServer
 
 
 @contextmanager
-def gunicorn(project: Path, *options: str, **env: str) -> Iterator[RunningServer]:
+def gunicorn(
+    project: Path, *options: str, app: str = "dev_app:app", **env: str
+) -> Iterator[RunningServer]:
     """A gunicorn with one worker, which accepts connections; it must end with 0 on SIGTERM."""
-    server = launch(project, *options, **env)
+    server = launch(project, *options, app=app, **env)
     with closing(server):
         try:
             address = server.wait_for_log(r"Listening at: http://127\.0\.0\.1:(\d+)")
@@ -30,11 +32,11 @@ def gunicorn(project: Path, *options: str, **env: str) -> Iterator[RunningServer
             sys.stderr.write(server.stderr())
 
 
-def launch(project: Path, *options: str, **env: str) -> RunningServer:
-    """Start it for `dev_app.py` in that folder and return at once. The caller closes it."""
+def launch(project: Path, *options: str, app: str = "dev_app:app", **env: str) -> RunningServer:
+    """Start it for an application in that folder and return at once. The caller closes it."""
     worker = ["-k", "asgiws.workers.Worker", "-b", "127.0.0.1:0"]
     return servers.launch(
-        [sys.executable, "-m", "gunicorn", *worker, "dev_app:app", *options],
+        [sys.executable, "-m", "gunicorn", *worker, app, *options],
         cwd=project,
         env=env,
         start_new_session=True,
