@@ -260,6 +260,8 @@ async def connect(target: Target, prefix: str) -> NatsSession:
             **target.arguments(),
             name="asgiws",
             allow_reconnect=False,
+            max_reconnect_attempts=1,
+            reconnect_time_wait=0,
             connect_timeout=PATIENCE,
             error_cb=failed,
             disconnected_cb=lost,

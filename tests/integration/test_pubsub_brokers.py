@@ -472,6 +472,7 @@ async def test_what_was_published_last_leaves_before_the_end(kind: str) -> None:
                 await publish([near], 0, 100)
                 await near.publish("last", id=1)
                 await until(lambda: near.told("published"))
+                await near.websocket.close()
             await until(lambda: far.texts and far.texts[-1] == "last")
             assert publications_of(far.texts[:-1], 0) == list(range(100))
 

@@ -325,7 +325,7 @@ async def test_a_worker_that_dies_takes_nobody_along() -> None:
     [
         b"GET / HTTP/1.1\r\n\r\n",
         link.hello()[:-1] + b"?",
-        link.hello().replace(b"\x01asgiws", b"\x63asgiws"),
+        link.hello().replace(bytes((link.VERSION,)) + b"asgiws", b"\x63asgiws"),
         link.hello() + b"\x05\x00\x00\x00\x63rest",
         link.hello() + link.publish("a\x00", b"\x00", None, False),
         link.hello() + link.unsubscribe(5),
