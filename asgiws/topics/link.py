@@ -32,8 +32,8 @@ CHUNK = 1 << 18
 #: The most octets of an epoch: ours are shorter.
 MOST_EPOCH = 64
 
-#: What a piece that waits in an Outgoing counts in addition to its octets: a publication is one piece, a delivery two.
-#: Python's objects take that, and small messages consist of little else.
+#: Octets that are counted for a piece that waits in an Outgoing in addition to its own: a publication is one
+#: piece, a delivery two. Of a small message, most of the memory is objects.
 PIECE = 128
 
 #: A record has at most so many octets beside those of its message: topics and keys have 255 characters.

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import select
+import signal
 import socket
-from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 import pytest
@@ -17,14 +20,12 @@ from tests.abuse.harness import (
     GROWTH,
     MEGABYTE,
     Abuse,
-    Scene,
     Watch,
     connect,
-    ended,
     flood,
     processes,
 )
-from tests.support.raw import CLOSE, TEXT, TIMEOUT, Frame, Raw, close_frame, frame
+from tests.support.raw import CLOSE, TEXT, TIMEOUT, Raw, close_frame, frame
 from tests.support.server import RunningServer
 
 APP = "topics_app:app"
@@ -101,7 +102,11 @@ def test_topics_that_come_and_go(abuse: Abuse) -> None:
                 events: list[Event] = []
                 for topic in topics:
                     keep = {"messages": 10, "seconds": 3600}
-                    events += subscribe(topic), publish(topic, "kept", keep=keep), unsubscribe(topic)
+                    events += (
+                        subscribe(topic),
+                        publish(topic, "kept", keep=keep),
+                        unsubscribe(topic),
+                    )
                 do(raw, *events, subscribe("the last", id=turn), unsubscribe("the last"))
             for raw in raws:
                 got = raw.message()
@@ -196,51 +201,51 @@ def read_slowly(raw: Raw, count: int) -> Got:
 
 # Applications that publish without a pause.
 
-#: Clients of the topic.
-READERS, DEAF = 4, 26
+#: Clients of the topic, which do not read.
+DEAF = 30
+STORMING = 20
 
 
-def rage(server: RunningServer, kind: str) -> list[Raw]:
-    """Have an application publish without a pause; the connections of all that takes part in it. With these
-    closed, it ends."""
-    raws = []
+def rage(server: RunningServer, kind: str) -> ExitStack:
+    """Have an application publish without a pause, as it does when this returns, until the stack is closed."""
+    stack = ExitStack()
     if kind == "storm":
-        for _ in range(20):
-            raws.append(connect(server))
-            raws[-1].upgrade("/storm")
-            assert raws[-1].message() == "in"
-        raws[0].send_frame(TEXT, b"begin")
-        return raws
-    for _ in range(DEAF):
-        raws.append(wedged(server, "/room"))
-        raws[-1].frame()
-    raws.append(connect(server))
-    raws[-1].upgrade(f"/{kind}")
-    return raws
-
-
-def rages_on(kind: str) -> Callable[[RunningServer], ExitStack]:
-    """For `finish`: the same, which is left to the end of the server."""
-
-    def begin(server: RunningServer) -> ExitStack:
-        stack = ExitStack()
-        raws = rage(server, kind)
+        raws = [stack.enter_context(connect(server)) for _ in range(STORMING)]
         for raw in raws:
-            stack.callback(raw.close)
-        return stack
+            raw.upgrade("/storm")
+            assert raw.message() == "in"
+        raws[0].send_frame(TEXT, b"begin")
+    else:
+        for _ in range(DEAF):
+            stack.enter_context(wedged(server, "/room")).frame()
+        raws = [stack.enter_context(connect(server))]
+        raws[0].upgrade(f"/{kind}")
+    assert first_of(raws).message() == "refused"
+    return stack
 
-    return begin
+
+def first_of(raws: list[Raw]) -> Raw:
+    """Wait until something comes on one of them."""
+    numbers = select.select([raw.sock for raw in raws], [], [], TIMEOUT)[0]
+    assert numbers, "nothing has come"
+    return next(raw for raw in raws if raw.sock in numbers)
 
 
-@pytest.mark.parametrize("kind", ["publisher", "hub_publisher", "storm"])
+@pytest.mark.parametrize("kind", ["long_publisher", "hub_publisher", "storm"])
 def test_publishing_without_a_pause(abuse: Abuse, kind: str) -> None:
-    """An application that publishes in a loop, or at each message that it gets; the server ends in time"""
-    options = (*OUTBOUND_OPTIONS, "--ws-slow-consumer", "wait", "--ws-cancel-after", "0.3")
-    growth = QUEUE + (READERS + DEAF) * 2 * OUTBOUND + GROWTH
-    with abuse(*options, app=APP, growth=growth, finish=rages_on(kind)) as scene:
-        scene.raws += rage(scene.server, kind)
-        scene.until("refused", 1000)
+    """An application that publishes in a loop, or at each message of the topic; a server that is to end
+    meanwhile ends"""
+    options = (
+        *(*OUTBOUND_OPTIONS, "--ws-slow-consumer", "wait"),
+        *("--ws-cancel-after", "0.3", "--timeout-graceful-shutdown", "1"),
+    )
+    # A storm's messages wait for applications, 256 KiB for each.
+    growth = QUEUE + max(DEAF * OUTBOUND, STORMING * 256 * KIB) + GROWTH
+    finish = partial(rage, kind=kind)
+    with abuse(*options, app=APP, growth=growth, finish=finish) as scene, rage(scene.server, kind):
+        refused = scene.report()["refused"]
         scene.victim.served(ANSWERS)
+        assert scene.report()["refused"] > refused  # it goes on
 
 
 # What cannot be.
@@ -288,10 +293,9 @@ UNKNOWN_SINCE: list[Any] = [
 ]
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
-def test_topics_and_positions_that_cannot_be(abuse: Abuse, workers: str) -> None:
+@pytest.mark.parametrize("options", [(), ("--workers", "2")], ids=["alone", "workers"])
+def test_topics_and_positions_that_cannot_be(abuse: Abuse, options: tuple[str, ...]) -> None:
     """Topics and positions that an application takes from its client as they are"""
-    options = ("--pubsub-history", "1MiB", "--workers", workers)
     with abuse(*options, app=APP) as scene:
         raw = scene.opened("/commands")
         for topic, wrong in BAD_TOPICS:
@@ -324,37 +328,45 @@ def assert_refused(answer: Any, event: Event, wrong: str) -> None:
 
 
 def flooding(server: RunningServer, path: str) -> ExitStack:
-    """A client that floods one worker with what it publishes, while clients of both do not read."""
+    """Publish without a pause from one worker, while clients of both do not read, until the stack is closed.
+    What an application publishes is more than its worker may keep for the hub process, which stands still at
+    first."""
     stack = ExitStack()
-    deaf: dict[str, Raw] = {}
-    while len(deaf) < 2:
-        raw = stack.enter_context(wedged(server, "/room"))
-        deaf[str(raw.message())] = raw
+    workers: set[str | bytes] = set()
+    while len(workers) < 2:
+        workers.add(stack.enter_context(wedged(server, "/room")).message())
     raw = stack.enter_context(connect(server))
-    raw.upgrade(path)
     if path == "/relay":
-        stack.enter_context(flood(raw, frame(TEXT, b"x" * 100) * 1000, reading=False))
+        raw.upgrade(path)
+        stack.enter_context(flood(raw, frame(TEXT, b"x" * 1000) * 1000, reading=False))
+    else:
+        hub = int(server.wait_for_log(r"hub \((\d+)\): Started")[1])
+        os.kill(hub, signal.SIGSTOP)
+        try:
+            raw.upgrade(path)
+            assert raw.message() == "refused"
+        finally:
+            os.kill(hub, signal.SIGCONT)
     return stack
 
 
-@pytest.mark.parametrize("path", ["/relay", "/publisher"])
+@pytest.mark.parametrize("path", ["/relay", "/long_publisher", "/short_publisher"])
 def test_a_flood_over_workers(abuse: Abuse, path: str) -> None:
     """A client, or an application, that publishes as fast as it can, where clients of another worker do not
-    read"""
+    read; a server that is to end meanwhile ends"""
     queue = 2 * MEGABYTE
     options = (
         *("--workers", "2", "--pubsub-queue", str(queue), *OUTBOUND_OPTIONS),
-        *("--ws-slow-consumer", "wait"),
+        *("--ws-slow-consumer", "wait", "--timeout-graceful-shutdown", "1"),
     )
-    #: Of a process: what waits on its links, in either direction, and on its way to clients.
+    # Of a process: what waits on its links, in both directions, and on its way to clients.
     growth = 2 * queue + 2 * BACKLOG + 3 * MEGABYTE
-    with abuse(*options, app=APP, growth=4 * growth, finish=lambda s: flooding(s, path)) as scene:
+    finish = partial(flooding, path=path)
+    with abuse(*options, app=APP, growth=4 * growth, finish=finish) as scene:
         watches = [Watch(pid) for pid in processes(scene.server.process.pid)[1:]]
         assert len(watches) == 3
         with flooding(scene.server, path):
             scene.victim.served(4 * ANSWERS)
-            if path == "/publisher":
-                scene.until("refused")
         for watch in watches:
             watch.stop()
             grown = watch.most_memory() - watch.memory_before

@@ -17,7 +17,7 @@ from tests.abuse import app as base
 from tests.abuse.app import HANDLERS, Message, Receive, Send, accept, ended, text
 
 #: What is published without a pause is text of so many characters.
-SIZE = int(os.environ.get("SIZE", "1000"))
+SIZE = 1000
 
 #: The most messages that `hub_publisher` publishes in a turn.
 TURN = 1000
@@ -43,7 +43,7 @@ async def commands(receive: Receive, send: Send) -> None:
         for event in json.loads(message["text"]):
             try:
                 await send(event)
-            except RuntimeError as error:
+            except RuntimeError as error:  # noqa: PERF203  # the next are to be tried as well
                 await text(send, json.dumps({"error": str(error), "class": type(error).__name__}))
 
 
@@ -57,60 +57,70 @@ async def room(receive: Receive, send: Send) -> None:
             await text(send, f"lost {message['lost']}")
 
 
+class Publisher:
+    """Publishes in the room, and tells the client of the first refusal."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._has_told = False
+
+    async def publish(self, words: str) -> None:
+        try:
+            await self._send({"type": "websocket.publish", "topic": "room", "text": words})
+        except TooMuchQueued:
+            await self.refused()
+
+    async def refused(self) -> None:
+        ended["refused"] += 1
+        if not self._has_told:
+            self._has_told = True
+            await text(self._send, "refused")
+
+
 async def relay(receive: Receive, send: Send) -> None:
     """Publish what the client sends."""
     await accept(receive, send)
-    await text(send, f"pid {os.getpid()}")
+    publisher = Publisher(send)
     while (message := await receive())["type"] == "websocket.receive":
-        await publish(send, message["text"])
+        await publisher.publish(message["text"])
 
 
 async def storm(receive: Receive, send: Send) -> None:
-    """Publish each message of the room in the room."""
+    """Publish for each message of the room another."""
     await accept(receive, send)
-    subscribe = {"type": "websocket.subscribe", "topic": "room", "deliver": "app"}
-    await send(subscribe)
+    await send({"type": "websocket.subscribe", "topic": "room", "deliver": "app"})
     await text(send, "in")
+    publisher = Publisher(send)
     while (message := await receive())["type"] != "websocket.disconnect":
         if message["type"] in ("websocket.message", "websocket.receive"):
-            await publish(send, "x" * SIZE)
+            await publisher.publish("x" * SIZE)
 
 
-async def publisher(receive: Receive, send: Send) -> None:
+async def long_publisher(receive: Receive, send: Send, size: int = SIZE) -> None:
     """Publish, and nothing else, until `send()` raises."""
     await accept(receive, send)
-    await first_refusal(send)
+    publisher = Publisher(send)
     while True:
-        await publish(send, "x" * SIZE)
+        await publisher.publish("x" * size)
+
+
+async def short_publisher(receive: Receive, send: Send) -> None:
+    await long_publisher(receive, send, 1)
 
 
 async def hub_publisher(receive: Receive, send: Send) -> None:
     """Publish in each turn as long as there is room, and never look whether the client is there: until
     cancelled."""
     await accept(receive, send)
+    publisher = Publisher(send)
     while True:
         try:
             for _ in range(TURN):
                 hub.publish("room", "x" * SIZE)
         except TooMuchQueued:
-            ended["refused"] += 1
+            await publisher.refused()
         await asyncio.sleep(0)
 
 
-async def first_refusal(send: Send) -> None:
-    """Publish until that is refused, and tell the client."""
-    before = ended["refused"]
-    while ended["refused"] == before:
-        await publish(send, "x" * SIZE)
-    await text(send, "refused")
-
-
-async def publish(send: Send, words: str) -> None:
-    try:
-        await send({"type": "websocket.publish", "topic": "room", "text": words})
-    except TooMuchQueued:
-        ended["refused"] += 1
-
-
-for handler in (commands, room, relay, storm, publisher, hub_publisher):
+for handler in (commands, room, relay, storm, long_publisher, short_publisher, hub_publisher):
     HANDLERS[f"websocket/{handler.__name__}"] = handler
