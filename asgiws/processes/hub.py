@@ -146,7 +146,7 @@ class Peer:
         """Do what was requested, as far as there is room for what comes of it."""
         requests, outgoing = self._requests, self._outgoing
         half = outgoing.limit // 2
-        while requests and outgoing.size <= half and not self._hub.is_behind():
+        while requests and outgoing.held <= half and not self._hub.is_behind():
             self._do(requests.popleft())
         if self._published != self._acknowledged:
             published = self._acknowledged = self._published

@@ -32,6 +32,10 @@ CHUNK = 1 << 18
 #: The most octets of an epoch: ours are shorter.
 MOST_EPOCH = 64
 
+#: Octets that are counted for a piece that waits in an Outgoing in addition to its own: a publication is one
+#: piece, a delivery two. Of a small message, most of the memory is objects.
+PIECE = 128
+
 #: A record has at most so many octets beside those of its message: topics and keys have 255 characters.
 OVERHEAD = 4096
 
@@ -245,8 +249,8 @@ def _record(kind: int, body: bytes) -> bytes:
 
 
 class Outgoing:
-    """What waits to be sent on a link. It is full when more than `limit` octets wait: what is added then is
-    for the caller to refuse, not for this class."""
+    """What waits to be sent on a link. It is full when it holds more than `limit` octets of memory: what is
+    added then is for the caller to refuse, not for this class."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
@@ -256,8 +260,13 @@ class Outgoing:
         self._head = memoryview(b"")
 
     @property
+    def held(self) -> int:
+        """The octets of memory that are counted for what waits."""
+        return self.size + PIECE * len(self._waiting)
+
+    @property
     def is_full(self) -> bool:
-        return self.size > self.limit
+        return self.held > self.limit
 
     def add(self, *octets: bytes) -> None:
         for part in octets:
@@ -316,7 +325,7 @@ class Deliveries:
 
     def relieve(self) -> int:
         """Tell what was lost, if there is room again; returns how many messages that were."""
-        if not self._dropped or self._outgoing.size > self._outgoing.limit // 2:
+        if not self._dropped or self._outgoing.held > self._outgoing.limit // 2:
             return 0
         dropped, self._dropped = self._dropped, {}
         for topic, count in dropped.items():

@@ -75,31 +75,41 @@ def _fields(pid: int, file: str, name: str) -> int:
     return int(match[1]) * 1024
 
 
+def processes(pid: int) -> list[int]:
+    """The process, and its children: the workers and the hub process of a supervisor."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii")
+    return [pid, *map(int, children.split())]
+
+
 class Watch:
-    """Measures a process from outside, in a thread, until `stop`."""
+    """Measures a process and its children from outside, in a thread, until `stop`."""
 
     def __init__(self, pid: int) -> None:
-        self.pid = pid
+        self._pids = processes(pid)
         self._stopped = threading.Event()
         with contextlib.suppress(OSError):  # where it is not allowed, the samples must do
-            Path(f"/proc/{pid}/clear_refs").write_text("5", "ascii")  # begin the high mark anew
+            for one in self._pids:
+                Path(f"/proc/{one}/clear_refs").write_text("5", "ascii")  # begin the high mark anew
         self.memory_before = self.memory()
-        self._resident_before = _fields(pid, "status", "VmRSS")
+        self._resident_before = self._all("status", "VmRSS")
         self._most_memory = self.memory_before
         self.most_descriptors = self.descriptors()
         self._thread = threading.Thread(target=self._sample, daemon=True)
         self._thread.start()
 
     def memory(self) -> int:
-        return _fields(self.pid, "smaps_rollup", "Pss_Anon")
+        return self._all("smaps_rollup", "Pss_Anon")
 
     def descriptors(self) -> int:
-        return len(os.listdir(f"/proc/{self.pid}/fd"))
+        return sum(len(os.listdir(f"/proc/{pid}/fd")) for pid in self._pids)
 
     def most_memory(self) -> int:
         """The most so far."""
-        high = _fields(self.pid, "status", "VmHWM")
+        high = self._all("status", "VmHWM")
         return max(self._most_memory, self.memory_before + high - self._resident_before)
+
+    def _all(self, file: str, name: str) -> int:
+        return sum(_fields(pid, file, name) for pid in self._pids)
 
     def _sample(self) -> None:
         with contextlib.suppress(OSError):  # when the process has ended
@@ -385,6 +395,7 @@ class Abuse:
         reopens: bool = False,
         tls: Certificate | None = None,
         descriptors: int = 0,
+        finish: Callable[[RunningServer], contextlib.AbstractContextManager[Any]] | None = None,
     ) -> Iterator[Scene]:
         """Serve `app`; when the block ends, the abuser leaves, and what is left must be what was before.
 
@@ -435,6 +446,9 @@ class Abuse:
                 victim.stop()
                 if watch is not None:
                     watch.stop()
+            if finish is not None:
+                with finish(server):
+                    assert server.stop() == 0
         _record(
             self.name,
             {

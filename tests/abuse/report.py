@@ -22,7 +22,7 @@ HEAD = (
     "|---|---|---|---|---|---|---|\n"
 )
 #: The files, as the page has them.
-ORDER = ("timeouts", "sizes", "floods", "backpressure", "admission")
+ORDER = ("timeouts", "sizes", "floods", "backpressure", "topics", "admission")
 
 Rows = dict[str, dict[str, Any]]
 

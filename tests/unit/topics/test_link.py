@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import tracemalloc
 from itertools import pairwise
 from typing import Any
 
@@ -258,13 +259,13 @@ def told(events: list[Any]) -> list[tuple[int, int | None] | int]:
 
 
 def test_what_does_not_fit_is_counted_and_told_once_there_is_room() -> None:
-    outgoing = Outgoing(1000)
+    outgoing = Outgoing(100_000)
     deliveries = Deliveries(outgoing)
     reader = Events(LIMIT)
     outgoing.add(link.hello())
     number = 0
     while not outgoing.is_full:
-        deliveries.deliver(1 + number % 2, 0, 0, b"\x00%d" % number)
+        deliveries.deliver(1 + number % 2, 0, 0, b"\x00%-1000d" % number)
         number += 1
     size = outgoing.size
     for _ in range(1000):
@@ -272,15 +273,34 @@ def test_what_does_not_fit_is_counted_and_told_once_there_is_room() -> None:
     deliveries.deliver(2, 0, 0, b"\x00lost")
     assert outgoing.size == size  # it holds no more than that
     # A little room is not enough: else each message would come with a gap of its own.
-    events = reader.read(taken(outgoing, size - 600))
+    events = reader.read(taken(outgoing, size - 60_000))
     assert deliveries.relieve() == 0
     deliveries.deliver(1, 0, 0, b"\x00lost")
-    assert outgoing.size == 600
-    events += reader.read(taken(outgoing, 200))
+    assert outgoing.size == 60_000
+    events += reader.read(taken(outgoing, 20_000))
     assert deliveries.relieve() == 1002
-    deliveries.deliver(1, 0, 0, b"\x00%d" % number)
+    deliveries.deliver(1, 0, 0, b"\x00%-1000d" % number)
     events += reader.read(taken(outgoing))
     assert told(events[1:]) == [*range(number), (1, 1001), (2, 1), number]
+
+
+def test_small_messages_count_as_what_they_take_in_memory() -> None:
+    outgoing = Outgoing(100_000)
+    deliveries = Deliveries(outgoing)
+    tracemalloc.start()
+    try:
+        number = 0
+        while not outgoing.is_full:
+            deliveries.deliver(1, 0, 0, b"\x00%d" % number)
+            number += 1
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert number > 100
+    assert held < outgoing.limit
+    taken(outgoing)
+    assert not outgoing.is_full
+    assert outgoing.held == 0
 
 
 def test_a_gap_that_came_from_elsewhere() -> None:
