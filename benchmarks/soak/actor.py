@@ -19,6 +19,8 @@ from urllib.parse import urlencode
 from benchmarks.soak import messages, wire
 from benchmarks.soak.client import Client, Gone
 from benchmarks.soak.messages import Order
+from benchmarks.soak.rooms import Rooms
+from benchmarks.soak.streams import Counted, Latest, Stream
 from benchmarks.soak.wire import Closed, Pong
 
 YES, MAYBE, NO = "yes", "maybe", "no"
@@ -49,6 +51,8 @@ class Account:
     #: Whether what was sent are numbered messages.
     numbered: bool = True
     problems: list[str] = field(default_factory=list)
+    #: Which messages the faults are about, as far as that is known.
+    details: list[str] = field(default_factory=list)
     faults: dict[str, int] = field(default_factory=dict)
     cut: bool = False
 
@@ -162,6 +166,7 @@ class Actor:
         life: Life,
         pace: Pace,
         counts: Counter[str],
+        rooms: Rooms,
     ) -> None:
         self.account = Account(number, behaviour, route.name)
         self.random = random.Random(number)
@@ -169,8 +174,12 @@ class Actor:
         self.life = life
         self.pace = pace
         self.counts = counts
+        self.rooms = rooms
         self.client: Client | None = None
         self.replies = Order()
+        #: What a topic gave it, and how much of that came here.
+        self.stream: Stream | Counted | Latest | None = None
+        self.topic_messages = 0
         self._made = 0
 
     def problem(self, what: str) -> None:

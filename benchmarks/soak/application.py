@@ -20,7 +20,7 @@ from collections import Counter
 from typing import Any
 from urllib.parse import parse_qsl
 
-from benchmarks.soak import messages
+from benchmarks.soak import messages, topics
 from benchmarks.soak.faults import Application, Message, Receive, Send, broken
 
 #: Messages that may wait for one subscriber; who lags further behind is closed with 1013.
@@ -50,12 +50,18 @@ class Ledger:
 ledger = Ledger(os.environ.get("SOAK_LEDGER"))
 
 
+def _hub(scope: Message) -> Any:
+    """The hub of topics; None without topics."""
+    return scope.get("extensions", {}).get("asgiws.pubsub", {}).get("hub")
+
+
 class Talk:
     """One WebSocket, with what the ledger says of it."""
 
     def __init__(self, scope: Message, receive: Receive, send: Send) -> None:
         self.query = dict(parse_qsl(scope["query_string"].decode()))
         self.path: str = scope["path"]
+        self.hub: Any = _hub(scope)
         self.order = messages.Order()
         self.sent = 0
         self.sent_chain = 0
@@ -71,11 +77,20 @@ class Talk:
         await self._receive()
         await self._send({"type": "websocket.accept"})
 
-    async def receive(self) -> str | bytes | None:
-        """The next message; None once the connection has ended."""
+    async def event(self) -> Message | None:
+        """Whatever comes next; None once the connection has ended."""
         event = await self._receive()
         if event["type"] == "websocket.disconnect":
             self.disconnects.append([event["code"], event["reason"]])
+            return None
+        return event
+
+    async def receive(self) -> str | bytes | None:
+        """The next message of the client; None once the connection has ended."""
+        event = await self.event()
+        while event is not None and event["type"] != "websocket.receive":
+            event = await self.event()  # what is told about topics
+        if event is None:
             return None
         text = event.get("text")
         message: str | bytes = event["bytes"] if text is None else text
@@ -84,11 +99,12 @@ class Talk:
 
     async def command(self) -> str | None:
         """The next message where they are not numbered; None once the connection has ended."""
-        event = await self._receive()
-        if event["type"] == "websocket.disconnect":
-            self.disconnects.append([event["code"], event["reason"]])
-            return None
-        return event.get("text") or ""
+        event = await self.event()
+        return None if event is None else event.get("text") or ""
+
+    async def tell(self, message: Message) -> None:
+        """Send a message of ASGI as it is."""
+        await self._send(message)
 
     async def send(self, message: str | bytes) -> None:
         if isinstance(message, str):
@@ -98,7 +114,7 @@ class Talk:
         self.sent += 1
         self.sent_chain = messages.chained(message, self.sent_chain)
 
-    async def say(self, **what: int) -> None:
+    async def say(self, **what: Any) -> None:
         """Something beside the numbered messages."""
         await self._send({"type": "websocket.send", "text": json.dumps(what)})
 
@@ -287,6 +303,7 @@ WEBSOCKETS = {
     "/late": late,
     "/publish": publishes,
     "/listen": listens,
+    **topics.WEBSOCKETS,
 }
 
 
@@ -316,6 +333,7 @@ class Exchange:
 
     def __init__(self, scope: Message, receive: Receive, send: Send) -> None:
         self.query = dict(parse_qsl(scope["query_string"].decode()))
+        self.hub: Any = _hub(scope)
         self.received = 0
         self.sent = 0
         self.gone = 0
@@ -412,8 +430,10 @@ def _give_back() -> None:
 async def state(exchange: Exchange) -> None:
     """What this process holds, as JSON; when `collect` asks for it, once all that is free was given back."""
     if exchange.query.get("collect"):
+        await topics.settle(exchange.hub)
         _give_back()
     found: dict[str, Any] = {
+        "pid": os.getpid(),
         "tasks": len(asyncio.all_tasks()),
         "running": ledger.running,
         "written": ledger.written,

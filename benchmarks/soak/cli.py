@@ -19,7 +19,7 @@ from typing import NoReturn
 
 from benchmarks import scenarios
 from benchmarks.soak import report
-from benchmarks.soak.cast import ROLES
+from benchmarks.soak.cast import roles
 from benchmarks.soak.faults import FAULTS
 from benchmarks.soak.run import Settings, SoakError, random_seed, soak
 from benchmarks.soak.watch import Sample
@@ -48,11 +48,16 @@ class Progress:
         seconds = sample.at - self._last.at
         if not self._live and seconds < 10:
             return
+        topics = (
+            f"  {counts['topics: messages']:,} of topics, {counts['topics: gaps told']:,} gaps told"
+            if counts["topics: published"]
+            else ""
+        )
         rate = (sample.messages - self._last.messages) / max(0.1, seconds)
         done = {name: count for name, count in counts.items() if name.startswith("proxy: ")}
         line = (
             f"{sample.at:6.0f} s  {sample.phase:8}  {sample.connections:,} connections"
-            f"  {counts['begun']:,} begun  {rate:,.0f} messages/s  {sum(done.values()):,} faults"
+            f"  {counts['begun']:,} begun  {rate:,.0f} messages/s{topics}  {sum(done.values()):,} faults"
             f"  {sample.pss / report.MIB:.0f} MiB  {sample.descriptors:,} descriptors"
             f"  {sample.tasks:,} tasks  {counts['problems']} problems"
             + (f"  slowed {sample.slowness:g} times" if sample.slowness > 1 else "")
@@ -98,7 +103,9 @@ def _settings(options: argparse.Namespace) -> Settings:
         raise UsageError("--minutes: a time above 0")
     if options.connections < 1 or options.processes < 1:
         raise UsageError("--connections, --processes: at least 1")
-    known = {role.name for role in ROLES}
+    if options.workers < 1:
+        raise UsageError("--workers: at least 1")
+    known = {role.name for role in roles(not options.no_topics, options.workers)}
     for name in options.only:
         if name not in known:
             raise UsageError(f"--only: unknown {name!r}; known are {', '.join(sorted(known))}")
@@ -124,6 +131,8 @@ def _settings(options: argparse.Namespace) -> Settings:
         own,
         options.fault or "",
         options.only,
+        not options.no_topics,
+        options.workers,
     )
 
 
@@ -147,6 +156,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--minutes", type=float, default=20, metavar="N", help="length of the soak itself (20)")
     add("--connections", type=int, default=5000, metavar="N", help="concurrent connections (5000)")
     add("--processes", type=int, default=2, metavar="N", help="load processes (2)")
+    add("--workers", type=int, default=1, metavar="N", help="workers of the server (1)")
+    add("--no-topics", action="store_true", help="without the topics of the server")
     add("--seed", type=int, metavar="S", help="seed for the behaviours and faults (random)")
     add("--warm-up", type=float, metavar="S", help="seconds before the first measurement")
     add("--options", default="", metavar="'...'", help="options of asgiws")

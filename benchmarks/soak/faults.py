@@ -2,6 +2,7 @@
 
 Rules of this file:
 - A fault stands between the server and the application, as the server's own would.
+- What is published does not come back through the application: such a fault is in what it sends.
 - Every EVERY-th event or connection is wronged, so that most go well.
 """
 
@@ -25,6 +26,11 @@ FAULTS = {
     "reorder-messages": "two messages of a client change places",
     "change-message": "a character of a message is another one",
     "lose-reply": "a message of the application is lost",
+    "lose-publication": "a message that was published is lost",
+    "double-publication": "a message is published twice",
+    "reorder-publications": "two messages of a publisher change places",
+    "hide-gap": "a gap is never told",
+    "hole-in-history": "who comes back misses a message",
     "wrong-code": "1006 is reported as 1005",
     "two-disconnects": "a disconnect is reported twice",
     "no-disconnect": "a disconnect is never reported",
@@ -75,11 +81,14 @@ def _wronged(
     fault: str, receive: Receive, send: Send, now: Callable[[], bool]
 ) -> tuple[Receive, Send]:
     again: list[Message] = []
+    held: list[Message] = []
 
     async def wrong_receive() -> Message:
         if again:
             return again.pop(0)
         event = await receive()
+        while fault == "hide-gap" and event["type"] == "websocket.gap":
+            event = await receive()
         if event["type"] == "websocket.receive":
             if fault == "lose-message" and now():
                 return await receive()
@@ -108,6 +117,27 @@ def _wronged(
     async def wrong_send(event: Message) -> None:
         if event["type"] == "websocket.send" and fault == "lose-reply" and now():
             return
+        if event["type"] == "websocket.publish" and fault.endswith(("publication", "publications")):
+            await wrong_publish(event)
+            return
+        if fault == "hole-in-history" and "since" in event:
+            since = event["since"]
+            event = {**event, "since": {**since, "offset": since["offset"] + 1}}
         await send(event)
+
+    async def wrong_publish(event: Message) -> None:
+        if held:
+            await send(event)
+            await send(held.pop())
+        elif not now():
+            await send(event)
+        elif fault == "double-publication":
+            await send(event)
+            await send({name: value for name, value in event.items() if name != "id"})
+        else:
+            if "id" in event:
+                again.append({**event, "type": "websocket.published"})
+            if fault == "reorder-publications":
+                held.append({name: value for name, value in event.items() if name != "id"})
 
     return wrong_receive, wrong_send

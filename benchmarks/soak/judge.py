@@ -101,8 +101,9 @@ def _one(found: Judgement, account: Account, entry: dict[str, Any] | None) -> No
     found.messages += account.received
     for problem in account.problems:
         found.find(OTHER, account, problem)
+    which = f": {'; '.join(account.details)}" if account.details else ""
     for kind, count in account.faults.items():
-        found.find(kind, account, f"{count} on the way to the client", count)
+        found.find(kind, account, f"{count} on the way to the client{which}", count)
     if entry is None:
         if account.called == YES:
             found.find(UNREPORTED, account, "not in the ledger")

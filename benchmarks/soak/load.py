@@ -20,9 +20,10 @@ from dataclasses import asdict, dataclass
 from typing import TextIO
 
 from benchmarks.soak.actor import Actor, Life, Pace, Route
-from benchmarks.soak.cast import ROLES, Role
+from benchmarks.soak.cast import Role, roles
 from benchmarks.soak.client import Gone, Impatient
 from benchmarks.soak.proxy import PROFILES, Proxy
+from benchmarks.soak.rooms import Rooms
 
 HOST = "127.0.0.1"
 
@@ -35,7 +36,8 @@ CUT = (1006, 1011, 1013, "gone")
 
 @dataclass(frozen=True)
 class Plan:
-    """What one process does. `number` tells it from the others; `only` names behaviours, none for all."""
+    """What one process does. `number` tells it from the others; `only` names behaviours, none for all; `rooms`
+    are topics of the server, 0 for none of that; `workers` are those of the server."""
 
     number: int
     port: int
@@ -48,6 +50,8 @@ class Plan:
     ramp: float
     accounts: str
     only: list[str]
+    rooms: int
+    workers: int
 
 
 class Load:
@@ -65,7 +69,9 @@ class Load:
         self.open = 0
         self._accounts = accounts
         self._begun = 0
-        self._roles = [role for role in ROLES if not plan.only or role.name in plan.only]
+        self.rooms = Rooms(plan.rooms, f"{plan.seed}.{plan.number}.")
+        known = roles(plan.rooms > 0, plan.workers)
+        self._roles = [role for role in known if not plan.only or role.name in plan.only]
         self._weights = [role.weight for role in self._roles]
 
     async def prepare(self) -> None:
@@ -86,7 +92,9 @@ class Load:
         if role.proxied and self.random.random() < PROXIED:
             route = self.random.choice(self.routes)
         number = f"{self.plan.seed}.{self.plan.number}.{self._begun}"
-        actor = Actor(number, role.name, route, self.life, self.pace, self.counts)
+        self.rooms.begun = self._begun
+        counts, rooms = self.counts, self.rooms
+        actor = Actor(number, role.name, route, self.life, self.pace, counts, rooms)
         account = actor.account
         self.open += 1
         self.counts["begun"] += 1
@@ -105,8 +113,12 @@ class Load:
                 if client.broken and not any(client.broken in one for one in account.problems):
                     account.problems.append(f"the server broke the protocol: {client.broken}")
                 client.reset()
-        account.received = actor.replies.count
-        account.faults = dict(actor.replies.faults)
+        account.received = actor.replies.count + actor.topic_messages
+        stream = actor.stream
+        account.faults = dict(stream.faults if stream else actor.replies.faults)
+        if stream is not None:
+            account.problems += stream.problems
+            account.details = stream.details
         if route.cuts:
             self._soften(actor)
         self.counts["problems"] += bool(account.problems or account.faults)
@@ -142,6 +154,7 @@ class Load:
                     continue
                 if command == "run":
                     self.life.begin()
+                    self.rooms.forget()
                     slots = [asyncio.ensure_future(self.slot()) for _ in range(self.plan.slots)]
                 elif command == "drain":
                     ending = asyncio.ensure_future(self.life.end())

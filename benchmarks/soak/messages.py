@@ -27,6 +27,11 @@ def binary(number: int, body: bytes) -> bytes:
     return b"%d %08x " % (number, zlib.crc32(body)) + body
 
 
+def kept_room(number: int) -> str:
+    """The name of a topic that keeps messages."""
+    return f"kept-{number}"
+
+
 def chained(message: str | bytes, before: int) -> int:
     """The checksum over a whole conversation: kinds, lengths and octets of all its messages in order."""
     is_text = isinstance(message, str)

@@ -118,6 +118,15 @@ def faults(outcome: Outcome) -> Rows:
     return rows
 
 
+def topics(outcome: Outcome) -> Rows:
+    """What went through topics; a gap that was told is none of the faults."""
+    rows: Rows = [["topics", "count"]]
+    for name, count in sorted(outcome.counts.items()):
+        if name.startswith("topics: "):
+            rows.append([name.removeprefix("topics: "), f"{count:,}"])
+    return rows
+
+
 def codes(outcome: Outcome) -> Rows:
     rows: Rows = [["disconnect code", "count"]]
     for code, count in sorted(outcome.judgement.codes.items()):
@@ -135,7 +144,7 @@ def growth(outcome: Outcome) -> list[str]:
 
 def closing(outcome: Outcome) -> str:
     """The whole report as text."""
-    tables = (behaviours, counters, codes, faults, resources)
+    tables = (behaviours, counters, topics, codes, faults, resources)
     parts = [f"{outcome.settings['command']}\n"]
     parts += [text(one(outcome)) + "\n" for one in tables if len(one(outcome)) > 1]
     soaked = outcome.settings

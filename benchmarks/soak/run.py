@@ -68,6 +68,13 @@ class Settings:
     options: list[str]
     fault: str = ""
     only: list[str] = field(default_factory=list)
+    topics: bool = True
+    workers: int = 1
+
+    @property
+    def rooms(self) -> int:
+        """Rooms of each kind: few enough for some company."""
+        return max(2, self.connections // 80) if self.topics else 0
 
     @property
     def lifetime(self) -> float:
@@ -93,6 +100,8 @@ class Settings:
             "--ws-ping-timeout": f"{min(40.0, 8 + self.lifetime * 4):.1f}",
             "--timeout-keep-alive": f"{10 + self.lifetime:.1f}",
         }
+        if self.workers > 1:
+            own["--workers"] = f"{self.workers}"
         words = [word for pair in own.items() for word in pair]
         return [sys.executable, "-m", "asgiws", APP, *words, "--no-access-log", *self.options]
 
@@ -213,6 +222,7 @@ class _Soak:
         """Measure, show; once a second."""
         pid = self.server.pid
         tasks = running = 0
+        several = [pid]
         while True:
             await asyncio.sleep(1)
             ended = self.server.ended()
@@ -221,19 +231,21 @@ class _Soak:
             if any(load.ended for load in self.loads):
                 raise SoakError("a process of the load ended: see its log")
             if len(self.samples) % 5 == 0:
+                several = watch.processes(pid)
                 try:
-                    told = await watch.ask(HOST, self.port)
-                    tasks, running = told["tasks"], told["running"]
+                    told = await watch.ask_all(HOST, self.port, self.settings.workers)
+                    tasks = sum(one["tasks"] for one in told)
+                    running = sum(one["running"] for one in told)
                 except (OSError, Gone, Impatient) as error:
                     self.findings.append(f"the server did not tell of its tasks: {error!r}")
             counts = self.counts()
-            pss, rss = watch.memory(pid)
+            measured = [watch.memory(one) for one in several]
             one = Sample(
                 round(time.monotonic() - self.begun, 1),
                 self.phase,
-                pss,
-                rss,
-                watch.descriptors(pid),
+                sum(pss for pss, _ in measured),
+                sum(rss for _, rss in measured),
+                sum(map(watch.descriptors, several)),
                 tasks,
                 running,
                 sum(load.open for load in self.loads),
@@ -258,14 +270,15 @@ class _Soak:
             await load.happens(load.drained, 400)
         self.phase = "rest"
         await self._come_to_rest(phase)
-        return await watch.at_rest(self.server.pid, HOST, self.port)
+        return await watch.at_rest(self.server.pid, HOST, self.port, self.settings.workers)
 
     async def _come_to_rest(self, phase: str) -> None:
         until = time.monotonic() + REST
         while time.monotonic() < until:
-            running = (await watch.ask(HOST, self.port))["running"] - 1  # but for the question
+            answers = await watch.ask_all(HOST, self.port, self.settings.workers)
+            running = sum(one["running"] - 1 for one in answers)  # but for the question
             await asyncio.sleep(0.5)
-            held = watch.sockets(self.server.pid)
+            held = sum(map(watch.sockets, watch.processes(self.server.pid)))
             if not running and held <= self.fresh.sockets:
                 return
         self.findings.append(
@@ -289,6 +302,7 @@ async def soak(settings: Settings, show: Callable[[Sample, Counter[str]], None])
         "PYTHONWARNINGS": "default",
         "SOAK_LEDGER": str(ledger.absolute()),
         "SOAK_FAULT": settings.fault,
+        "SOAK_ROOMS": f"{settings.rooms}",
     }
     log = folder / "server.log"
     begun = time.monotonic()
@@ -330,7 +344,7 @@ async def _phases(soaked: _Soak) -> tuple[Rest, Rest]:
     settings = soaked.settings
 
     async def phases() -> tuple[Rest, Rest]:
-        soaked.fresh = await watch.at_rest(soaked.server.pid, HOST, soaked.port)
+        soaked.fresh = await watch.at_rest(soaked.server.pid, HOST, soaked.port, settings.workers)
         before = await soaked.load("warm-up", settings.warm_up)
         if soaked.findings or soaked.counts()["problems"]:
             return before, before  # it has failed already, and soon is better than late
@@ -363,6 +377,8 @@ def _plan(settings: Settings, number: int, port: int, accounts: Path) -> Plan:
         ramp=min(settings.warm_up / 2, max(1.0, settings.connections / 80)),
         accounts=str(accounts.absolute()),
         only=settings.only,
+        rooms=settings.rooms,
+        workers=settings.workers,
     )
 
 

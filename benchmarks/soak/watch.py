@@ -2,19 +2,26 @@
 
 Rules of this file:
 - Memory is PSS and RSS in bytes; where /proc does not tell, it is 0 and not judged.
+- With several workers, it is of all processes of the server together, and what the application tells of the
+  workers.
 - The question itself costs a connection and a task, the same each time it is asked.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from benchmarks.soak.client import Client
+
+#: So many questions are asked until each worker has answered one.
+ATTEMPTS = 200
 
 
 @dataclass
@@ -63,6 +70,16 @@ def memory(pid: int) -> tuple[int, int]:
     return found["Pss"], found["Rss"]
 
 
+def processes(pid: int) -> list[int]:
+    """A process and its descendants."""
+    found = [pid]
+    for one in found:
+        for children in Path(f"/proc/{one}/task").glob("*/children"):
+            with contextlib.suppress(OSError):  # ended meanwhile
+                found += map(int, children.read_text().split())
+    return found
+
+
 def descriptors(pid: int) -> int:
     """Open descriptors of a process."""
     try:
@@ -99,22 +116,43 @@ async def ask(host: str, port: int, collect: bool = False) -> dict[str, Any]:
         client.close()
 
 
-async def at_rest(pid: int, host: str, port: int) -> Rest:
-    """What the server holds now, after a collection of garbage and without the allocator's free pages."""
-    kept, _ = memory(pid)
-    await ask(host, port, collect=True)
-    found = await ask(host, port, collect=True)
+async def ask_all(
+    host: str, port: int, workers: int, collect: bool = False
+) -> list[dict[str, Any]]:
+    """The same of each worker, as far as they can be reached. Raises as `ask` does."""
+    found: dict[int, dict[str, Any]] = {}
+    for _ in range(1 if workers == 1 else ATTEMPTS):
+        one = await ask(host, port, collect)
+        found[one["pid"]] = one
+        if len(found) == workers:
+            break
+        await asyncio.sleep(0.05)
+    return list(found.values())
+
+
+async def at_rest(pid: int, host: str, port: int, workers: int = 1) -> Rest:
+    """What the server holds now, in all of its processes, after a collection of garbage and without the
+    allocator's free pages."""
+    kept = sum(memory(one)[0] for one in processes(pid))
+    await ask_all(host, port, workers, collect=True)
+    answers = await ask_all(host, port, workers, collect=True)
+    if len(answers) < workers:
+        raise OSError(f"only {len(answers)} of {workers} workers answered")
     await asyncio.sleep(0.5)  # so that the connection of the question is gone
-    pss, rss = memory(pid)
+    several = processes(pid)
+    measured = [memory(one) for one in several]
+    kinds: Counter[str] = Counter()
+    for answer in answers:
+        kinds.update(answer["kinds"])
     return Rest(
         kept,
-        pss,
-        rss,
-        descriptors(pid),
-        sockets(pid),
-        found["tasks"],
-        found["running"],
-        found["blocks"],
-        found["objects"],
-        found["kinds"],
+        sum(pss for pss, _ in measured),
+        sum(rss for _, rss in measured),
+        sum(map(descriptors, several)),
+        sum(map(sockets, several)),
+        sum(answer["tasks"] for answer in answers),
+        sum(answer["running"] for answer in answers),
+        sum(answer["blocks"] for answer in answers),
+        sum(answer["objects"] for answer in answers),
+        dict(kinds),
     )

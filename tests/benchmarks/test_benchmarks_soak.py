@@ -50,6 +50,9 @@ def finish(process: subprocess.Popen[str], folder: Path) -> tuple[int, dict[str,
 
 #: Those that are over soon.
 QUICK = ["echo", "listener", "publisher", "closer", "vanish", "violator", "pipelined", "upload"]
+#: The same of topics, but for those who hold megabytes.
+TOPICS = ["member", "vanishing member", "returning member", "latest of a topic"]
+TOPICS += ["slow application of a topic", "slow task of a topic"]
 
 
 def few(*names: str) -> list[str]:
@@ -58,27 +61,36 @@ def few(*names: str) -> list[str]:
     return ["--minutes", "0.03", "--warm-up", "1", "--connections", "60", *only]
 
 
-#: Faults of the server, and what they are found as.
-FOUND = {"lose-message": "lost: ", "leak-task": "tasks: "}
+#: Faults of the server, by whom they are found, and what as. Nobody owes a closer an answer, which it would
+#: wait for.
+FOUND = {
+    "lose-message": ("closer", "lost: "),
+    "leak-task": ("closer", "tasks: "),
+    "double-publication": ("member", "doubled: "),
+}
 
 
 @once
 @pytest.mark.timeout(240)
-def test_a_short_soak_and_two_of_a_server_with_a_fault(tmp_path):
+def test_short_soaks_and_those_of_servers_with_a_fault(tmp_path):
     """Side by side, since they wait for most of their time."""
-    folders = {name: tmp_path / name for name in ("sound", *FOUND)}
-    processes = {"sound": start(folders["sound"], *few(*QUICK))}
-    for fault in FOUND:
-        # Nobody owes a closer an answer, which it would wait for.
-        processes[fault] = start(folders[fault], *few("closer"), "--fault", fault)
+    folders = {name: tmp_path / name for name in ("sound", "workers", *FOUND)}
+    processes = {"sound": start(folders["sound"], *few(*QUICK, *TOPICS))}
+    processes["workers"] = start(folders["workers"], *few("echo", *TOPICS), "--workers", "2")
+    for fault, (role, _) in FOUND.items():
+        processes[fault] = start(folders[fault], *few(role), "--fault", fault)
     ended = {name: finish(process, folders[name]) for name, process in processes.items()}
-    for fault, found in FOUND.items():
+    for fault, (_, found) in FOUND.items():
         code, results, said = ended[fault]
         assert code == cli.FAILED, said
         assert found in said
         assert results["verdict"]
-    code, results, said = ended["sound"]
-    assert code == cli.PASSED, said
+    for name in ("workers", "sound"):
+        code, results, said = ended[name]
+        assert code == cli.PASSED, said
+        assert results["counts"]["topics: messages"] > 100
+        assert results["counts"]["topics: recovered"] > 0
+        assert results["counts"]["topics: gaps told"] > 0
     assert results["verdict"] == []
     judged = results["judgement"]
     assert judged["connections"] > 60
@@ -100,6 +112,8 @@ def test_a_short_soak_and_two_of_a_server_with_a_fault(tmp_path):
         (["--connections", "0"], "--connections, --processes: at least 1"),
         (["--connections", "1000000000"], "--connections: a process may have no more than"),
         (["--only", "nobody"], "--only: unknown 'nobody'"),
+        (["--no-topics", "--only", "member"], "--only: unknown 'member'"),
+        (["--workers", "0"], "--workers: at least 1"),
         (["--options", "'"], "--options: No closing quotation"),
         (["--options=--no-such-option"], "the server ended with exit code 2"),
     ],
