@@ -90,8 +90,8 @@ _ABOUT_HOSTS = (
 _ABOUT_DEAF = (
     "The 99th percentile of the latency of all deliveries to the others, beside that of a second server, all"
     " clients of which read. Messages go to the two in turn, so that whatever else the machine does meets both."
-    " A round makes one ratio, and the ratio is the median of the rounds. *Behind* is what was published to the"
-    " client that does not read and did not reach it."
+    " Every hundred messages to each make one ratio; it is the median of those of a round, and then of the"
+    " rounds. *Behind* is what was published to the client that does not read and did not reach it."
 )
 
 
