@@ -322,3 +322,13 @@ def test_topics_are_right_against_asgiws(tmp_path, capsys):
     assert found.values("topic-deaf", "asgiws", "p99_ratio")[0] > 0
     assert found.values("topic-deaf", "asgiws", "behind_kb")[0] > 128
     assert found.values("topic-deaf", "asgiws", "lost") == [0]
+
+
+@pytest.mark.usefixtures("scripts")
+def test_a_server_that_ends_the_client_that_does_not_read_is_an_error(load, tmp_path):
+    options = ("--ws-slow-consumer", "abort", "--ws-max-outbound", "64KiB")
+    scenario = replace(scenarios.SCENARIOS["topic-deaf"], connections=10, options=options)
+    server = servers.asgiws("asgiws", None)
+    plan = run.Plan([scenario], [server], 1, 9, 0, load)
+    with pytest.raises(servers.ServerError, match="ended the connection that does not read"):
+        run.measure(scenario, server, plan, tmp_path)
