@@ -529,11 +529,11 @@ static void write_out(struct connection *c)
             fail("cannot send: %s", strerror(errno));
             return;
         }
-        octets_moved += (uint64_t)n;
         if (is_pong) {
             c->pong_length = 0;
             continue;
         }
+        octets_moved += (uint64_t)n;
         c->written += (size_t)n;
         if (c->written == outgoing_size) {
             c->written = 0;
@@ -685,6 +685,7 @@ static void complete_message(struct connection *c)
 
 static void complete_control(struct connection *c, int opcode)
 {
+    octets_moved -= 2 + (uint64_t)c->control_length; /* a server that pings may stall all the same */
     if (opcode == CLOSE) {
         unsigned code = c->control_length < 2 ? 1005 : (unsigned)(c->control[0] << 8 | c->control[1]);
         fail("the server closed with %u", code);
@@ -1337,7 +1338,8 @@ static bool run(struct snapshot *begin, struct snapshot *end)
         uint64_t count = options.mode == FANOUT ? rooms[0].published : messages;
         bool complete = !aligned || count != seen;
         seen = count;
-        if (options.mode == FANOUT && phase == OPENING && opened >= (uint64_t)limit && !error[0]) {
+        bool to_all = options.mode == FANOUT || options.mode == BROADCAST;
+        if (to_all && phase == OPENING && opened >= (uint64_t)limit && !error[0]) {
             usleep(REST_MS * 1000);
             limit = options.connections;
         }

@@ -315,7 +315,7 @@ def test_asgiws_has_the_redis_and_the_options_of_a_scenario_on_its_command_line(
 @pytest.mark.timeout(180)
 @pytest.mark.usefixtures("scripts")
 def test_topics_are_right_against_asgiws(tmp_path, capsys):
-    kinds = "topic,topic-workers,topic-deaf" + (",topic-hosts" if broker.find() else "")
+    kinds = "topic,topic-deaf" + (",topic-hosts" if broker.find() else "")
     code, found = short(tmp_path, "--servers", "asgiws", "--scenarios", kinds)
     assert code == cli.DONE, capsys.readouterr().out
     assert found.scenarios() == kinds.split(",")
