@@ -81,17 +81,18 @@ def _sentence(scenario: str) -> str:
 
 _ABOUT_HOSTS = (
     "The next message is published once all clients have the last one, or after a second; what has not come"
-    " by then counts as lost. CPU time is that of both nodes and of redis-server. The applications of the"
-    " others are those of their documentation: a consumer with a group over each layer of channels_redis"
-    " (`channels-redis` is `channels_redis.core`, `channels-pubsub` is `channels_redis.pubsub`; under uvicorn"
-    " or daphne), and a WebSocket of Starlette with two tasks over broadcaster, under uvicorn. hiredis is"
-    " installed for them."
+    " by then counts as lost. CPU time is that of both nodes and of redis-server. asgiws runs the application"
+    " of `topic` with `--pubsub redis://127.0.0.1:PORT/0`. The applications of the others are those of their"
+    " documentation: a consumer with a group over each layer of channels_redis (`channels-redis` is"
+    " `channels_redis.core`, `channels-pubsub` is `channels_redis.pubsub`; under uvicorn or daphne), and a"
+    " WebSocket of Starlette with two tasks over broadcaster, under uvicorn. hiredis is installed for them."
 )
 _ABOUT_DEAF = (
     "The 99th percentile of the latency of all deliveries to the others, beside that of a second server, all"
     " clients of which read. Messages go to the two in turn, so that whatever else the machine does meets both."
-    " A round makes one ratio, and the ratio is the median of the rounds. *Behind* is what was published to the"
-    " client that does not read and did not reach it."
+    " Every hundred messages to each make one ratio; it is the median of those of a round, and then of the"
+    " rounds. *Behind* is what was published to the client that does not read and did not reach it. asgiws runs"
+    f" with `{' '.join(SCENARIOS[DEAF].options)}`."
 )
 
 

@@ -24,7 +24,7 @@ from pathlib import Path
 from benchmarks.broker import started_redis
 from benchmarks.progress import Progress
 from benchmarks.results import LeftOut, Measurement
-from benchmarks.scenarios import P99_RATIO, Scenario
+from benchmarks.scenarios import Scenario
 from benchmarks.servers import SERVED, Server, environment
 from conformance.process import RunningServer, free_port, started
 from conformance.servers import ServerError
@@ -91,8 +91,7 @@ def carry_out(
 
 
 def measure(scenario: Scenario, server: Server, plan: Plan, folder: Path) -> dict[str, float]:
-    """What the load generator prints, and how the latencies of two rooms compare, if there are two. Raises
-    ServerError with what was wrong."""
+    """What the load generator prints. Raises ServerError with what was wrong."""
     program = plan.load_tls if scenario.tls else plan.load
     load = [str(program), *scenario.load_arguments()]
     load += ["-t", str(plan.seconds), "-w", str(plan.warm_up)]
@@ -113,10 +112,7 @@ def measure(scenario: Scenario, server: Server, plan: Plan, folder: Path) -> dic
         running = [*nodes, *brokers]
         for one in running:
             load += ["-P", str(one.pid)]
-        values = _load(load, running, patience)
-    if scenario.deaf:
-        values[P99_RATIO] = values["p99_us"] / values["p99_us_without"]
-    return values
+        return _load(load, running, patience)
 
 
 @contextlib.contextmanager

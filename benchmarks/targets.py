@@ -22,7 +22,7 @@ BEST: tuple[str, ...] = ("*",)
 BEST_ON_ASYNCIO: tuple[str, ...] = ("* on asyncio",)
 #: The server itself, in another scenario.
 ITSELF: tuple[str, ...] = ()
-#: Nothing: the metric is a ratio by itself, made within each round.
+#: Nothing: the metric is a ratio by itself, made in each round.
 A_RATIO: tuple[str, ...] = ("without it",)
 
 CHANNELS_REDIS = (

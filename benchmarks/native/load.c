@@ -11,7 +11,7 @@
  *   fanout     as broadcast, over one server or several: the messages are numbered, each delivery has its latency,
  *              and one that does not come within LOST_AFTER seconds is counted as lost. With -D, two servers
  *              have a room of CONNECTIONS each, and messages in turn, so that whatever else the machine does
- *              meets both; some of the second room read nothing, and latencies are told of each
+ *              meets both; some of the second room read nothing. Latencies are told of each, and their ratio
  *   push       every connection acknowledges, and gets IN_FLIGHT messages whose first NUMBER_DIGITS octets
  *              count on; it acknowledges again when it has them
  *   handshake  open, TLS handshake, close_notify and FIN, again (needs -T)
@@ -64,7 +64,7 @@ enum { LOST_AFTER = 1, UNHEARD = 5 };
 
 /* A server is left alone for REST_MS after the first clients of all ports have come, and after all have: some
  * lose those that subscribe together with their first, and some subscribe after they have accepted. */
-enum { REST_MS = 300, SERVERS_MAX = 8, ROOMS_MAX = 2 };
+enum { REST_MS = 300, SERVERS_MAX = 8, ROOMS_MAX = 2, WINDOW = 100, RATIOS_MAX = 10000 };
 
 /* What a client that does not read takes in is little, or a run would be over before its server noticed: the
  * receive buffer, and the segment size that the server's send buffer goes by. The warm-up goes on, for a time,
@@ -169,34 +169,63 @@ static void fail(const char *format, ...)
 
 /* A histogram with 7 significant bits: below 1 % off at any size. */
 enum { SUB = 128, BUCKETS = 40 * SUB };
-static uint64_t histogram[ROOMS_MAX][BUCKETS], recorded[ROOMS_MAX];
+static struct histogram {
+    uint64_t counts[BUCKETS], recorded;
+} histograms[ROOMS_MAX], windows[ROOMS_MAX]; /* of all that is measured, and of the window under way */
 
-static void record_of(int room, uint64_t us)
+static void record_in(struct histogram *h, uint64_t us)
 {
     unsigned shift = 0;
     while (us >> shift >= 2 * SUB)
         shift++;
     unsigned bucket = shift * SUB + (unsigned)(us >> shift);
-    histogram[room][bucket < BUCKETS ? bucket : BUCKETS - 1]++;
-    recorded[room]++;
+    h->counts[bucket < BUCKETS ? bucket : BUCKETS - 1]++;
+    h->recorded++;
 }
 
 static void record(uint64_t us)
 {
-    record_of(0, us);
+    record_in(&histograms[0], us);
 }
 
-static double percentile(int room, double share)
+static double percentile(const struct histogram *h, double share)
 {
-    uint64_t target = (uint64_t)(share * (double)recorded[room]), seen = 0;
-    for (unsigned i = 0; recorded[room] && i < BUCKETS; i++) {
-        seen += histogram[room][i];
+    uint64_t target = (uint64_t)(share * (double)h->recorded), seen = 0;
+    for (unsigned i = 0; h->recorded && i < BUCKETS; i++) {
+        seen += h->counts[i];
         if (seen > target) {
             unsigned shift = i < 2 * SUB ? 0 : i / SUB - 1;
             return (double)((uint64_t)(i - shift * SUB) << shift);
         }
     }
     return 0;
+}
+
+/* The 99th percentiles of two rooms, as a ratio for each window of WINDOW messages to each, and the median of
+ * those: what else the machine does meets now the one and now the other, and much of it only some windows. */
+static double ratios[RATIOS_MAX];
+static int ratio_count;
+
+static void end_window(void)
+{
+    double without = percentile(&windows[0], .99);
+    if (without && ratio_count < RATIOS_MAX)
+        ratios[ratio_count++] = percentile(&windows[1], .99) / without;
+    memset(windows, 0, sizeof windows);
+}
+
+static int compare(const void *one, const void *other)
+{
+    double a = *(const double *)one, b = *(const double *)other;
+    return (a > b) - (a < b);
+}
+
+static double median_ratio(void)
+{
+    if (!ratio_count)
+        end_window();
+    qsort(ratios, (size_t)ratio_count, sizeof *ratios, compare);
+    return ratio_count ? (ratios[(ratio_count - 1) / 2] + ratios[ratio_count / 2]) / 2 : 0;
 }
 
 /* The server's process tree. */
@@ -500,11 +529,11 @@ static void write_out(struct connection *c)
             fail("cannot send: %s", strerror(errno));
             return;
         }
-        octets_moved += (uint64_t)n;
         if (is_pong) {
             c->pong_length = 0;
             continue;
         }
+        octets_moved += (uint64_t)n;
         c->written += (size_t)n;
         if (c->written == outgoing_size) {
             c->written = 0;
@@ -576,6 +605,8 @@ static void publish(void)
 static void publish_in_turn(void)
 {
     turn = &rooms[(turn - rooms + 1) % options.rooms];
+    if (options.rooms > 1 && turn == rooms && (turn->published - turn->counted_from) % WINDOW == 0)
+        end_window();
     publish();
 }
 
@@ -598,7 +629,9 @@ static void take_delivery(struct connection *c)
         return;
     c->number = number + 1;
     messages++;
-    record_of((int)(room - rooms), (now_ns() - connections[room - rooms].sent_at[number % IN_FLIGHT_MAX]) / 1000);
+    uint64_t us = (now_ns() - connections[room - rooms].sent_at[number % IN_FLIGHT_MAX]) / 1000;
+    record_in(&histograms[room - rooms], us);
+    record_in(&windows[room - rooms], us);
     if (number + 1 < room->published || room != turn)
         room->lost -= number >= room->counted_from;
     else if (++room->got == listeners())
@@ -652,6 +685,7 @@ static void complete_message(struct connection *c)
 
 static void complete_control(struct connection *c, int opcode)
 {
+    octets_moved -= 2 + (uint64_t)c->control_length; /* a server that pings may stall all the same */
     if (opcode == CLOSE) {
         unsigned code = c->control_length < 2 ? 1005 : (unsigned)(c->control[0] << 8 | c->control[1]);
         fail("the server closed with %u", code);
@@ -1304,7 +1338,8 @@ static bool run(struct snapshot *begin, struct snapshot *end)
         uint64_t count = options.mode == FANOUT ? rooms[0].published : messages;
         bool complete = !aligned || count != seen;
         seen = count;
-        if (options.mode == FANOUT && phase == OPENING && opened >= (uint64_t)limit && !error[0]) {
+        bool to_all = options.mode == FANOUT || options.mode == BROADCAST;
+        if (to_all && phase == OPENING && opened >= (uint64_t)limit && !error[0]) {
             usleep(REST_MS * 1000);
             limit = options.connections;
         }
@@ -1331,8 +1366,9 @@ static bool run(struct snapshot *begin, struct snapshot *end)
                 continue;
             }
             phase = MEASURING;
-            memset(histogram, 0, sizeof histogram);
-            memset(recorded, 0, sizeof recorded);
+            memset(histograms, 0, sizeof histograms);
+            memset(windows, 0, sizeof windows);
+            ratio_count = 0;
             for (int i = 0; i < options.rooms; i++) {
                 rooms[i].lost = 0;
                 rooms[i].counted_from = rooms[i].published - (&rooms[i] == turn); /* which is under way */
@@ -1357,7 +1393,7 @@ static void print(const struct snapshot *begin, const struct snapshot *end, cons
     printf("{\"connections\": %d, \"seconds\": %.3f, \"messages\": %llu, \"per_second\": %.1f, \"mb_per_second\": %.2f", options.connections, seconds,
            (unsigned long long)count, (double)count / seconds,
            (double)count * (double)payload_size / seconds / 1e6);
-    int last = options.rooms - 1;
+    const struct histogram *last = &histograms[options.rooms - 1];
     printf(", \"p50_us\": %.0f, \"p90_us\": %.0f, \"p99_us\": %.0f, \"p999_us\": %.0f", percentile(last, .5),
            percentile(last, .9), percentile(last, .99), percentile(last, .999));
     printf(", \"load_cpu\": %.3f", (end->own - begin->own) / seconds);
@@ -1367,8 +1403,9 @@ static void print(const struct snapshot *begin, const struct snapshot *end, cons
     if (options.mode == FANOUT)
         printf(", \"lost\": %llu", (unsigned long long)(rooms[0].lost + rooms[1].lost));
     if (options.deaf)
-        printf(", \"p50_us_without\": %.0f, \"p99_us_without\": %.0f, \"behind_kb\": %ld", percentile(0, .5),
-               percentile(0, .99), behind() / 1000);
+        printf(", \"p50_us_without\": %.0f, \"p99_us_without\": %.0f, \"p99_ratio\": %.4f, \"windows\": %d,"
+               " \"behind_kb\": %ld", percentile(&histograms[0], .5), percentile(&histograms[0], .99),
+               median_ratio(), ratio_count, behind() / 1000);
     for (int i = 0; options.server_count > 1 && i < options.server_count; i++)
         printf(", \"cpu_us_per_message_%d\": %.3f", i + 1,
                count ? (end->servers[i] - begin->servers[i]) * 1e6 / (double)count : 0);

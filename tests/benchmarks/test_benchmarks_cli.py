@@ -315,12 +315,20 @@ def test_asgiws_has_the_redis_and_the_options_of_a_scenario_on_its_command_line(
 @pytest.mark.timeout(180)
 @pytest.mark.usefixtures("scripts")
 def test_topics_are_right_against_asgiws(tmp_path, capsys):
-    kinds = "topic,topic-workers,topic-deaf" + (",topic-hosts" if broker.find() else "")
+    kinds = "topic,topic-deaf" + (",topic-hosts" if broker.find() else "")
     code, found = short(tmp_path, "--servers", "asgiws", "--scenarios", kinds)
     assert code == cli.DONE, capsys.readouterr().out
     assert found.scenarios() == kinds.split(",")
     assert found.values("topic-deaf", "asgiws", "p99_ratio")[0] > 0
     assert found.values("topic-deaf", "asgiws", "behind_kb")[0] > 128
-    assert not any(
-        found.values(scenario, "asgiws", "lost") == [1] for scenario in found.scenarios()
-    )
+    assert found.values("topic-deaf", "asgiws", "lost") == [0]
+
+
+@pytest.mark.usefixtures("scripts")
+def test_a_server_that_ends_the_client_that_does_not_read_is_an_error(load, tmp_path):
+    options = ("--ws-slow-consumer", "abort", "--ws-max-outbound", "64KiB")
+    scenario = replace(scenarios.SCENARIOS["topic-deaf"], connections=10, options=options)
+    server = servers.asgiws("asgiws", None)
+    plan = run.Plan([scenario], [server], 1, 9, 0, load)
+    with pytest.raises(servers.ServerError, match="ended the connection that does not read"):
+        run.measure(scenario, server, plan, tmp_path)
