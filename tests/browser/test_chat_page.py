@@ -9,7 +9,7 @@ import zlib
 import pytest
 from playwright.async_api import Locator, Page, expect
 
-from tests.integration.browser.conftest import ROOT, OpenTab
+from tests.browser.conftest import ROOT, OpenTab
 from tests.support.server import RunningServer, serve
 
 NATURAL_WIDTH = "async (image) => { await image.decode(); return image.naturalWidth; }"

@@ -23,7 +23,7 @@ from playwright.async_api import Browser, Error, Page, async_playwright
 from tests.support.pki import issue
 from tests.support.server import RunningServer, serve
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[2]
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 #: What keeps it from looking for its maker's hosts, which a machine without a way out takes badly.
 QUIET = (
