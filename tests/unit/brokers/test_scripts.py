@@ -14,9 +14,7 @@ import redis
 from asgiws.brokers.scripts import LOOK, PUBLISH
 from tests.support.brokers import Broker, broker
 
-pytestmark = pytest.mark.skipif(
-    shutil.which("redis-server") is None, reason="needs redis-server"
-)
+pytestmark = pytest.mark.skipif(shutil.which("redis-server") is None, reason="needs redis-server")
 
 DAY = 86_400
 
@@ -284,7 +282,5 @@ def test_any_wish_can_be_kept(topic: Topic, messages: int, seconds: float) -> No
 
 def test_envelopes_are_octets(topic: Topic) -> None:
     data = bytes(range(256)) + b"\r\n"
-    topic.client.eval(
-        PUBLISH, 2, topic.state, topic.stream, topic.channel, data, 3, 60, EPOCH
-    )
+    topic.client.eval(PUBLISH, 2, topic.state, topic.stream, topic.channel, data, 3, 60, EPOCH)
     assert topic.look("kept").missed == [(1, data)]
