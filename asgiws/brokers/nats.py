@@ -14,17 +14,19 @@ Rules of this file:
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import logging
 import secrets
 from collections import deque
 from typing import Any
-from urllib.parse import parse_qs, quote, unquote, urlsplit
+from urllib.parse import parse_qs, quote, unquote
 
 from nats.aio.client import Client
 from nats.errors import Error, MaxPayloadError, NoServersError
 
 from asgiws.brokers.merging import Arrival, merge
 from asgiws.brokers.secrets import Secret
+from asgiws.brokers.urls import address, url_parts
 from asgiws.config import StartError
 from asgiws.topics import broker
 from asgiws.topics.broker import BadEnvelope, BrokerError, Receiver
@@ -211,29 +213,41 @@ class NatsSession:
 
 class Target:
     """What a URL names: `nats://[USER:PASSWORD@|TOKEN@]HOST[:PORT][,HOST...][?credentials=FILE]`, or `tls://`
-    for TLS; `secret` gives user and password if the URL does not. Raises StartError."""
+    for TLS; `secret` gives what the URL does not. Raises StartError."""
 
     def __init__(self, url: str, secret: Secret) -> None:
         scheme, _, rest = url.partition("://")
-        parts = urlsplit(f"nats://{rest}")
-        before, at, hosts = parts.netloc.rpartition("@")
+        parts = url_parts(rest)
+        user, _, hosts = parts.netloc.rpartition("@")
+        hosts = hosts or "localhost"
         self._secret = secret
-        self._servers = [f"{scheme}://{before}{at}{_with_port(host)}" for host in hosts.split(",")]
-        options = parse_qs(parts.query)
+        self._servers = [f"{scheme}://{_with_port(host)}" for host in hosts.split(",")]
+        # nats-py would take them as they are.
+        user, colon, password = user.partition(":")
+        self._user = unquote(user)
+        self._password = unquote(password) if colon else None
+        options = parse_qs(parts.query, keep_blank_values=True)
         self._credentials = options.pop("credentials", [None])[0]
-        if options or parts.path.strip("/"):
-            what = next(iter(options), parts.path)
-            raise StartError(f"pubsub: that URL cannot be used: {what} means nothing to NATS")
+        if options:
+            raise StartError(
+                f"pubsub: that URL cannot be used: unknown option {next(iter(options))!r:.80}"
+            )
+        if parts.path.strip("/"):
+            raise StartError("pubsub: that URL cannot be used: NATS has nothing behind the hosts")
+        if self._credentials is not None and importlib.util.find_spec("nkeys") is None:
+            raise StartError("pubsub: credentials need the package nkeys: pip install nkeys")
         self.name = f"NATS at {hosts}"
 
     def arguments(self) -> dict[str, Any]:
         """The arguments of `Client.connect`. Raises BrokerError."""
         secret = self._secret.read()
+        user = secret.get("username", self._user)
+        password = secret.get("password", self._password)
         arguments: dict[str, Any] = {"servers": self._servers}
-        if "username" in secret:
-            arguments.update(user=secret["username"], password=secret["password"])
-        elif secret:
-            arguments.update(token=secret["password"])
+        if user and password is not None:
+            arguments.update(user=user, password=password)
+        elif user or password:
+            arguments.update(token=user or password)
         if self._credentials is not None:
             arguments["user_credentials"] = self._credentials
         return arguments
@@ -260,6 +274,7 @@ async def connect(target: Target, prefix: str) -> NatsSession:
             **target.arguments(),
             name="asgiws",
             allow_reconnect=False,
+            # That counts for the first connection too: each server is tried twice, at once.
             max_reconnect_attempts=1,
             reconnect_time_wait=0,
             connect_timeout=PATIENCE,
@@ -283,9 +298,5 @@ def _text(error: Exception) -> str:
 
 
 def _with_port(host: str) -> str:
-    try:
-        parts = urlsplit(f"//{host}")
-        name, port = parts.hostname or "localhost", parts.port or PORT
-    except ValueError:
-        raise StartError(f"pubsub: no port: {host!r:.80}") from None
+    name, port = address(host, PORT)
     return f"[{name}]:{port}" if ":" in name else f"{name}:{port}"

@@ -86,8 +86,8 @@ class RedisSession:
         self._run_id = run_id
         self._most_missed = most_missed
         self._probe = probe
-        #: What epochs of ours begin with, and how many were proposed: if the data is deleted, what comes next is
-        #: another epoch, though the session is the same.
+        #: What epochs of ours begin with, and how many were proposed: if the data is deleted, what comes next
+        #: has another epoch, though the session is the same.
         self._epoch = secrets.token_urlsafe(9)
         self._epochs = 0
         #: Packed commands that were not sent, and what their answers are for: a kind, and a topic or a number.
