@@ -22,7 +22,7 @@ from typing import Any
 from urllib.parse import parse_qs, quote, unquote
 
 from nats.aio.client import Client
-from nats.errors import Error, MaxPayloadError, NoServersError
+from nats.errors import Error, MaxPayloadError
 
 from asgiws.brokers.merging import Arrival, merge
 from asgiws.brokers.secrets import Secret
@@ -109,6 +109,8 @@ class NatsSession:
         try:
             await asyncio.wait([writing, ended], return_when=asyncio.FIRST_COMPLETED)
         finally:
+            # nats-py has cancelling pass unnoticed while it waits for room.
+            self._ended.set()
             for task in (writing, ended):
                 task.cancel()
             await asyncio.wait([writing, ended])
@@ -119,14 +121,8 @@ class NatsSession:
         raise BrokerError(self._why)
 
     async def close(self) -> None:
-        # Not `close` of the client, which waits for what it has not sent.
         self._ended.set()
-        closing = asyncio.get_running_loop().create_task(self._client.close())
-        await asyncio.wait([closing], timeout=PATIENCE)
-        if not closing.done():
-            closing.cancel()
-        elif not closing.cancelled():
-            closing.exception()
+        await _close(self._client)
 
     # From nats-py.
 
@@ -189,10 +185,10 @@ class NatsSession:
     async def _write(self) -> None:
         client, subscriptions = self._client, self._subscriptions
         await self._subscribe(self._own)
-        while True:
+        while not self._ended.is_set():
             await self._due.wait()
             self._due.clear()
-            while self._operations:
+            while self._operations and not self._ended.is_set():
                 what, subject, data = self._operations.popleft()
                 if what == _PUBLISH:
                     try:
@@ -253,9 +249,38 @@ class Target:
         return arguments
 
 
+class _Client(Client):
+    """Without TLS, nats-py would send a password to a server with a tls URL, if that does not ask for TLS."""
+
+    def _connect_command(self) -> bytes:
+        server = self._current_server
+        is_tls = server is None or server.uri.scheme == "tls"
+        if is_tls and not self._server_info.get("tls_required"):
+            raise Error("nats: it does not use TLS")
+        return super()._connect_command()
+
+
+async def _close(client: Client) -> None:
+    """Close a client, which waits for what it has not sent, but not for long."""
+    closing = asyncio.get_running_loop().create_task(client.close())
+    await asyncio.wait([closing], timeout=PATIENCE)
+    if not closing.done():
+        closing.cancel()
+        # It has not come to that.
+        _abort(client)
+    elif not closing.cancelled():
+        closing.exception()
+
+
+def _abort(client: Client) -> None:
+    writer = getattr(getattr(client, "_transport", None), "_io_writer", None)
+    if writer is not None:
+        writer.transport.abort()
+
+
 async def connect(target: Target, prefix: str) -> NatsSession:
     """Connect. Raises BrokerError and OSError."""
-    client = Client()
+    client = _Client()
     session: NatsSession | None = None
     why = ""
 
@@ -282,8 +307,12 @@ async def connect(target: Target, prefix: str) -> NatsSession:
             disconnected_cb=lost,
             closed_cb=lost,
         )
-    except (Error, NoServersError) as error:
-        raise BrokerError(why or _text(error)) from None
+    except BaseException as error:
+        # It has no tasks yet; closing it would wait for a handshake that has failed.
+        _abort(client)
+        if isinstance(error, Error):
+            raise BrokerError(why or _text(error)) from None
+        raise
     session = NatsSession(client, target.name, prefix)
     return session
 
