@@ -224,12 +224,9 @@ class Target:
         self._password = unquote(password) if colon else None
         options = parse_qs(parts.query, keep_blank_values=True)
         self._credentials = options.pop("credentials", [None])[0]
-        if options:
-            raise StartError(
-                f"pubsub: that URL cannot be used: unknown option {next(iter(options))!r:.80}"
-            )
-        if parts.path.strip("/"):
-            raise StartError("pubsub: that URL cannot be used: NATS has nothing behind the hosts")
+        if options or parts.path.strip("/"):
+            what = f"{next(iter(options)):.80}" if options else "what is behind the hosts"
+            raise StartError(f"pubsub: that URL cannot be used: {what} means nothing to NATS")
         if self._credentials is not None and importlib.util.find_spec("nkeys") is None:
             raise StartError("pubsub: credentials need the package nkeys: pip install nkeys")
         self.name = f"NATS at {hosts}"

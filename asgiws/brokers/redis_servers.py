@@ -17,11 +17,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from redis.asyncio.cluster import ClusterNode, RedisCluster
 from redis.asyncio.connection import Connection, parse_url
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
+from redis.crc import key_slot
 from redis.exceptions import RedisError
 
 from asgiws.brokers.secrets import Secret
@@ -78,8 +78,6 @@ class Server:
             self._arguments.setdefault("socket_connect_timeout", PATIENCE)
             self._class = self._arguments.pop("connection_class", Connection)
             self._class(**self._arguments)
-            if self._kind == "cluster":
-                self._cluster(self._arguments)
         except TypeError as error:
             # An argument that the connection does not take.
             option = str(error).rpartition("argument ")[2]
@@ -119,26 +117,28 @@ class Server:
                 await client.aclose()
         return str(host), int(port)
 
-    def _cluster(self, arguments: dict[str, Any]) -> RedisCluster:
-        known = {"host", "port", "path", "db"}
-        options = {name: value for name, value in arguments.items() if name not in known}
-        return RedisCluster(
-            startup_nodes=[ClusterNode(host, port) for host, port in self._hosts],
-            ssl=self._class is not Connection,
-            socket_timeout=PATIENCE,
-            **options,
-        )
-
     async def _node(self, arguments: dict[str, Any], key: str) -> tuple[str, int]:
-        cluster = self._cluster(arguments)
-        try:
-            await cluster.initialize()
-            node = cluster.get_node_from_key(key)
-        finally:
-            await cluster.aclose()
-        if node is None:
-            raise BrokerError("no node has the slot of our keys")
-        return str(node.host), int(node.port)
+        """Not with redis-py's client for clusters, which needs nodes that this does not."""
+        slot = key_slot(key.encode())
+        why: Exception = BrokerError("no node has the slot of our keys")
+        for host, port in self._hosts:
+            start = {**arguments, "host": host, "port": port}
+            connection = self._class(**start, socket_timeout=PATIENCE, retry=Retry(NoBackoff(), 0))
+            try:
+                await connection.connect()
+                await connection.send_command("CLUSTER", "SLOTS")
+                parts = await connection.read_response()
+            except (RedisError, OSError) as error:
+                why = error
+            else:
+                for first, last, (name, at, *_), *_ in parts:
+                    if first <= slot <= last:
+                        # A node that does not know its own name has that by which it was reached.
+                        known = bytes(name or b"").decode().replace("?", "")
+                        return known or host, int(at)
+            finally:
+                await connection.disconnect(nowait=True)
+        raise BrokerError(str(why) or type(why).__name__)
 
 
 def _address(text: str, kind: str) -> tuple[str, int]:
