@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import secrets
 import shutil
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -125,7 +126,7 @@ def test_names_have_no_password(url: str, name: str) -> None:
             "redis+cluster://h/secret",
             "redis+cluster://h?nothing=1",
         ),
-        *("redis+cluster://h?socket_type=1", "rediss+cluster://:secret@a,b:c"),
+        "rediss+cluster://:secret@a,b:c",
     ],
 )
 def test_urls_that_cannot_be_used(url: str) -> None:
@@ -296,7 +297,10 @@ class Sentinel:
 
 @needs_redis
 async def test_after_the_masters_end_sentinel_names_another(tmp_path: Path) -> None:
-    with broker("redis") as master, broker("redis") as replica:
+    with contextlib.ExitStack() as stack:
+        # A replica stores what it gets; nobody else may load that.
+        directory = ("--dir", str(tmp_path))
+        master, replica = (stack.enter_context(broker("redis", *directory)) for _ in range(2))
         do(master.port, "CONFIG", "SET", "repl-diskless-sync-delay", 0)
         do(replica.port, "REPLICAOF", "127.0.0.1", master.port)
         # Sentinel asks only every ten seconds.
@@ -317,6 +321,8 @@ async def test_after_the_masters_end_sentinel_names_another(tmp_path: Path) -> N
                 before = (await one.look("t")).position
                 assert do(master.port, "WAIT", 1, 10_000) == 1
                 master.stop()
+                # Nobody else may come to have its port: Sentinel would make it a replica.
+                stack.enter_context(_held(master.port))
                 assert await one.end()
 
             async def again() -> Working:
@@ -334,6 +340,14 @@ async def test_after_the_masters_end_sentinel_names_another(tmp_path: Path) -> N
             await two.session.close()
         finally:
             sentinel.stop()
+
+
+@contextlib.contextmanager
+def _held(port: int) -> Iterator[None]:
+    with socket.socket() as held:
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.bind(("127.0.0.1", port))
+        yield
 
 
 def _info(port: int) -> Any:
@@ -372,7 +386,6 @@ def cluster(tmp_path: Path) -> Iterator[list[Broker]]:
             options = ("--cluster-enabled", "yes", "--dir", str(directory))
             bus = ("--cluster-port", str(free_port()))
             nodes.append(stack.enter_context(broker("redis", *options, *bus)))
-            do(nodes[-1].port, "CONFIG", "SET", "cluster-node-timeout", 2000)
         ports = [(node.port, _bus(node.port)) for node in nodes]
         for number, (port, _) in enumerate(ports):
             first, last = number * 16384 // 3, (number + 1) * 16384 // 3 - 1
@@ -401,7 +414,7 @@ async def test_a_cluster(cluster: list[Broker]) -> None:
     """Wherever sessions start, they meet: at the node that has the keys of the prefix."""
     urls = [f"redis+cluster://127.0.0.1:{node.port}" for node in cluster]
     down = free_port()
-    used = set()
+    nodes = {}
     for prefix in ("a", "b", "c", "d"):
         async with (
             working(make(urls[0], prefix)) as one,
@@ -417,8 +430,19 @@ async def test_a_cluster(cluster: list[Broker]) -> None:
             for each in (one, two, three):
                 assert await each.arrived() == expected
             assert (await three.look("t", KEPT)).missed == [(1, b"a")]
-            used |= {node.port for node in cluster if do(node.port, "KEYS", f"{{{prefix}}}:*")}
-    assert len(used) > 1
+            (nodes[prefix],) = (
+                node.port for node in cluster if do(node.port, "KEYS", f"{{{prefix}}}:*")
+            )
+    assert len(set(nodes.values())) > 1
+    # A node that does not answer is passed over, unless it has the keys.
+    cluster[0].freeze()
+    hosts = ",".join(url[16:] for url in urls[:2])
+    (other,) = [p for p, node in nodes.items() if node == cluster[1].port][:1]
+    async with working(make(f"redis+cluster://{hosts}", other)) as one:
+        await one.join("t")
+    cluster[0].thaw()
+    with pytest.raises(BrokerError):
+        await make(f"redis+cluster://127.0.0.1:{down}")
     # A node that has other keys says so.
     wrong = 0
     for node in cluster:
