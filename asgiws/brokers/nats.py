@@ -14,7 +14,7 @@ Rules of this file:
 from __future__ import annotations
 
 import asyncio
-import importlib.util
+import importlib
 import logging
 import secrets
 from collections import deque
@@ -227,8 +227,13 @@ class Target:
         if options or parts.path.strip("/"):
             what = f"{next(iter(options)):.80}" if options else "what is behind the hosts"
             raise StartError(f"pubsub: that URL cannot be used: {what} means nothing to NATS")
-        if self._credentials is not None and importlib.util.find_spec("nkeys") is None:
-            raise StartError("pubsub: credentials need the package nkeys: pip install nkeys")
+        if self._credentials is not None:
+            try:
+                importlib.import_module("nkeys")
+            except ImportError:
+                raise StartError(
+                    "pubsub: credentials need the package nkeys: pip install nkeys"
+                ) from None
         self.name = f"NATS at {hosts}"
 
     def arguments(self) -> dict[str, Any]:
@@ -291,9 +296,10 @@ async def connect(target: Target, prefix: str) -> NatsSession:
         if session is not None:
             await session.lost()
 
+    arguments = target.arguments()
     try:
         await client.connect(
-            **target.arguments(),
+            **arguments,
             name="asgiws",
             allow_reconnect=False,
             # That counts for the first connection too: each server is tried twice, at once.
@@ -309,6 +315,8 @@ async def connect(target: Target, prefix: str) -> NatsSession:
         _abort(client)
         if isinstance(error, Error):
             raise BrokerError(why or _text(error)) from None
+        if "user_credentials" in arguments and isinstance(error, (TypeError, ValueError)):
+            raise BrokerError("its file of credentials cannot be used") from None
         raise
     session = NatsSession(client, target.name, prefix)
     return session
