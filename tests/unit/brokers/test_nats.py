@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import json
 import os
 import secrets
 import shutil
 import signal
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
+from typing import Any
 
 import nats
 import pytest
@@ -550,3 +554,65 @@ async def test_closing_is_idempotent(server: Broker) -> None:
         await one.session.close()
         await one.session.close()
         assert await one.end()
+
+
+def _token(issuer: Any, subject: bytes, **nats: Any) -> str:
+    """A JWT as NATS has them."""
+
+    def part(value: Any) -> bytes:
+        octets = value if isinstance(value, bytes) else json.dumps(value).encode()
+        return base64.urlsafe_b64encode(octets).rstrip(b"=")
+
+    claims = {
+        "jti": secrets.token_hex(8),
+        "iat": 1_700_000_000,
+        "iss": issuer.public_key.decode(),
+        "name": "test",
+        "sub": subject.decode(),
+        "nats": {"version": 2, **nats},
+    }
+    signed = part({"typ": "JWT", "alg": "ed25519-nkey"}) + b"." + part(claims)
+    return (signed + b"." + part(issuer.sign(signed))).decode()
+
+
+@needs_nats
+async def test_credentials(tmp_path: Path) -> None:
+    keys = pytest.importorskip("nkeys", reason="needs nkeys")
+
+    def pair(prefix: int) -> tuple[Any, bytes]:
+        seed = bytes(keys.encode_seed(secrets.token_bytes(32), prefix))
+        return keys.from_seed(bytearray(seed)), seed
+
+    operator, _ = pair(keys.PREFIX_BYTE_OPERATOR)
+    account, _ = pair(keys.PREFIX_BYTE_ACCOUNT)
+    user, seed = pair(keys.PREFIX_BYTE_USER)
+    unlimited = dict.fromkeys(("subs", "data", "payload", "imports", "exports", "conn", "leaf"), -1)
+    limits = {**unlimited, "wildcards": True}
+    tokens = [
+        _token(operator, operator.public_key, type="operator"),
+        _token(operator, account.public_key, type="account", limits=limits),
+        _token(account, user.public_key, type="user", subs=-1, data=-1, payload=-1),
+    ]
+    file = tmp_path / "nats.conf"
+    name = account.public_key.decode()
+    file.write_text(
+        f"operator: {tokens[0]}\nresolver: MEMORY\nresolver_preload: {{ {name}: {tokens[1]} }}\n"
+    )
+    credentials = tmp_path / "user.creds"
+    credentials.write_text(
+        f"-----BEGIN NATS USER JWT-----\n{tokens[2]}\n------END NATS USER JWT------\n\n"
+        f"-----BEGIN USER NKEY SEED-----\n{seed.decode()}\n------END USER NKEY SEED------\n"
+    )
+    with broker("nats", "-c", str(file)) as own:
+        assert await check(f"{own.url()}?credentials={credentials}")
+        assert await refusal(own.url())
+        assert await refusal(f"{own.url()}?credentials={tmp_path / 'none.creds'}")
+        for text in ("", "nonsense", credentials.read_text().replace("SU", "SA")):
+            credentials.write_text(text)
+            assert await refusal(f"{own.url()}?credentials={credentials}")
+
+
+def test_credentials_need_a_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "nkeys", None)
+    with pytest.raises(StartError, match="nkeys"):
+        Target("nats://h?credentials=x", Secret(None))
