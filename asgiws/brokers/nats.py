@@ -14,17 +14,19 @@ Rules of this file:
 from __future__ import annotations
 
 import asyncio
+import importlib
 import logging
 import secrets
 from collections import deque
 from typing import Any
-from urllib.parse import parse_qs, quote, unquote, urlsplit
+from urllib.parse import parse_qs, quote, unquote
 
 from nats.aio.client import Client
-from nats.errors import Error, MaxPayloadError, NoServersError
+from nats.errors import Error, MaxPayloadError
 
 from asgiws.brokers.merging import Arrival, merge
 from asgiws.brokers.secrets import Secret
+from asgiws.brokers.urls import address, url_parts
 from asgiws.config import StartError
 from asgiws.topics import broker
 from asgiws.topics.broker import BadEnvelope, BrokerError, Receiver
@@ -107,6 +109,8 @@ class NatsSession:
         try:
             await asyncio.wait([writing, ended], return_when=asyncio.FIRST_COMPLETED)
         finally:
+            # nats-py has cancelling pass unnoticed while it waits for room.
+            self._ended.set()
             for task in (writing, ended):
                 task.cancel()
             await asyncio.wait([writing, ended])
@@ -117,14 +121,8 @@ class NatsSession:
         raise BrokerError(self._why)
 
     async def close(self) -> None:
-        # Not `close` of the client, which waits for what it has not sent.
         self._ended.set()
-        closing = asyncio.get_running_loop().create_task(self._client.close())
-        await asyncio.wait([closing], timeout=PATIENCE)
-        if not closing.done():
-            closing.cancel()
-        elif not closing.cancelled():
-            closing.exception()
+        await _close(self._client)
 
     # From nats-py.
 
@@ -187,10 +185,10 @@ class NatsSession:
     async def _write(self) -> None:
         client, subscriptions = self._client, self._subscriptions
         await self._subscribe(self._own)
-        while True:
+        while not self._ended.is_set():
             await self._due.wait()
             self._due.clear()
-            while self._operations:
+            while self._operations and not self._ended.is_set():
                 what, subject, data = self._operations.popleft()
                 if what == _PUBLISH:
                     try:
@@ -211,37 +209,80 @@ class NatsSession:
 
 class Target:
     """What a URL names: `nats://[USER:PASSWORD@|TOKEN@]HOST[:PORT][,HOST...][?credentials=FILE]`, or `tls://`
-    for TLS; `secret` gives user and password if the URL does not. Raises StartError."""
+    for TLS; `secret` gives what the URL does not. Raises StartError."""
 
     def __init__(self, url: str, secret: Secret) -> None:
         scheme, _, rest = url.partition("://")
-        parts = urlsplit(f"nats://{rest}")
-        before, at, hosts = parts.netloc.rpartition("@")
+        parts = url_parts(rest)
+        user, _, hosts = parts.netloc.rpartition("@")
+        hosts = hosts or "localhost"
         self._secret = secret
-        self._servers = [f"{scheme}://{before}{at}{_with_port(host)}" for host in hosts.split(",")]
-        options = parse_qs(parts.query)
+        self._servers = [f"{scheme}://{_with_port(host)}" for host in hosts.split(",")]
+        # nats-py would take them as they are.
+        user, colon, password = user.partition(":")
+        self._user = unquote(user)
+        self._password = unquote(password) if colon else None
+        options = parse_qs(parts.query, keep_blank_values=True)
         self._credentials = options.pop("credentials", [None])[0]
         if options or parts.path.strip("/"):
-            what = next(iter(options), parts.path)
+            what = f"{next(iter(options)):.80}" if options else "what is behind the hosts"
             raise StartError(f"pubsub: that URL cannot be used: {what} means nothing to NATS")
+        if self._credentials is not None:
+            try:
+                importlib.import_module("nkeys")
+            except ImportError:
+                raise StartError(
+                    "pubsub: credentials need the package nkeys: pip install nkeys"
+                ) from None
         self.name = f"NATS at {hosts}"
 
     def arguments(self) -> dict[str, Any]:
         """The arguments of `Client.connect`. Raises BrokerError."""
         secret = self._secret.read()
+        user = secret.get("username", self._user)
+        password = secret.get("password", self._password)
         arguments: dict[str, Any] = {"servers": self._servers}
-        if "username" in secret:
-            arguments.update(user=secret["username"], password=secret["password"])
-        elif secret:
-            arguments.update(token=secret["password"])
+        if user and password is not None:
+            arguments.update(user=user, password=password)
+        elif user or password:
+            arguments.update(token=user or password)
         if self._credentials is not None:
             arguments["user_credentials"] = self._credentials
         return arguments
 
 
+class _Client(Client):
+    """Without TLS, nats-py would send a password to a server with a tls URL, if that does not ask for TLS."""
+
+    def _connect_command(self) -> bytes:
+        server = self._current_server
+        is_tls = server is None or server.uri.scheme == "tls"
+        if is_tls and not self._server_info.get("tls_required"):
+            raise Error("nats: it does not use TLS")
+        return super()._connect_command()
+
+
+async def _close(client: Client) -> None:
+    """Close a client, which waits for what it has not sent, but not for long."""
+    closing = asyncio.get_running_loop().create_task(client.close())
+    await asyncio.wait([closing], timeout=PATIENCE)
+    if not closing.done():
+        closing.cancel()
+        # It has not come to that.
+        _abort(client)
+    elif not closing.cancelled():
+        closing.exception()
+
+
+def _abort(client: Client) -> None:
+    writer = getattr(getattr(client, "_transport", None), "_io_writer", None)
+    if writer is not None:
+        writer.transport.abort()
+
+
 async def connect(target: Target, prefix: str) -> NatsSession:
     """Connect. Raises BrokerError and OSError."""
-    client = Client()
+    client = _Client()
     session: NatsSession | None = None
     why = ""
 
@@ -255,11 +296,13 @@ async def connect(target: Target, prefix: str) -> NatsSession:
         if session is not None:
             await session.lost()
 
+    arguments = target.arguments()
     try:
         await client.connect(
-            **target.arguments(),
+            **arguments,
             name="asgiws",
             allow_reconnect=False,
+            # That counts for the first connection too: each server is tried twice, at once.
             max_reconnect_attempts=1,
             reconnect_time_wait=0,
             connect_timeout=PATIENCE,
@@ -267,8 +310,14 @@ async def connect(target: Target, prefix: str) -> NatsSession:
             disconnected_cb=lost,
             closed_cb=lost,
         )
-    except (Error, NoServersError) as error:
-        raise BrokerError(why or _text(error)) from None
+    except BaseException as error:
+        # It has no tasks yet; closing it would wait for a handshake that has failed.
+        _abort(client)
+        if isinstance(error, Error):
+            raise BrokerError(why or _text(error)) from None
+        if "user_credentials" in arguments and isinstance(error, (TypeError, ValueError)):
+            raise BrokerError("its file of credentials cannot be used") from None
+        raise
     session = NatsSession(client, target.name, prefix)
     return session
 
@@ -283,9 +332,5 @@ def _text(error: Exception) -> str:
 
 
 def _with_port(host: str) -> str:
-    try:
-        parts = urlsplit(f"//{host}")
-        name, port = parts.hostname or "localhost", parts.port or PORT
-    except ValueError:
-        raise StartError(f"pubsub: no port: {host!r:.80}") from None
+    name, port = address(host, PORT)
     return f"[{name}]:{port}" if ":" in name else f"{name}:{port}"

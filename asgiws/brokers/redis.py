@@ -13,8 +13,10 @@ Rules of this file:
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import logging
+import re
 import secrets
 from collections import deque
 from typing import Any
@@ -22,11 +24,20 @@ from typing import Any
 from redis.asyncio.connection import Connection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import (
+    AskError,
+    ClusterDownError,
+    NoScriptError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+    TryAgainError,
+)
 
 from asgiws.brokers import scripts
 from asgiws.brokers.redis_servers import Server
-from asgiws.topics.broker import BrokerError, Kept, Receiver
+from asgiws.topics import broker
+from asgiws.topics.broker import BadEnvelope, BrokerError, Kept, Receiver
 from asgiws.topics.message import KEPT, Joined, Keep, Position
 
 logger = logging.getLogger("asgiws.error")
@@ -37,30 +48,35 @@ LARGEST = 8 << 20
 #: Octets of a run id that are part of an epoch.
 RUN_ID = 8
 
-#: The first words of errors after which the connection is of no use.
-_FATAL = (
-    "NOSCRIPT",
-    "READONLY",
-    "MOVED",
-    "CLUSTERDOWN",
-    "LOADING",
-    "MASTERDOWN",
-    "NOAUTH",
-    "UNKILLABLE",
-)
+#: Characters of the longest offset, and octets of the longest epoch, that are taken for ours.
+_MOST_OFFSET, _MOST_EPOCH = 19, 48
+
+#: Errors after which the connection is of no use; AskError includes MovedError, and ClusterDownError those of a
+#: replica without its master.
+_FATAL = (NoScriptError, ReadOnlyError, AskError, ClusterDownError, TryAgainError)
+
+#: How Redis 6 puts such an error if it is one of a command within a script.
+_FATAL_WITHIN = re.compile("-(READONLY|CLUSTERDOWN|MASTERDOWN|MOVED|ASK|TRYAGAIN) ")
 
 _PUBLISH, _LOOK, _SETTLE, _PROBE = range(4)
 
 
 class RedisSession:
     """A connection to Redis, where the scripts are loaded; `run_id` is that of the server, `most_missed` is how
-    many octets of missed messages a subscription may be given."""
+    many octets of missed messages a subscription may be given; `probe` is the command for probes."""
 
     why_no_history = ""
     largest = LARGEST
 
     def __init__(
-        self, connection: Any, name: str, prefix: str, database: int, run_id: str, most_missed: int
+        self,
+        connection: Any,
+        name: str,
+        prefix: str,
+        database: int,
+        run_id: str,
+        most_missed: int,
+        probe: tuple[str, ...],
     ) -> None:
         self.name = name
         self._connection = connection
@@ -69,7 +85,11 @@ class RedisSession:
         self._stream = f"{{{prefix}}}:topic:".encode()
         self._run_id = run_id
         self._most_missed = most_missed
+        self._probe = probe
+        #: What epochs of ours begin with, and how many were proposed: if the data is deleted, what comes next
+        #: has another epoch, though the session is the same.
         self._epoch = secrets.token_urlsafe(9)
+        self._epochs = 0
         #: Packed commands that were not sent, and what their answers are for: a kind, and a topic or a number.
         self._commands: list[bytes] = []
         self._expected: deque[tuple[int, Any]] = deque()
@@ -86,7 +106,7 @@ class RedisSession:
         self._command(
             (_PUBLISH, topic),
             *(b"EVALSHA", PUBLISH_SHA, 2, self._state, self._stream + name),
-            *(self._channel + name, envelope, messages, seconds, self._epoch),
+            *(self._channel + name, envelope, messages, seconds, self._next_epoch()),
         )
 
     def subscribe(self, topic: str) -> None:
@@ -102,11 +122,12 @@ class RedisSession:
             wants = "kept"
         elif since is not None:
             stored, _, run_id = since.epoch.rpartition(".")
-            wants, offset = (stored if run_id == self._run_id else "?") or "?", since.offset
+            is_ours = run_id == self._run_id and stored.isascii() and stored not in ("", "kept")
+            wants, offset = stored if is_ours else "?", since.offset
         self._command(
             (_LOOK, request),
             *(b"EVALSHA", LOOK_SHA, 2, self._state, self._stream + topic.encode()),
-            *(self._epoch, wants, offset, self._most_missed),
+            *(self._next_epoch(), wants, offset, self._most_missed),
         )
 
     def settle(self, number: int) -> None:
@@ -115,7 +136,7 @@ class RedisSession:
         self._command((_SETTLE, number), b"PING")
 
     def probe(self) -> None:
-        self._command((_PROBE, None), b"PING")
+        self._command((_PROBE, None), *self._probe)
 
     async def run(self, receiver: Receiver) -> None:
         writing = asyncio.get_running_loop().create_task(self._write())
@@ -129,16 +150,20 @@ class RedisSession:
         for task in (writing, reading):
             if not task.cancelled() and (error := task.exception()) is not None:
                 if isinstance(error, RedisError):
-                    raise BrokerError(str(error)) from None
+                    raise BrokerError(_text(error)) from None
                 raise error
 
     async def close(self) -> None:
         await self._connection.disconnect(nowait=True)
 
+    def _next_epoch(self) -> str:
+        self._epochs += 1
+        return f"{self._epoch}{self._epochs:x}"
+
     def _command(self, expected: tuple[int, Any] | None, *words: Any) -> None:
+        self._commands += self._connection.pack_command(*words)
         if expected is not None:
             self._expected.append(expected)
-        self._commands += self._connection.pack_command(*words)
         self._due.set()
 
     async def _write(self) -> None:
@@ -155,7 +180,9 @@ class RedisSession:
             try:
                 answer = await read(disconnect_on_error=False, push_request=True)
             except ResponseError as error:
-                if str(error).startswith(_FATAL) or not self._expected:
+                if isinstance(error, _FATAL) or not self._expected:
+                    raise
+                if _FATAL_WITHIN.search(str(error)):
                     raise
                 answer = error
             self._heard += 1
@@ -171,9 +198,13 @@ class RedisSession:
         topic = channel[len(self._channel) :].decode(errors="replace")
         offset, _, rest = payload.partition(b":")
         epoch, _, envelope = rest.partition(b":")
-        # What is not ours counts as a message without a place, which its envelope shows.
-        place = int(offset) if offset.isdigit() and len(offset) < 20 else 0
-        receiver.arrived(topic, envelope, place, self._whole(epoch))
+        # What is not ours has no place: it does not move the topic.
+        place = 0
+        if offset.isdigit() and len(offset) <= _MOST_OFFSET and len(epoch) <= _MOST_EPOCH:
+            with contextlib.suppress(BadEnvelope):
+                broker.unwrap(envelope)
+                place = int(offset)
+        receiver.arrived(topic, envelope, place, self._whole(epoch) if place else "")
 
     def _answer(self, receiver: Receiver, kind: int, what: Any, answer: Any) -> None:
         if kind == _PUBLISH:
@@ -189,6 +220,8 @@ class RedisSession:
             receiver.looked(what, Joined(position, told), kept, bool(keeps))
         elif kind == _SETTLE:
             receiver.settled(what)
+        else:
+            _check_role(_fields(answer))
 
     def _whole(self, epoch: bytes) -> str:
         """An epoch as clients see it. A server that was started anew, or another one, may have lost the last
@@ -219,14 +252,32 @@ async def connect(server: Server, prefix: str, most_missed: int) -> RedisSession
             await connection.connect()
             for script in (scripts.PUBLISH, scripts.LOOK):
                 await _ask(connection, "SCRIPT", "LOAD", script)
-            run_id = await _run_id(connection)
+            about = await _info(connection, "server")
+            replication = await _info(connection, "replication")
+            _check_role(replication)
         except BaseException:
             await connection.disconnect(nowait=True)
             raise
     except RedisError as error:
-        raise BrokerError(str(error)) from None
+        raise BrokerError(_text(error)) from None
     database = int(arguments.get("db", 0))
-    return RedisSession(connection, server.name, prefix, database, run_id, most_missed)
+    # What distinguishes this run of this server; made up if it does not say.
+    run_id = about.get(b"run_id", b"").decode(errors="replace")[:RUN_ID]
+    run_id = run_id or secrets.token_hex(RUN_ID // 2)
+    probe = ("INFO", "replication") if replication else ("PING",)
+    return RedisSession(connection, server.name, prefix, database, run_id, most_missed, probe)
+
+
+def _text(error: RedisError) -> str:
+    if isinstance(error, AskError):
+        return "another node of the cluster has these keys; redis+cluster:// finds it"
+    return str(error) or type(error).__name__
+
+
+def _check_role(replication: dict[bytes, bytes]) -> None:
+    """A replica passes on nothing of what is published there. Raises BrokerError."""
+    if replication.get(b"role") == b"slave":
+        raise BrokerError("it is a replica: only a master reaches all hosts")
 
 
 async def _ask(connection: Any, *words: Any) -> Any:
@@ -234,13 +285,15 @@ async def _ask(connection: Any, *words: Any) -> Any:
     return await connection.read_response()
 
 
-async def _run_id(connection: Any) -> str:
-    """What distinguishes this run of this server; made up if it does not say."""
+async def _info(connection: Any, section: str) -> dict[bytes, bytes]:
+    """What the server says of itself; empty if it does not say."""
     try:
-        text = await _ask(connection, "INFO", "server")
+        text = await _ask(connection, "INFO", section)
     except ResponseError:
-        text = b""
-    for line in bytes(text).splitlines():
-        if line.startswith(b"run_id:"):
-            return line[7:].decode(errors="replace")[:RUN_ID]
-    return secrets.token_hex(RUN_ID // 2)
+        return {}
+    return _fields(text)
+
+
+def _fields(text: bytes) -> dict[bytes, bytes]:
+    pairs = (line.partition(b":") for line in text.splitlines())
+    return {name: value for name, _, value in pairs}

@@ -16,14 +16,16 @@ Rules of this file:
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import urlsplit
 
-from redis.asyncio.cluster import ClusterNode, RedisCluster
 from redis.asyncio.connection import Connection, parse_url
+from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel
+from redis.backoff import NoBackoff
+from redis.crc import key_slot
 from redis.exceptions import RedisError
 
 from asgiws.brokers.secrets import Secret
+from asgiws.brokers.urls import address, url_parts
 from asgiws.config import StartError
 from asgiws.topics.broker import BrokerError
 
@@ -33,7 +35,10 @@ PATIENCE = 3.0
 PORT, SENTINEL_PORT = 6379, 26379
 
 #: What is not an option of a connection, or is ours to set.
-_OURS = ("protocol", "retry", "decode_responses", "max_connections", "health_check_interval")
+_OURS = (
+    *("protocol", "retry", "decode_responses", "max_connections", "health_check_interval"),
+    *("socket_timeout", "encoding", "encoding_errors"),
+)
 
 
 class Server:
@@ -44,8 +49,11 @@ class Server:
         self._secret = secret
         scheme, _, rest = url.partition("://")
         base, _, self._kind = scheme.partition("+")
-        parts = urlsplit("redis://" + rest)
-        before, at, hosts = parts.netloc.rpartition("@")
+        parts = url_parts(rest)
+        before, _, hosts = parts.netloc.rpartition("@")
+        if base == "unix" and (hosts or not parts.path.strip("/")):
+            raise StartError("pubsub: unix needs an absolute path: unix:///PATH")
+        hosts = hosts or "localhost"
         self._hosts = [_address(host, self._kind) for host in hosts.split(",")]
         self._service, _, database = parts.path.strip("/").partition("/")
         if self._kind == "sentinel":
@@ -53,14 +61,17 @@ class Server:
                 raise StartError(
                     "pubsub: redis+sentinel needs the service: redis+sentinel://HOST/SERVICE"
                 )
-            path = f"/{database}" if database else ""
         else:
-            path = parts.path
+            database = "" if base == "unix" else parts.path.strip("/")
+        if not (database == "" or (database.isascii() and database.isdigit())):
+            raise StartError("pubsub: that URL cannot be used: a database is a number")
         first = hosts.split(",")[0]
         query = f"?{parts.query}" if parts.query else ""
         try:
             self._arguments: dict[str, Any] = dict(
-                parse_url(f"{base}://{before}{at}{first}{path}{query}")
+                parse_url(f"unix://{parts.netloc}{parts.path}{query}")
+                if base == "unix"
+                else parse_url(f"{base}://{before}@{first}/{database}{query}")
             )
             for name in _OURS:
                 self._arguments.pop(name, None)
@@ -92,7 +103,12 @@ class Server:
         return arguments
 
     async def _master(self, arguments: dict[str, Any]) -> tuple[str, int]:
-        options = {"socket_timeout": PATIENCE, "socket_connect_timeout": PATIENCE}
+        options: dict[str, Any] = {
+            name: value for name, value in arguments.items() if name.startswith("ssl_")
+        }
+        options.update(socket_timeout=PATIENCE, socket_connect_timeout=PATIENCE)
+        # Without its waits between attempts: the next Sentinel may know.
+        options.update(ssl=self._class is not Connection, retry=Retry(NoBackoff(), 0))
         sentinel: Any = Sentinel(self._hosts, sentinel_kwargs=options)  # type: ignore[no-untyped-call]
         try:
             host, port = await sentinel.discover_master(self._service)
@@ -102,29 +118,29 @@ class Server:
         return str(host), int(port)
 
     async def _node(self, arguments: dict[str, Any], key: str) -> tuple[str, int]:
-        known = {"host", "port", "path", "db"}
-        options = {name: value for name, value in arguments.items() if name not in known}
-        nodes = [ClusterNode(host, port) for host, port in self._hosts]
-        cluster = RedisCluster(
-            startup_nodes=nodes,
-            ssl=self._class is not Connection,
-            socket_timeout=PATIENCE,
-            **options,
-        )
-        try:
-            await cluster.initialize()
-            node = cluster.get_node_from_key(key)
-        finally:
-            await cluster.aclose()
-        if node is None:
-            raise BrokerError("no node has the slot of our keys")
-        return str(node.host), int(node.port)
+        """Not with redis-py's client for clusters, which needs nodes that this does not."""
+        slot = key_slot(key.encode())
+        why: Exception = BrokerError("no node has the slot of our keys")
+        for host, port in self._hosts:
+            start = {**arguments, "host": host, "port": port}
+            connection = self._class(**start, socket_timeout=PATIENCE, retry=Retry(NoBackoff(), 0))
+            try:
+                await connection.connect()
+                await connection.send_command("CLUSTER", "SLOTS")
+                parts = await connection.read_response()
+            except (RedisError, OSError) as error:
+                why = error
+            else:
+                for first, last, (name, at, *_), *_ in parts:
+                    if first <= slot <= last:
+                        # A node that does not know its own name has that by which it was reached.
+                        known = bytes(name or b"").decode().replace("?", "")
+                        return known or host, int(at)
+            finally:
+                await connection.disconnect(nowait=True)
+        raise BrokerError(str(why) or type(why).__name__)
 
 
 def _address(text: str, kind: str) -> tuple[str, int]:
     default = SENTINEL_PORT if kind == "sentinel" else PORT
-    parts = urlsplit(f"//{text}")
-    try:
-        return parts.hostname or "localhost", parts.port or default
-    except ValueError:
-        raise StartError(f"pubsub: no port: {text!r:.80}") from None
+    return address(text, default)

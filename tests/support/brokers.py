@@ -53,6 +53,8 @@ class Broker:
                 "",
                 "--dir",
                 "/tmp",
+                "--dbfilename",
+                f"asgiws-{self.port}.rdb",
             ]
         else:
             options = ["--addr", "127.0.0.1", "--port", str(self.port)]
