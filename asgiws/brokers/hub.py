@@ -49,3 +49,7 @@ def maker(config: Config) -> Callable[[Topics], BrokerHub] | None:
 def is_needed_early(config: Config) -> bool:
     """Whether the hub is made at the start, since its connections are part of what makes a server ready."""
     return choice.is_broker(config) or config.pubsub_readiness
+
+    def close(self) -> None:
+        super().close()
+        self._uplink.abandon()
