@@ -38,6 +38,10 @@ class BrokerHub(RelayedHub):
         """What was published leaves, if the broker takes it in time; then the connection is closed."""
         await self._uplink.close()
 
+    def close(self) -> None:
+        super().close()
+        self._uplink.abandon()
+
 
 def maker(config: Config) -> Callable[[Topics], BrokerHub] | None:
     """What makes the hub of a process that has no hub process; None if its topics stay in the process."""
@@ -49,7 +53,3 @@ def maker(config: Config) -> Callable[[Topics], BrokerHub] | None:
 def is_needed_early(config: Config) -> bool:
     """Whether the hub is made at the start, since its connections are part of what makes a server ready."""
     return choice.is_broker(config) or config.pubsub_readiness
-
-    def close(self) -> None:
-        super().close()
-        self._uplink.abandon()

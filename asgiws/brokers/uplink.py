@@ -97,7 +97,12 @@ class Uplink:
                 self._failed(error)
             else:
                 self._name = session.name
-                await self._serve(session)
+                if not self._is_closed:
+                    await self._serve(session)
+                else:
+                    await session.close()
+            if self._is_closed:
+                return  # before CPython 3.12, wait_for may keep a cancellation to itself
             await asyncio.sleep(self._wait * (0.5 + random.random()))
             self._wait = min(2 * self._wait, MOST_WAIT)
 

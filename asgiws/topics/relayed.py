@@ -307,7 +307,7 @@ class RelayedHub:
         self._session = None
         self._requests.clear()
         for topic in self._topics.values():
-            if not (topic.keeps or topic.was_told) and self.board.sinks(topic.name):
+            if not topic.keeps and not topic.was_told:
                 topic.was_told = True
                 self._tell_lost(topic)
         for publication in self._sent:
