@@ -1,7 +1,7 @@
 """A broker in memory, whose connections do nothing on their own: a test says what is done, read and lost when.
 
-Rules of this file: it does what `asgiws/topics/broker.py` says of a broker and a Session, and knows nothing of a
-hub. What it has published is numbered (`place`), over all topics.
+Rules of this file: it does what `asgiws/topics/broker.py` says of a broker and a Session, and knows nothing of
+a hub. What it has published is numbered (`place`), over all topics.
 """
 
 from __future__ import annotations
@@ -80,8 +80,8 @@ class MemoryBroker:
 
 
 class MemorySession:
-    """A connection to a MemoryBroker. What it was asked is done by `work`, what comes of it given to the receiver
-    by `read`."""
+    """A connection to a MemoryBroker. What it was asked is done by `work`, what comes of it given to the
+    receiver by `read`."""
 
     name = "memory"
     largest = 1 << 20

@@ -69,22 +69,22 @@ async def test_what_connects_is_given_the_prefix_and_the_password(
 
 
 @pytest.mark.parametrize(
-    ("pubsub", "library", "module", "line"),
+    ("pubsub", "library", "line"),
     [
-        ("redis://a", "redis", "redis", r"the package redis: pip install 'asgiws\[redis\]'"),
-        ("nats://a", "nats", "nats", r"the package nats-py: pip install 'asgiws\[nats\]'"),
+        ("redis://a", "redis", r"the package redis: pip install 'asgiws\[redis\]'"),
+        ("nats://a", "nats", r"the package nats-py: pip install 'asgiws\[nats\]'"),
     ],
 )
 def test_a_library_that_is_missing(
-    monkeypatch: pytest.MonkeyPatch, pubsub: str, library: str, module: str, line: str
+    monkeypatch: pytest.MonkeyPatch, pubsub: str, library: str, line: str
 ) -> None:
     import asgiws.brokers
 
     for name in list(sys.modules):
-        if name.split(".")[0] == library or name.startswith("asgiws.brokers."):
-            if name not in ("asgiws.brokers.choice", "asgiws.brokers.secrets"):
-                monkeypatch.delitem(sys.modules, name)
+        if name.split(".")[0] == library:
+            monkeypatch.delitem(sys.modules, name)
     for name in ("redis", "nats", "redis_servers"):
+        monkeypatch.delitem(sys.modules, f"asgiws.brokers.{name}", raising=False)
         monkeypatch.delattr(asgiws.brokers, name, raising=False)
     monkeypatch.setitem(sys.modules, library, None)
     with pytest.raises(StartError, match=line) as caught:

@@ -56,7 +56,7 @@ def test_what_it_may_not_have(tmp_path: Path, octets: bytes) -> None:
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     path = str(tmp_path / "nothing")
-    with pytest.raises(BrokerError, match="cannot read pubsub_password_file: .*nothing"):
+    with pytest.raises(BrokerError, match=r"cannot read pubsub_password_file: .*nothing"):
         Secret(path).read()
     with pytest.raises(BrokerError, match="cannot read pubsub_password_file"):
         Secret(str(tmp_path)).read()

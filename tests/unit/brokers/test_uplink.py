@@ -320,8 +320,8 @@ async def test_an_application_that_cancels_every_task_does_not_end_it(
 ) -> None:
     before = asyncio.all_tasks()
     first, second = Session(), Session()
-    script: list[Any] = {"connecting": [], "connected": [first], "waiting": [OSError()]}[at]
-    world = World(monkeypatch, *script)
+    scripts: dict[str, list[Any]] = {"connected": [first], "waiting": [OSError("refused")]}
+    world = World(monkeypatch, *scripts.get(at, []))
     if at == "connected":
         await world.until(lambda: first.receiver is not None)
     elif at == "waiting":

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 from collections import defaultdict
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -17,7 +19,7 @@ from asgiws.topics.message import KEPT, Joined, Keep, Message, Position
 from asgiws.topics.relayed import OPAQUE, RelayedHub
 from asgiws.topics.sink import Sink
 from tests.support.memory_broker import MemoryBroker, MemorySession
-from tests.support.properties import examples
+from tests.support.properties import THOROUGH, examples
 from tests.support.topics import Turns
 
 LIMIT = 10_000
@@ -176,6 +178,17 @@ def envelope(data: str, kind: int = MESSAGE, host: bytes = ELSEWHERE) -> bytes:
     return broker.wrap(kind, host, 1, link.content(data, None))
 
 
+def publish_too_much(world: World) -> int:
+    """Publish until that is refused; returns the number of messages."""
+    count = 0
+    while True:
+        try:
+            world.publish("a", str(count))
+        except TooMuchQueued:
+            return count
+        count += 1
+
+
 # Publications.
 
 
@@ -220,13 +233,9 @@ def test_two_hubs_have_different_names_of_their_hosts() -> None:
 @pytest.mark.parametrize("is_up", [False, True])
 def test_too_much_is_refused_until_there_is_room_again(is_up: bool) -> None:
     world = World(is_up=is_up)
-    count = 0
-    with pytest.raises(TooMuchQueued, match=f"{LIMIT} bytes .*pubsub_queue"):
-        while True:
-            world.publish("a", str(count))
-            count += 1
+    count = publish_too_much(world)
     assert 10 < count < LIMIT // 256 + 2
-    with pytest.raises(TooMuchQueued):
+    with pytest.raises(TooMuchQueued, match=f"{LIMIT} bytes .*pubsub_queue"):
         world.publish("a", "too much")
     if not is_up:
         world.connect()
@@ -927,9 +936,7 @@ def test_publishers_wait_while_too_much_waits_for_the_broker() -> None:
     world = World()
     told: list[str] = []
     assert not world.hub.is_behind()
-    with pytest.raises(TooMuchQueued):
-        while True:
-            world.publish("a", "x" * 100)
+    publish_too_much(world)
     assert world.hub.is_behind()
     world.hub.when_relieved(lambda: told.append("relieved"))
     numbers = [broker.unwrap(one[2]).number for one in world.session.new("publish")]
@@ -943,9 +950,7 @@ def test_publishers_wait_while_too_much_waits_for_the_broker() -> None:
 def test_a_lost_connection_makes_room() -> None:
     world = World()
     told: list[str] = []
-    with pytest.raises(TooMuchQueued):
-        while True:
-            world.publish("a", "x")
+    publish_too_much(world)
     world.hub.when_relieved(lambda: told.append("relieved"))
     world.lose()
     assert told == ["relieved"]
@@ -1106,7 +1111,8 @@ class Cluster:
         host = self.hosts[which % 2]
         topic = TOPICS[count % 3]
         if what == "publish":
-            host.publish(topic)
+            for _ in range(8 if count % 4 == 3 else 1):
+                host.publish(topic)
         elif what == "subscribe":
             host.subscribe(topic, KEPT if count % 5 == 4 else None)
         elif what == "come back":
@@ -1214,7 +1220,7 @@ ACTIONS = (
 )
 
 
-@examples(4000)
+@examples(2000)
 @given(
     st.lists(
         st.tuples(st.sampled_from(ACTIONS), st.integers(0, 1), st.integers(0, 14)),
@@ -1225,6 +1231,24 @@ ACTIONS = (
 def test_two_hosts_whose_connections_are_lost_at_any_time(
     actions: list[tuple[str, int, int]],
 ) -> None:
+    run(actions)
+
+
+def test_much_happens_to_two_hosts() -> None:
+    """Longer than what is found by trying small cases first: there is more in the way then."""
+    counted = 0
+    for seed in range(4000 if THOROUGH else 1000):
+        chance = random.Random(seed)
+        weights = [chance.choice((1, 2, 5, 20)) for _ in ACTIONS]
+        counted += run(
+            (what, chance.randrange(2), chance.randrange(15))
+            for what in chance.choices(ACTIONS, weights, k=200)
+        )
+    assert counted > 0  # on a board that was full: that happens too
+
+
+def run(actions: Iterable[tuple[str, int, int]]) -> int:
+    """Do so, and check what came of it; returns how many losses of a known size were told."""
     cluster = Cluster()
     for host in cluster.hosts:
         host.connect()
@@ -1245,6 +1269,8 @@ def test_two_hosts_whose_connections_are_lost_at_any_time(
             if one.is_subscribed:  # it is in force again, whatever happened
                 last = {maker_of(text): number_of(text) for text in one.heard if is_data(text)}
                 assert last == {at.number: at.made[one.topic] - 1 for at in cluster.hosts}
+    heard = [told for host in cluster.hosts for one in host.subscribers for told in one.heard]
+    return sum(not is_data(told) and type(told[1]) is int for told in heard)
 
 
 def is_data(heard: Any) -> bool:
