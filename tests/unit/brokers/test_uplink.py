@@ -247,6 +247,20 @@ async def test_what_it_sends_in_between_counts_as_well(monkeypatch: pytest.Monke
     await world.uplink.close()
 
 
+async def test_one_that_falls_silent_later_is_lost_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    session = Session()
+    world = World(monkeypatch, session)
+    world.most_beats = 30
+
+    def hear() -> None:
+        session.answers = world.beats < 10
+
+    world.on_beat = hear
+    await world.until(lambda: session.closes or world.beats == 30)
+    assert 10 < world.beats <= 10 + SILENCE // HEARTBEAT
+    await world.uplink.close()
+
+
 @pytest.mark.parametrize(
     ("end", "why"),
     [

@@ -849,14 +849,16 @@ def test_a_board_that_is_full_drops_and_tells() -> None:
 
 def test_what_is_dropped_takes_no_room() -> None:
     world = World()
-    for _ in range(100):
-        world.subscribe()
+    readers = [world.subscribe() for _ in range(3)]
+    readers += [world.subscribe("b"), world.subscribe("b")]
     while world.hub.board.queued <= LIMIT:
         world.arrive("a", "x")
-    waiting = len(world.hub.board._queue)
-    for _ in range(1000):
-        world.arrive("a", "x")
-    assert len(world.hub.board._queue) <= waiting + 1
+    for _ in range(1000):  # in turn, and each topic is told once all the same
+        world.arrive("a", "lost")
+        world.arrive("b", "lost")
+    world.turn()
+    for reader in readers:
+        assert [one for one in reader.heard if one != "x"] == [("lost", 1000)]
 
 
 def test_it_takes_messages_again_once_half_of_the_board_is_free() -> None:
