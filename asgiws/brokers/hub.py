@@ -38,6 +38,10 @@ class BrokerHub(RelayedHub):
         """What was published leaves, if the broker takes it in time; then the connection is closed."""
         await self._uplink.close()
 
+    def close(self) -> None:
+        super().close()
+        self._uplink.abandon()
+
 
 def maker(config: Config) -> Callable[[Topics], BrokerHub] | None:
     """What makes the hub of a process that has no hub process; None if its topics stay in the process."""

@@ -27,8 +27,10 @@ class Secret:
         try:
             with open(self._path, encoding="utf-8") as file:
                 text = file.read(MOST).strip()
-        except (OSError, UnicodeDecodeError) as error:
+        except OSError as error:
             raise BrokerError(f"cannot read pubsub_password_file: {error}") from None
+        except UnicodeDecodeError:  # whose text has a part of it
+            raise BrokerError("pubsub_password_file is not UTF-8") from None
         user, colon, password = text.partition(":")
         if not text or "\n" in text:
             raise BrokerError("pubsub_password_file needs one line: PASSWORD, or USER:PASSWORD")

@@ -68,14 +68,20 @@ class Uplink:
         self._task.cancel()
         await asyncio.wait([self._task])
 
+    def abandon(self) -> None:
+        """End without waiting for anything. Idempotent."""
+        if not (self._is_closed or self._loop.is_closed()):
+            self._task.cancel()
+        self._is_closed = True
+
     def _start(self) -> asyncio.Task[None]:
         task = self._loop.create_task(self._run())
         task.add_done_callback(self._ended)
         return task
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and (error := task.exception()) is not None:
-            logger.error("Exception in the connection to %s", self._name, exc_info=error)
+        if not task.cancelled():
+            task.exception()  # SystemExit, say, which the event loop has raised already
         if not (self._is_closed or self._loop.is_closed()):
             self._task = self._start()
 
@@ -87,9 +93,16 @@ class Uplink:
                 self._cannot("no answer")
             except (BrokerError, OSError) as error:
                 self._cannot(str(error) or type(error).__name__)
+            except Exception as error:
+                self._failed(error)
             else:
                 self._name = session.name
-                await self._serve(session)
+                if not self._is_closed:
+                    await self._serve(session)
+                else:
+                    await session.close()
+            if self._is_closed:
+                return  # before CPython 3.12, wait_for may keep a cancellation to itself
             await asyncio.sleep(self._wait * (0.5 + random.random()))
             self._wait = min(2 * self._wait, MOST_WAIT)
 
@@ -106,8 +119,11 @@ class Uplink:
             self._hub.connected(session)
             await self._watch(session, working)
             working.result()
+            self._cannot("the connection has ended")
         except (BrokerError, OSError) as error:
             self._cannot(str(error) or type(error).__name__)
+        except Exception as error:
+            self._failed(error)
         finally:
             working.cancel()
             self._hub.disconnected()
@@ -130,7 +146,16 @@ class Uplink:
                     raise BrokerError(f"it has sent nothing for {SILENCE:.0f} s")
             session.probe()
 
-    def _cannot(self, why: str) -> None:
+    def _failed(self, error: Exception) -> None:
+        """A fault of the library, or ours: it is tried again as well, and no faster."""
+        self._cannot(f"{type(error).__name__}: {error}", error)
+
+    def _cannot(self, why: str, error: Exception | None = None) -> None:
         if why != self._why:
             self._why = why
-            logger.error("Topics do not reach other hosts: %s: %s; trying again", self._name, why)
+            logger.error(
+                "Topics do not reach other hosts: %s: %s; trying again",
+                self._name,
+                why,
+                exc_info=error,
+            )

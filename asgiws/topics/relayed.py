@@ -68,7 +68,7 @@ class _Topic:
     """A topic that is subscribed at the broker: `count` sinks need it; `position` is that of the last message
     that came, or of the last answer."""
 
-    __slots__ = ("count", "keeps", "name", "position", "was_told")
+    __slots__ = ("count", "is_joining", "keeps", "name", "position", "untold", "was_told")
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -78,6 +78,10 @@ class _Topic:
         self.keeps = False
         #: Whether its sinks know that the connection was lost.
         self.was_told = False
+        #: Whether it is not in force again yet, after a connection was lost: its sinks get nothing.
+        self.is_joining = False
+        #: How many messages were dropped behind the last one on the board, until its sinks are told.
+        self.untold: list[int] | None = None
 
 
 class _Ask:
@@ -143,12 +147,14 @@ class RelayedHub:
         self._size = 0
         #: The topics of which publications may have been lost.
         self._uncertain: dict[str, None] = {}
-        #: The publications of subscribers of ours: number, owner, and whether that is left out.
-        self._publishers: deque[tuple[int, object, bool]] = deque()
+        #: The publications of subscribers of ours: owner, and whether that is left out.
+        self._publishers: dict[int, tuple[object, bool]] = {}
         #: Whom to call once a publication was answered, and once there is room again.
         self._answers: deque[tuple[int, Callable[[], object]]] = deque()
         self._relieved: list[Callable[[], object]] = []
         self._is_due = False
+        #: Whether the board was full, and is not half empty again.
+        self._is_dropping = False
         self._is_closed = False
         #: Called when `is_up` or `largest` has changed.
         self.changed: Callable[[], object] = bool
@@ -193,7 +199,7 @@ class RelayedHub:
         publication = _Publication(number, message.topic, envelope, keep)
         self._size += publication.size
         if message.sender is not None and message.topic in self._topics:
-            self._publishers.append((number, message.sender, message.excludes))
+            self._publishers[number] = (message.sender, message.excludes)
         if session is None:
             self._held.append(publication)
         else:
@@ -260,6 +266,7 @@ class RelayedHub:
         self._topics.clear()
         self._asks.clear()
         self._requests.clear()
+        self._publishers.clear()
         self._answers.clear()
         self._relieved.clear()
 
@@ -272,9 +279,12 @@ class RelayedHub:
         self._session = session
         for topic in self._topics.values():
             session.subscribe(topic.name)
-            if self.board.sinks(topic.name):
+            topic.is_joining = bool(self.board.sinks(topic.name))
+            if topic.is_joining:
                 since = topic.position if topic.keeps else None
                 session.look(topic.name, since, self._request(topic))
+            else:
+                topic.was_told = False
         for asks in self._asks.values():
             for ask in asks:
                 self._look(session, ask)
@@ -283,6 +293,8 @@ class RelayedHub:
             self._number += 1
             self._send_gap(session, name)
         self._uncertain.clear()
+        if self._publishers:
+            self._settle_soon()  # what came back by then has its publisher
         held, self._held = self._held, deque()
         for publication in held:
             self._send(session, publication)
@@ -297,24 +309,29 @@ class RelayedHub:
         for topic in self._topics.values():
             if not topic.keeps and not topic.was_told:
                 topic.was_told = True
-                self.board.tell_lost([topic.name], None)
-        last = self._number if not self._held else self._held[0].number - 1
+                self._tell_lost(topic)
         for publication in self._sent:
             self._size -= publication.size
             self._uncertain[publication.topic] = None
+        # Their publishers are still needed: they may come back from a history.
+        self._forget_publishers(self._sent[0].number - 1 if self._sent else self._number)
         self._sent.clear()
-        self._answered(last)
+        self._answered(self._number)
         self.changed()
 
     # From the session.
 
     def arrived(self, topic: str, envelope: bytes, offset: int, epoch: str) -> None:
         known = self._topics.get(topic)
-        if known is not None:
-            if offset:
-                known.keeps = True
-                self._placed(known, Position(epoch, offset))
-            self._arrived(known, envelope, offset)
+        # Before the answer, it is among what was missed, or the topic's sinks are told of a loss.
+        if known is None or known.is_joining:
+            return
+        if offset:
+            known.keeps = True
+            if known.position.epoch != epoch:
+                self._placed(known, Position(epoch, offset - 1))
+            known.position = Position(epoch, offset)
+        self._arrived(known, envelope, offset)
 
     def looked(self, request: int, joined: Joined, missed: list[Kept], keeps: bool) -> None:
         asked = self._requests.pop(request, None)
@@ -329,6 +346,7 @@ class RelayedHub:
         sent = self._sent
         while sent and sent[0].number <= number:
             self._size -= sent.popleft().size
+        self._forget_publishers(number)
         self._answered(number)
 
     def refused(self, topic: str, why: str) -> None:
@@ -371,10 +389,7 @@ class RelayedHub:
             self._session.settle(self._number)
 
     def _answered(self, number: int) -> None:
-        """All publications up to that number have come back, or will not."""
-        publishers = self._publishers
-        while publishers and publishers[0][0] <= number:
-            publishers.popleft()
+        """All publications up to that number have come back, or were lost."""
         answers = self._answers
         while answers and answers[0][0] <= number:
             self.board.then(answers.popleft()[1])
@@ -383,14 +398,11 @@ class RelayedHub:
             for call in relieved:
                 self.board.then(call)
 
-    def _publisher(self, number: int) -> tuple[object, bool]:
-        """Which subscriber made that publication of this host, and whether it is left out."""
+    def _forget_publishers(self, number: int) -> None:
+        """Of the publications up to that number."""
         publishers = self._publishers
-        while publishers and publishers[0][0] <= number:
-            found, owner, excludes = publishers.popleft()
-            if found == number:
-                return owner, excludes
-        return None, False
+        while publishers and (first := next(iter(publishers))) <= number:
+            del publishers[first]
 
     # Subscriptions.
 
@@ -432,8 +444,9 @@ class RelayedHub:
         messages = [
             message for kept in missed if (message := self._message(topic, kept)) is not None
         ]
-        if len(messages) < len(missed):
+        if len(messages) < len(missed) and joined.recovered:
             joined, messages = Joined(joined.position, False), []
+        topic.untold = None  # what was dropped so far is not for this one
         if not sink.is_subscribed:
             self.board.add(sink)
         if ask.joined is not None:
@@ -457,55 +470,98 @@ class RelayedHub:
                     self._arrived(topic, kept.envelope, kept.offset)
         else:
             if not topic.was_told:
-                self.board.tell_lost([topic.name], None)
+                self._tell_lost(topic)
             self.board.tell_rejoined(topic.name, Joined(joined.position, False))
         topic.position = joined.position
-        topic.was_told = False
+        topic.was_told = topic.is_joining = False
 
     def _placed(self, topic: _Topic, position: Position) -> None:
         """The topic stands there. With another epoch, the history was lost, and maybe messages with it."""
         before, topic.position = topic.position, position
         if before.epoch not in (position.epoch, NO_EPOCH) and self.board.sinks(topic.name):
-            self.board.tell_lost([topic.name], None)
+            self._tell_lost(topic)
             self.board.tell_rejoined(topic.name, Joined(position, False))
 
     def _arrived(self, topic: _Topic, octets: bytes, offset: int) -> None:
-        if self.board.queued > self._limit:
-            self._drop(topic.name, 1)
-            return
         try:
             envelope = broker.unwrap(octets)
             if envelope.kind == broker.GAP:
-                self._drop(topic.name, None)
+                self.dropped += 1
+                self._tell_lost(topic)
                 return
-            message = self._opened(topic, envelope, offset)
+            if self._is_full():
+                self._drop(topic)
+                return
+            message = self._opened(topic, envelope, offset, self._publisher(envelope))
         except (BadEnvelope, LinkError) as error:
             logger.error(
                 "Something came for topic %r that is no message: %s", topic.name[:80], error
             )
             return
         if message is None:
-            self._drop(topic.name, 1)
+            self._drop(topic)
         else:
+            topic.untold = None
             self.board.publish(message)
 
+    def _is_full(self) -> bool:
+        """Whether messages are dropped. If so, until half of the board is free: else every other one might be,
+        and each such loss told on its own."""
+        if self.board.queued > self._limit:
+            self._is_dropping = True
+        elif self.board.queued <= self._limit // 2:
+            self._is_dropping = False
+        return self._is_dropping
+
     def _message(self, topic: _Topic, kept: Kept) -> Message | None:
-        """A message of the history; None if it cannot be delivered."""
+        """A message of the history; None if it cannot be delivered. Who comes back gets its own as well."""
         try:
-            return self._opened(topic, broker.unwrap(kept.envelope), kept.offset)
+            envelope = broker.unwrap(kept.envelope)
+            if envelope.kind == broker.GAP:
+                return None
+            return self._opened(topic, envelope, kept.offset, (None, False))
         except (BadEnvelope, LinkError):
             return None
 
-    def _opened(self, topic: _Topic, envelope: broker.Envelope, offset: int) -> Message | None:
+    def _opened(
+        self,
+        topic: _Topic,
+        envelope: broker.Envelope,
+        offset: int,
+        publisher: tuple[object, bool],
+    ) -> Message | None:
         """The message in an envelope; None if it is larger than allowed here. Raises LinkError."""
         if len(envelope.content) > self._largest + link.MOST_KEY:
             return None
-        sender, excludes = None, False
-        if envelope.host == self._host:
-            sender, excludes = self._publisher(envelope.number)
         data, key = self._wire.unpack(envelope.content)
-        return Message(topic.name, data, key, sender, excludes, offset)
+        return Message(topic.name, data, key, *publisher, offset)
 
-    def _drop(self, topic: str, count: int | None) -> None:
-        self.dropped += 1 if count is None else count
-        self.board.tell_lost([topic], count)
+    def _publisher(self, envelope: broker.Envelope) -> tuple[object, bool]:
+        """Which subscriber of this host has published that, and whether it is left out."""
+        if envelope.host != self._host:
+            return None, False
+        return self._publishers.get(envelope.number, (None, False))
+
+    def _tell_lost(self, topic: _Topic) -> None:
+        """The topic may have lost messages here."""
+        topic.untold = None
+        self.board.tell_lost([topic.name], None)
+
+    def _drop(self, topic: _Topic) -> None:
+        """A message that came is not delivered. Those that follow each other are told together: what waits to
+        be told takes room as well."""
+        self.dropped += 1
+        if topic.untold is not None:
+            topic.untold[0] += 1
+            return
+        untold = topic.untold = [1]
+        sinks = list(self.board.sinks(topic.name))
+
+        def tell() -> None:
+            if topic.untold is untold:
+                topic.untold = None
+            for sink in sinks:
+                if sink.is_subscribed:
+                    sink.lost(untold[0])
+
+        self.board.then(tell)

@@ -67,7 +67,10 @@ VALUES: dict[str, tuple[str | None, Any]] = {
     "limit_max_requests_jitter": ("9", 9),
     "max_worker_age": ("2h", 7200.0),
     "max_worker_rss": ("1GiB", 2**30),
-    "pubsub": ("off", "off"),
+    "pubsub": ("REDIS://broker", "redis://broker"),
+    "pubsub_prefix": ("shop", "shop"),
+    "pubsub_password_file": ("/run/secret", "/run/secret"),
+    "pubsub_readiness": (None, True),
     "pubsub_history": ("1MiB", 2**20),
     "pubsub_queue": ("2MiB", 2**21),
     "pubsub_max_subscriptions": ("5", 5),
@@ -159,6 +162,8 @@ COMPANIONS = {
     "max_worker_rss": ("workers",),
     "ssl_ca_certs": ("ssl_certfile", "ssl_cert_reqs"),
     "ssl_cert_reqs": ("ssl_certfile", "ssl_ca_certs"),
+    "pubsub_prefix": ("pubsub",),
+    "pubsub_password_file": ("pubsub",),
 }
 
 

@@ -51,6 +51,10 @@ def test_an_option_of_tls_without_what_it_needs_is_refused(
         ({"max_worker_age": 5}, "max_worker_age needs workers"),
         ({"max_worker_rss": "1GiB"}, "max_worker_rss needs workers"),
         ({"limit_max_requests_jitter": 5}, "limit_max_requests_jitter needs limit_max_requests"),
+        ({"pubsub_prefix": "shop"}, "pubsub_prefix needs the URL of a broker in pubsub"),
+        ({"pubsub_prefix": "shop", "pubsub": "off"}, "pubsub_prefix needs the URL of a broker"),
+        ({"pubsub_password_file": "/x"}, "pubsub_password_file needs the URL of a broker"),
+        ({"pubsub_readiness": True, "pubsub": "off"}, "pubsub_readiness needs topics"),
         (
             {"drain_window": 31},
             r"drain_window \(31 s\) is longer than timeout_graceful_shutdown \(30 s\)",
@@ -64,3 +68,19 @@ def test_what_only_makes_sense_with_something_else(options: dict[str, Any], text
 
 def test_the_default_window_goes_with_any_graceful_timeout() -> None:
     assert Config("main:app", timeout_graceful_shutdown=0).drain_window is None
+
+
+@pytest.mark.parametrize("pubsub", ["redis://a", "nats://a"])
+def test_what_a_broker_makes_possible(pubsub: str) -> None:
+    config = Config(
+        "main:app",
+        pubsub=pubsub,
+        pubsub_prefix="shop",
+        pubsub_password_file="/x",
+        pubsub_readiness=True,
+    )
+    assert (config.pubsub, config.pubsub_prefix) == (pubsub, "shop")
+
+
+def test_readiness_may_depend_on_topics_without_a_broker() -> None:
+    assert Config("main:app", pubsub_readiness=True).pubsub == "host"

@@ -20,6 +20,8 @@ from asgiws.config.option_types import (
     HostList,
     Integer,
     OriginList,
+    Prefix,
+    Reach,
     RootPath,
     Several,
     Size,
@@ -292,3 +294,43 @@ def test_a_close_reason_is_one_that_has_room() -> None:
     for given in (longest + "x", "\ud800", "a\0b", 5, None):
         with pytest.raises(ValueError, match="a string"):
             CloseReason().convert(given)
+
+
+@pytest.mark.parametrize(
+    ("given", "result"),
+    [
+        *(("host", "host"), ("OFF", "off"), ("redis://broker", "redis://broker")),
+        ("REDISS://User:Secret@Broker:6380/2", "rediss://User:Secret@Broker:6380/2"),
+        *(("unix:///run/redis.sock", "unix:///run/redis.sock"), ("nats://a,b", "nats://a,b")),
+        *(("tls://a", "tls://a"), ("redis+sentinel://a/x", "redis+sentinel://a/x")),
+        *(("rediss+cluster://a", "rediss+cluster://a"), ("redis+cluster://a", "redis+cluster://a")),
+    ],
+)
+def test_topics_reach_the_host_or_what_a_broker_connects(given: str, result: str) -> None:
+    assert Reach().convert(given) == result
+    assert Reach().convert(result) == result
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        *("", "hosts", "redis", "redis:", "redis:/a", "redis://", "http://a", "kafka://a", "://a"),
+        *("nats://a\n", "redis://a\0", " redis+nats://a", None, True, 5, b"host"),
+    ],
+)
+def test_what_topics_cannot_go_through(given: object) -> None:
+    with pytest.raises(ValueError, match="host, off, or the URL of a broker"):
+        Reach().convert(given)
+
+
+@pytest.mark.parametrize("given", ["a", "my-shop_2", "A" * 64])
+def test_a_prefix(given: str) -> None:
+    assert Prefix().convert(given) == given
+
+
+@pytest.mark.parametrize(
+    "given", ["", "a" * 65, "a.b", "a:b", "a b", "a\n", "{a}", "a*", "\xe4", "\u0661", None, 5]
+)
+def test_what_is_no_prefix(given: object) -> None:
+    with pytest.raises(ValueError, match="1 to 64 letters, digits, - and _"):
+        Prefix().convert(given)

@@ -99,7 +99,7 @@ def test_a_bad_value_is_told_in_one_line_with_the_option_and_what_is_allowed(nam
     assert text.startswith(f"{name}: ")
     assert "expected " in text
     assert "\n" not in text
-    if name != "ssl_keyfile_password":
+    if name not in ("ssl_keyfile_password", "pubsub"):  # which are not repeated
         assert repr(BAD[name]) in text
 
 
@@ -118,3 +118,11 @@ def test_a_configuration_is_shown_without_its_secrets() -> None:
     assert repr(config) == (
         "Config(app='main:app', port=81, ssl_certfile='c', ssl_keyfile_password='***')"
     )
+
+
+def test_the_url_of_a_broker_may_have_a_password_and_is_not_shown() -> None:
+    config = Config("main:app", pubsub="redis://user:geheim@broker")
+    assert "geheim" not in repr(config)
+    with pytest.raises(ConfigError) as caught:
+        Config("main:app", pubsub="mysql://user:geheim@broker")
+    assert "geheim" not in str(caught.value)

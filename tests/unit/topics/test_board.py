@@ -7,7 +7,7 @@ import random
 import pytest
 
 from asgiws.topics.board import MESSAGE, OVERHEAD, RECEIVER, RUN, SLICE, Board
-from asgiws.topics.message import Message
+from asgiws.topics.message import Joined, Message, Position
 from tests.support.topics import KeepingSink, Turns
 
 
@@ -246,3 +246,37 @@ def test_a_closed_board_delivers_nothing() -> None:
     assert sink.got == []
     assert not sink.is_subscribed
     assert board.remove(sink) is False
+
+
+class Told(KeepingSink):
+    def rejoined(self, joined: Joined) -> None:
+        self.got.append(("rejoined", joined))
+
+
+def test_what_was_lost_is_told_behind_what_is_queued_to_those_who_are_there() -> None:
+    board, turns = make()
+    one, gone, other = Told("a"), Told("a"), Told("b")
+    for sink in (one, gone, other):
+        board.add(sink)
+    publish(board, "a", "1")
+    board.tell_lost(["a", "nobody"], 3)
+    joined = Joined(Position("e", 1), False)
+    board.tell_rejoined("a", joined)
+    late = Told("a")
+    board.add(late)
+    publish(board, "a", "2")
+    board.remove(gone)
+    assert one.got == []
+    turns.take_all()
+    assert one.messages() == ["1", ("lost", 3), ("rejoined", joined), "2"]
+    assert (gone.got, other.got) == ([], [])
+    assert late.messages() == ["2"]
+    board.tell_lost(["a", "b"], None)
+    assert [sink.messages()[-1] for sink in (one, late, other)] == [("lost", None)] * 3
+
+
+def test_for_nobody_nothing_is_queued() -> None:
+    board, turns = make()
+    board.tell_lost(["a"], 1)
+    board.tell_rejoined("a", Joined(Position("e", 1), False))
+    assert turns.take_all() == 0

@@ -87,7 +87,9 @@ def test_requests_arrive_as_they_were_made_however_they_are_cut(
         | st.builds(link.Replay, numbers, offsets, payloads, keys)
         | st.builds(link.Delivery, numbers, offsets, offsets, payloads, keys)
         | st.builds(link.Gap, numbers, st.none() | st.integers(1, 2**40))
-        | st.builds(link.Acknowledged, offsets),
+        | st.builds(link.Acknowledged, offsets)
+        | st.builds(link.Rejoined, numbers, st.builds(Position, epochs, offsets))
+        | st.builds(link.State, st.booleans(), offsets, epochs),
         max_size=20,
     ),
     st.lists(st.integers(0), max_size=40),
@@ -109,6 +111,10 @@ def test_events_arrive_as_they_were_made_however_they_are_cut(
             outgoing.add(link.replay(event.request, event.offset, content))
         elif isinstance(event, link.Joined):
             outgoing.add(link.joined(*event))
+        elif isinstance(event, link.Rejoined):
+            outgoing.add(link.rejoined(*event))
+        elif isinstance(event, link.State):
+            outgoing.add(link.state(*event))
         else:
             outgoing.add(link.acknowledged(*event))
     reader = Events(LIMIT)
@@ -197,6 +203,34 @@ def test_a_changed_octet_raises_nothing_else(requests: list[Any], data: st.DataO
         Requests(LIMIT).read(bytes(octets))
     except LinkError:
         pass
+
+
+@pytest.mark.parametrize("octets", [b"", b"\x02", b"\x01\xff", b"\x02\x09\0key", b"\x02\x01\0\xff"])
+def test_octets_that_are_no_content(octets: bytes) -> None:
+    with pytest.raises(LinkError):
+        link.uncontent(octets)
+
+
+@given(payloads, keys)
+def test_a_content_is_taken_apart_as_it_was_made(data: str | bytes, key: str | None) -> None:
+    octets = link.content(data, key)
+    assert link.uncontent(octets) == (data, key)
+    size = len(data.encode()) if isinstance(data, str) else len(data)
+    assert len(octets) - size <= link.MOST_KEY
+
+
+def test_the_longest_key_has_room() -> None:
+    assert len(link.content(b"", "\U0001f600" * 255)) <= link.MOST_KEY
+
+
+@given(st.binary(max_size=60))
+def test_arbitrary_octets_are_a_content_or_a_link_error(octets: bytes) -> None:
+    try:
+        data, key = link.uncontent(octets)
+    except LinkError:
+        return
+    assert isinstance(data, (str, bytes))
+    assert key is None or isinstance(key, str)
 
 
 def test_a_record_above_the_limit_is_refused_before_it_has_arrived() -> None:

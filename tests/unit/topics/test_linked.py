@@ -419,3 +419,76 @@ def test_the_end() -> None:
     world.hub.unsubscribe(reader)
     world.lines[0].ended()
     assert not world.timers
+
+
+# Topics that reach other hosts.
+
+
+def test_a_state_says_whether_other_hosts_are_reached() -> None:
+    world = World()
+    line = world.lines[0]
+    assert not world.hub.is_up
+    line.answer(link.state(False, LARGEST, ""))
+    assert not world.hub.is_up
+    line.answer(link.state(True, LARGEST, ""))
+    assert world.hub.is_up
+    line.ended()
+    assert not world.hub.is_up
+    world.wait()
+    assert not world.hub.is_up  # until the hub process says so
+    world.lines[1].answer(link.state(True, LARGEST, ""))
+    assert world.hub.is_up
+
+
+def test_a_broker_without_history_refuses_keep() -> None:
+    world = World()
+    line = world.lines[0]
+    world.hub.publish(Message("a", "held"), Keep(1, 2.0))
+    line.answer(link.state(True, LARGEST, "there is no history"))
+    line.requests()
+    with pytest.raises(ValueError, match="there is no history"):
+        world.hub.publish(Message("a", "1"), Keep(1, 2.0))
+    world.hub.publish(Message("a", "2"), None)
+    assert len(line.requests()) == 1
+    line.answer(link.state(True, LARGEST, ""))
+    world.hub.publish(Message("a", "3"), Keep(1, 2.0))
+    assert len(line.requests()) == 1
+
+
+@pytest.mark.parametrize(("largest", "most"), [(1000, 1000), (1 << 40, LARGEST)])
+def test_a_broker_may_take_less(largest: int, most: int) -> None:
+    world = World()
+    line = world.lines[0]
+    line.answer(link.state(True, largest, ""))
+    line.requests()
+    world.hub.publish(Message("a", "x" * most, "\U0001f600" * 255), None)
+    with pytest.raises(ValueError, match=f"at most {most} bytes"):
+        world.hub.publish(Message("a", "x" * (most + link.MOST_KEY)), None)
+    assert len(line.requests()) == 1
+
+
+def test_a_topic_that_is_restored_behind_the_hub_process_is_told() -> None:
+    world = World()
+    reader, number = subscribed(world)
+    other, _ = subscribed(world, "b")
+    line = world.lines[0]
+    line.deliver(number, "1")
+    line.deliveries.gap(number, None)
+    line.answers.add(link.rejoined(number, Position("f", 9)), link.rejoined(99, Position("f", 9)))
+    line.deliver(number, "2")
+    line.answer()
+    world.turn()
+    assert reader.heard == [
+        "1",
+        ("lost", None),
+        ("rejoined", Joined(Position("f", 9), False)),
+        "2",
+    ]
+    assert other.heard == []
+
+
+async def test_finish_waits_for_nothing() -> None:
+    world = World()
+    world.hub.publish(Message("a", "1"), None)
+    await world.hub.finish()
+    assert len(world.lines[0].requests()) == 2

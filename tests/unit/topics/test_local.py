@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from asgiws.topics.board import BACKLOG
 from asgiws.topics.hub import TooMuchQueued
 from asgiws.topics.local import LocalHub
-from asgiws.topics.message import KEPT, Keep, Message, Position
+from asgiws.topics.message import KEPT, Joined, Keep, Message, Position
 from tests.support.topics import KeepingSink, Turns
 
 MANY = Keep(100, 60.0)
@@ -135,3 +136,69 @@ def test_a_closed_hub() -> None:
     hub.close()
     turns.take_all()
     assert sink.messages() == ["joined"]
+
+
+# As the hub process uses it.
+
+
+def test_several_subscriptions_of_one_link() -> None:
+    hub, turns = make()
+    publish(hub, "a", "1", "2", keep=MANY)
+    sink = KeepingSink("a")
+    told: list[object] = []
+
+    def join(name: str, since: Position | None) -> None:
+        hub.join(
+            sink,
+            since,
+            lambda joined, missed: told.append(
+                (name, joined, [message.data for message in missed], sink.messages())
+            ),
+        )
+
+    join("first", None)
+    publish(hub, "a", "3", keep=MANY)
+    join("second", Position("epoch", 1))
+    publish(hub, "a", "4", keep=MANY)
+    turns.take_all()
+    # Behind what came before it, and in front of what came later, which comes once.
+    assert told == [
+        ("first", Joined(Position("epoch", 2), None), [], []),
+        ("second", Joined(Position("epoch", 3), True), ["2", "3"], ["3"]),
+    ]
+    assert sink.messages() == ["3", "4"]
+    hub.unsubscribe(sink)
+    publish(hub, "a", "5")
+    turns.take_all()
+    assert sink.messages() == ["3", "4"]
+
+
+def test_it_is_behind_while_much_waits_to_be_delivered() -> None:
+    hub, turns = make(queue=1 << 30)
+    sink = subscribe(hub, "a")
+    hub.when_relieved(lambda: sink.got.append("at once"))
+    publish(hub, "a", "x" * (BACKLOG // 2))
+    assert not hub.is_behind()
+    publish(hub, "a", "x" * (BACKLOG // 2))
+    assert hub.is_behind()
+    hub.when_relieved(lambda: sink.got.append("relieved"))
+    assert sink.got == ["joined", "at once"]
+    turns.take_all()
+    assert not hub.is_behind()
+    assert sink.got[-1] == "relieved"
+
+
+def test_when_everything_before_has_been_delivered() -> None:
+    hub, turns = make()
+    sink = subscribe(hub, "a")
+    publish(hub, "a", "1")
+    hub.when_settled(lambda: sink.got.append("settled"))
+    publish(hub, "a", "2")
+    turns.take_all()
+    assert sink.messages() == ["joined", "1", "settled", "2"]
+
+
+async def test_it_reaches_all_that_it_should_and_need_not_finish() -> None:
+    hub, _ = make()
+    assert hub.is_up
+    await hub.finish()
