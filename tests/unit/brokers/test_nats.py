@@ -607,7 +607,10 @@ async def test_credentials(tmp_path: Path) -> None:
         assert await check(f"{own.url()}?credentials={credentials}")
         assert await refusal(own.url())
         assert await refusal(f"{own.url()}?credentials={tmp_path / 'none.creds'}")
-        for text in ("", "nonsense", credentials.read_text().replace("SU", "SA")):
+        other = credentials.read_text().replace(
+            seed.decode(), pair(keys.PREFIX_BYTE_USER)[1].decode()
+        )
+        for text in ("", "nonsense", other):
             credentials.write_text(text)
             assert await refusal(f"{own.url()}?credentials={credentials}")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import secrets
 import shutil
 import signal
@@ -23,6 +24,8 @@ from tests.support.brokers import Broker, Link, broker
 from tests.support.sessions import HOST, Arrived, Looked, Refused, Working, working
 
 pytestmark = pytest.mark.skipif(shutil.which("redis-server") is None, reason="needs redis-server")
+
+DOCS = Path(__file__).parents[3] / "docs"
 
 MOST = 1 << 20
 
@@ -326,6 +329,29 @@ async def test_a_user_that_may_not_publish(own: Broker, prefix: str) -> None:
             other.publish("t", b"c")
             await other.events()
         assert await one.arrived() == [("t", b"c")]
+
+
+async def test_a_user_with_no_more_than_the_docs_name(own: Broker) -> None:
+    (rule,) = re.findall("`ACL SETUSER ([^`]+)`", (DOCS / "pubsub.md").read_text("utf-8"))
+    do(own, "ACL", "SETUSER", *rule.replace("PASSWORD", "pw").split())
+    async with session(own.url(user="app:pw"), "asgiws") as one:
+        await one.join("t")
+        one.publish("t", b"a")
+        for _ in range(3):
+            one.publish("t", b"b", Keep(2, 60.0))
+        one.session.probe()
+        assert await one.arrived() == [("t", b"a"), *[("t", b"b")] * 3]
+        assert (await one.look("t", KEPT)).missed == [(2, b"b"), (3, b"b")]
+        # Too old at the next: it is deleted.
+        one.publish("t", b"c", Keep(2, 0.001))
+        await one.events()
+        await asyncio.sleep(0.01)
+        one.publish("t", b"d", Keep(2, 0.001))
+        one.session.unsubscribe("t")
+        assert not any(isinstance(event, Refused) for event in await one.events())
+    async with session(own.url(user="app:pw"), "other") as one:
+        one.session.look("t", None, 1)
+        assert await one.end()
 
 
 async def test_a_user_that_may_not_subscribe(own: Broker, prefix: str) -> None:
