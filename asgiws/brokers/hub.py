@@ -5,6 +5,7 @@ Rules of this file: it starts to connect when it is made, and needs a running ev
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Protocol
 
@@ -12,6 +13,8 @@ from asgiws.brokers import choice
 from asgiws.brokers.uplink import Uplink
 from asgiws.config import Config
 from asgiws.topics.relayed import PLAIN, RelayedHub, Wire
+
+logger = logging.getLogger("asgiws.error")
 
 
 class Topics(Protocol):
@@ -37,6 +40,10 @@ class BrokerHub(RelayedHub):
     async def finish(self) -> None:
         """What was published leaves, if the broker takes it in time; then the connection is closed."""
         await self._uplink.close()
+        if left := self.unsent:
+            logger.error(
+                "%d messages of topics were not published: the broker did not take them", left
+            )
 
     def close(self) -> None:
         super().close()

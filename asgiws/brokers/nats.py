@@ -17,6 +17,7 @@ import asyncio
 import importlib
 import logging
 import secrets
+import ssl
 from collections import deque
 from typing import Any
 from urllib.parse import parse_qs, quote, unquote
@@ -129,7 +130,11 @@ class NatsSession:
     async def failed(self, error: Exception) -> None:
         """Something is wrong: with one operation, or with the connection, which then ends."""
         self._why = _text(error)
-        logger.error("%s: %s", self.name, self._why)
+        if "permissions violation" in self._why.lower():
+            # Nothing that we believe to be subscribed could be relied on.
+            self._ended.set()
+        else:
+            logger.error("%s: %s", self.name, self._why)
 
     async def lost(self) -> None:
         """The connection has ended."""
@@ -209,7 +214,8 @@ class NatsSession:
 
 class Target:
     """What a URL names: `nats://[USER:PASSWORD@|TOKEN@]HOST[:PORT][,HOST...][?credentials=FILE]`, or `tls://`
-    for TLS; `secret` gives what the URL does not. Raises StartError."""
+    for TLS, with `?ca=FILE` for the certificates to trust; `secret` gives what the URL does not. Raises
+    StartError."""
 
     def __init__(self, url: str, secret: Secret) -> None:
         scheme, _, rest = url.partition("://")
@@ -224,6 +230,12 @@ class Target:
         self._password = unquote(password) if colon else None
         options = parse_qs(parts.query, keep_blank_values=True)
         self._credentials = options.pop("credentials", [None])[0]
+        self._tls: ssl.SSLContext | None = None
+        if scheme == "tls" and "ca" in options:
+            try:
+                self._tls = ssl.create_default_context(cafile=options.pop("ca")[0])
+            except OSError as error:  # an SSLError, too
+                raise StartError(f"pubsub: cannot use the certificates of ca: {error}") from None
         if options or parts.path.strip("/"):
             what = f"{next(iter(options)):.80}" if options else "what is behind the hosts"
             raise StartError(f"pubsub: that URL cannot be used: {what} means nothing to NATS")
@@ -246,6 +258,8 @@ class Target:
             arguments.update(user=user, password=password)
         elif user or password:
             arguments.update(token=user or password)
+        if self._tls is not None:
+            arguments["tls"] = self._tls
         if self._credentials is not None:
             arguments["user_credentials"] = self._credentials
         return arguments

@@ -58,7 +58,7 @@ _FATAL = (NoScriptError, ReadOnlyError, AskError, ClusterDownError, TryAgainErro
 #: How Redis 6 puts such an error if it is one of a command within a script.
 _FATAL_WITHIN = re.compile("-(READONLY|CLUSTERDOWN|MASTERDOWN|MOVED|ASK|TRYAGAIN) ")
 
-_PUBLISH, _LOOK, _SETTLE, _PROBE = range(4)
+_PUBLISH, _LOOK, _SETTLE, _PROBE, _SUBSCRIBE = range(5)
 
 
 class RedisSession:
@@ -102,6 +102,10 @@ class RedisSession:
 
     def publish(self, topic: str, envelope: bytes, keep: Keep | None) -> None:
         name = topic.encode()
+        if broker.unwrap(envelope).kind == broker.GAP:
+            # For those who are there now: it takes no place in the history.
+            self._command((_PUBLISH, topic), b"PUBLISH", self._channel + name, b"0:-:" + envelope)
+            return
         messages, seconds = (b"", b"") if keep is None else (keep.messages, repr(keep.seconds))
         self._command(
             (_PUBLISH, topic),
@@ -110,11 +114,10 @@ class RedisSession:
         )
 
     def subscribe(self, topic: str) -> None:
-        # Its answer is a push, and no answer.
-        self._command(None, b"SUBSCRIBE", self._channel + topic.encode())
+        self._command((_SUBSCRIBE, topic), b"SUBSCRIBE", self._channel + topic.encode())
 
     def unsubscribe(self, topic: str) -> None:
-        self._command(None, b"UNSUBSCRIBE", self._channel + topic.encode())
+        self._command((_SUBSCRIBE, topic), b"UNSUBSCRIBE", self._channel + topic.encode())
 
     def look(self, topic: str, since: Position | None, request: int) -> None:
         wants, offset = "", 0
@@ -160,10 +163,9 @@ class RedisSession:
         self._epochs += 1
         return f"{self._epoch}{self._epochs:x}"
 
-    def _command(self, expected: tuple[int, Any] | None, *words: Any) -> None:
+    def _command(self, expected: tuple[int, Any], *words: Any) -> None:
         self._commands += self._connection.pack_command(*words)
-        if expected is not None:
-            self._expected.append(expected)
+        self._expected.append(expected)
         self._due.set()
 
     async def _write(self) -> None:
@@ -189,10 +191,17 @@ class RedisSession:
             if isinstance(answer, list) and answer[0] in _PUSHES:
                 if answer[0] == b"message":
                     self._message(receiver, answer[1], answer[2])
+                elif answer[0] != b"invalidate":
+                    self._confirmed()
             elif not self._expected:
                 raise BrokerError("it has sent an answer to nothing")
             else:
                 self._answer(receiver, *self._expected.popleft(), answer)
+
+    def _confirmed(self) -> None:
+        """A push has answered a SUBSCRIBE or an UNSUBSCRIBE; an error would come as an answer."""
+        if not self._expected or self._expected.popleft()[0] != _SUBSCRIBE:
+            raise BrokerError("it has changed what is subscribed")
 
     def _message(self, receiver: Receiver, channel: bytes, payload: bytes) -> None:
         topic = channel[len(self._channel) :].decode(errors="replace")

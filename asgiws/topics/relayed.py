@@ -155,6 +155,8 @@ class RelayedHub:
         self._is_due = False
         #: Whether the board was full, and is not half empty again.
         self._is_dropping = False
+        #: What came that is no message.
+        self._strange = 0
         self._is_closed = False
         #: Called when `is_up` or `largest` has changed.
         self.changed: Callable[[], object] = bool
@@ -173,6 +175,11 @@ class RelayedHub:
         # A key has 255 characters, and its length and flags come before it.
         room = session.largest - broker.OVERHEAD - link.MOST_KEY
         return min(self._largest, max(room, 1))
+
+    @property
+    def unsent(self) -> int:
+        """How many publications the broker has not answered."""
+        return len(self._held) + len(self._sent)
 
     @property
     def why_no_history(self) -> str:
@@ -494,9 +501,14 @@ class RelayedHub:
                 return
             message = self._opened(topic, envelope, offset, self._publisher(envelope))
         except (BadEnvelope, LinkError) as error:
-            logger.error(
-                "Something came for topic %r that is no message: %s", topic.name[:80], error
-            )
+            self._strange += 1
+            if (
+                not self._strange & self._strange - 1
+            ):  # the 1st, 2nd, 4th, 8th...: strangers fill no log
+                logger.error(
+                    "Something came for topic %r that is no message (%d came so far): %s",
+                    *(topic.name[:80], self._strange, error),
+                )
             return
         if message is None:
             self._drop(topic)

@@ -18,7 +18,7 @@ import redis as library
 from asgiws.brokers.redis import LARGEST, RedisSession, connect
 from asgiws.brokers.redis_servers import Server
 from asgiws.brokers.secrets import Secret
-from asgiws.topics.broker import MESSAGE, OVERHEAD, BrokerError, Session, wrap
+from asgiws.topics.broker import GAP, MESSAGE, OVERHEAD, BrokerError, Session, wrap
 from asgiws.topics.message import KEPT, Keep, Position
 from tests.support.brokers import Broker, Link, broker
 from tests.support.sessions import HOST, Arrived, Looked, Refused, Working, working
@@ -179,6 +179,15 @@ async def test_a_history(redis: Broker, prefix: str) -> None:
         assert await two.look("t", Position(epoch, 2)) == (7, top, False, [], True)
         assert await two.look("t", Position(epoch, 7)) == (7, top, False, [], True)
         assert await two.look("t", start.position) == (7, top, False, [], True)
+
+
+async def test_word_of_a_loss_takes_no_place_in_the_history(redis: Broker, prefix: str) -> None:
+    async with session(redis.url(), prefix) as one:
+        await one.join("t")
+        one.publish("t", b"last value", Keep(1, 60.0))
+        one.session.publish("t", wrap(GAP, HOST, 9, b""), None)
+        assert [offset for _, _, offset, _ in await one.events()] == [1, 0]
+        assert (await one.look("t", KEPT)).missed == [(1, b"last value")]
 
 
 @pytest.mark.parametrize(
