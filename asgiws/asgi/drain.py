@@ -8,18 +8,19 @@ The event is set when the drain begins, before any connection is closed. There i
 the server sets it. An application that wants the server to wait for it requests `lifespan.drain`
 (`lifespan.py`).
 
-Rules of this file: the extension is created only here. A scope gets a copy of the dict, with the same event.
+Rules of this file: the extension is created only here, once for all scopes.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+
+from asgiws.asgi.extension import Extension
 
 NAME = "asgiws.drain"
 VERSION = "1.0"
 
 
-def extension(event: asyncio.Event) -> dict[str, Any]:
+def extension(event: asyncio.Event) -> Extension:
     """The value of NAME in the extensions of scopes, where `event` announces the drain."""
-    return {"version": VERSION, "event": event}
+    return Extension(version=VERSION, event=event)

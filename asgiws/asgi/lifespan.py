@@ -31,6 +31,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 from asgiws.asgi import drain
@@ -78,7 +79,7 @@ class Lifespan:
     """
 
     def __init__(
-        self, app: ASGIApp, mode: str, extensions: dict[str, dict[str, Any]] | None = None
+        self, app: ASGIApp, mode: str, extensions: Mapping[str, dict[str, Any]] | None = None
     ) -> None:
         self.app = app
         self.mode = mode
@@ -206,7 +207,7 @@ class Lifespan:
             "extensions": {
                 "lifespan.drain": {},
                 drain.NAME: drain.extension(self.draining),
-                **{name: content.copy() for name, content in self._extensions.items()},
+                **self._extensions,
             },
         }
         try:

@@ -9,7 +9,7 @@ Rules of this file:
 - Types are exactly those of the specification: `path` is text, `raw_path`, `query_string` and headers are
   bytes, `client` and `server` are pairs or None.
 - Every scope owns what an application may change in it: the list of headers belongs to the request, `state` and
-  `extensions` are copies.
+  `extensions` are copies. What all scopes share cannot be changed (`asgi/extension.py`).
 """
 
 from __future__ import annotations
@@ -70,9 +70,9 @@ def http_scope(runtime: Runtime, head: RequestHead, outlet: Outlet) -> Scope:
     extensions = _EXTENSIONS.copy()
     extensions["http.response.pathsend"] = empty
     extensions["http.response.zerocopysend"] = empty
-    extensions["asgiws.drain"] = runtime.drain.copy()
+    extensions["asgiws.drain"] = runtime.drain
     if runtime.pubsub is not None:
-        extensions["asgiws.pubsub"] = runtime.pubsub.copy()
+        extensions["asgiws.pubsub"] = runtime.pubsub
     if head.http_version == "1.1":
         extensions["http.response.trailers"] = empty
         extensions["http.response.early_hint"] = empty
@@ -101,10 +101,10 @@ def websocket_scope(
     scope["asgi"] = _WEBSOCKET.copy()
     scope["extensions"] = {
         "websocket.http.response": {},
-        "asgiws.drain": runtime.drain.copy(),
+        "asgiws.drain": runtime.drain,
     }
     if runtime.pubsub is not None:
-        scope["extensions"]["asgiws.pubsub"] = runtime.pubsub.copy()
+        scope["extensions"]["asgiws.pubsub"] = runtime.pubsub
     if outlet.secure:
         _add_tls(scope, outlet)
     return scope

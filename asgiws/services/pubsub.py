@@ -8,7 +8,7 @@ Rules of this file:
 - It is used in the thread of the event loop; `publish_threadsafe` is for all others.
 - Nothing that an application does here makes anybody else wait, and what it does not take is bounded: beyond
   that, messages are dropped, counted, and told.
-- The extension is created only here. A scope gets a copy of the dict.
+- The extension is created only here, once for all scopes.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from collections import deque
 from types import TracebackType
 from typing import Any, NamedTuple
 
+from asgiws.asgi.extension import Extension
 from asgiws.services.attachment import Attachment
 from asgiws.services.topics import Topics
 from asgiws.topics import asking
@@ -208,15 +209,15 @@ class PubSub:
 
     # From the server.
 
-    def extension(self) -> dict[str, Any]:
+    def extension(self) -> Extension:
         """The value of NAME in the extensions of scopes."""
-        return {
-            "version": VERSION,
-            "hub": self,
-            "max_topic": MAX_TOPIC,
-            "max_subscriptions": self._topics.max_subscriptions,
-            "max_message": self._topics.max_message,
-        }
+        return Extension(
+            version=VERSION,
+            hub=self,
+            max_topic=MAX_TOPIC,
+            max_subscriptions=self._topics.max_subscriptions,
+            max_message=self._topics.max_message,
+        )
 
     def end(self) -> None:
         """End all iterations: the server has ended. Idempotent."""

@@ -19,7 +19,7 @@ cdef class Runtime:
     cdef readonly object config
     cdef public object connections
     cdef public bint cutting_off
-    cdef readonly dict drain
+    cdef readonly object drain
     cdef readonly FanOut fanout
     cdef readonly object http_reaper
     cdef public object leave
@@ -27,7 +27,7 @@ cdef class Runtime:
     cdef readonly object notices
     cdef readonly object origins
     cdef readonly object own
-    cdef readonly dict pubsub
+    cdef readonly object pubsub
     cdef public bint ready
     cdef readonly long long served
     cdef public object state
