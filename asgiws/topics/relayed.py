@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -148,7 +148,7 @@ class RelayedHub:
         #: The topics of which publications may have been lost.
         self._uncertain: dict[str, None] = {}
         #: The publications of subscribers of ours: owner, and whether that is left out.
-        self._publishers: dict[int, tuple[object, bool]] = {}
+        self._publishers: OrderedDict[int, tuple[object, bool]] = OrderedDict()
         #: Whom to call once a publication was answered, and once there is room again.
         self._answers: deque[tuple[int, Callable[[], object]]] = deque()
         self._relieved: list[Callable[[], object]] = []
@@ -502,9 +502,8 @@ class RelayedHub:
             message = self._opened(topic, envelope, offset, self._publisher(envelope))
         except (BadEnvelope, LinkError) as error:
             self._strange += 1
-            if (
-                not self._strange & self._strange - 1
-            ):  # the 1st, 2nd, 4th, 8th...: strangers fill no log
+            # Of the 1st, 2nd, 4th, 8th...: strangers fill no log.
+            if not self._strange & self._strange - 1:
                 logger.error(
                     "Something came for topic %r that is no message (%d came so far): %s",
                     *(topic.name[:80], self._strange, error),
@@ -526,7 +525,8 @@ class RelayedHub:
         return self._is_dropping
 
     def _message(self, topic: _Topic, kept: Kept) -> Message | None:
-        """A message of the history; None if it cannot be delivered. Who comes back gets its own as well."""
+        """A message of the history; None if it cannot be delivered. A subscriber that comes back gets its own
+        messages as well."""
         try:
             envelope = broker.unwrap(kept.envelope)
             if envelope.kind == broker.GAP:
