@@ -25,10 +25,11 @@ cdef class Subscriptions:
     cdef dict _many
     cdef SessionSink _one
     cdef list _out
-    cdef bint _owns
     cdef object _service
     cdef Session _session
     cdef object _waiters
+    # The small ones side by side: see sink.pxd.
+    cdef bint _owns
     cdef readonly int echoes
 
     cpdef object take(self, object kind, object message)
@@ -60,6 +61,7 @@ cdef class Subscriptions:
 
 cdef class SessionSink(Sink):
     cdef public dict gap
+    cdef public int echoes
     cdef public int on_gap
 
     @cython.locals(part=Subscriptions)
@@ -72,8 +74,6 @@ cdef class SessionSink(Sink):
 
 
 cdef class WireSink(SessionSink):
-    cdef public int echoes
-
     @cython.locals(part=Subscriptions, session=Session, encoded=Encoded, fanout=FanOut)
     cpdef object deliver(self, Message message)
     @cython.locals(part=Subscriptions)

@@ -349,9 +349,9 @@ class Subscriptions:
 
 class SessionSink(Sink):
     """A subscription of a session. `on_gap` says how it is told what was lost; `gap` is the event that is
-    still to be received."""
+    still to be received. `echoes` is how many of the session's own messages are to come back to it."""
 
-    __slots__ = ("gap", "on_gap")
+    __slots__ = ("echoes", "gap", "on_gap")
 
     owner: Subscriptions
 
@@ -359,6 +359,7 @@ class SessionSink(Sink):
         Sink.__init__(self, topic, owner)
         self.on_gap = on_gap
         self.gap: dict[str, Any] | None = None
+        self.echoes = 0
 
     def lost(self, count: int | None) -> None:
         part = self.owner
@@ -387,11 +388,7 @@ class SessionSink(Sink):
 class WireSink(SessionSink):
     """Writes the messages of a topic to the client."""
 
-    __slots__ = ("echoes",)
-
-    def __init__(self, topic: str, owner: Subscriptions, on_gap: int) -> None:
-        SessionSink.__init__(self, topic, owner, on_gap)
-        self.echoes = 0
+    __slots__ = ()
 
     def deliver(self, message: Message) -> None:
         part = self.owner

@@ -15,7 +15,7 @@ from tests.support.server import environment
 
 SCRIPT = """
 import asyncio, importlib, multiprocessing, os, pkgutil, signal, socket, ssl, subprocess, sys, tempfile
-import click, h11, httptools
+import click, h11, httptools, nats.aio.client, redis.asyncio
 from multiprocessing import connection, resource_tracker
 from concurrent.futures import thread
 
