@@ -1,14 +1,25 @@
 """Which broker the option `pubsub` means, and what is needed for it.
 
-Rules of this file: a library is imported only if its broker is asked for. What cannot work is a StartError,
-before anything is served.
+Rules of this file: a library is imported only if its broker is asked for, and what is ours for brokers only if
+one is, as every server imports this. What cannot work is a StartError, before anything is served.
 """
 
 from __future__ import annotations
 
-from asgiws.brokers.secrets import Secret
-from asgiws.brokers.uplink import Connect
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
+
 from asgiws.config import Config, StartError
+
+if TYPE_CHECKING:
+    from asgiws.brokers.hub import BrokerHub
+    from asgiws.brokers.uplink import Connect
+
+
+class Topics(Protocol):
+    """What a hub needs of the server (`services/topics.py`)."""
+
+    def call_soon(self, callback: Callable[[], object]) -> None: ...
 
 
 def is_broker(config: Config) -> bool:
@@ -18,6 +29,8 @@ def is_broker(config: Config) -> bool:
 
 def choose(config: Config) -> tuple[Connect, str]:
     """What connects to the broker, and what log lines call it. Raises StartError."""
+    from asgiws.brokers.secrets import Secret
+
     scheme = config.pubsub.partition("://")[0]
     secret = Secret(config.pubsub_password_file)
     prefix, most = config.pubsub_prefix, config.pubsub_queue
@@ -37,3 +50,17 @@ def choose(config: Config) -> tuple[Connect, str]:
         raise StartError("pubsub needs the package redis: pip install 'asgiws[redis]'") from None
     server = Server(config.pubsub, secret)
     return (lambda: redis.connect(server, prefix, most)), server.name
+
+
+def maker(config: Config) -> Callable[[Topics], BrokerHub] | None:
+    """What makes the hub of a process that has no hub process; None if its topics stay in the process."""
+    if not is_broker(config):
+        return None
+    from asgiws.brokers.hub import BrokerHub
+
+    return lambda topics: BrokerHub(config, topics.call_soon)
+
+
+def is_needed_early(config: Config) -> bool:
+    """Whether the hub is made at the start, since its connections are part of what makes a server ready."""
+    return is_broker(config) or config.pubsub_readiness

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Protocol
 
 from asgiws.brokers import choice
 from asgiws.brokers.uplink import Uplink
@@ -15,12 +14,6 @@ from asgiws.config import Config
 from asgiws.topics.relayed import PLAIN, RelayedHub, Wire
 
 logger = logging.getLogger("asgiws.error")
-
-
-class Topics(Protocol):
-    """What a hub needs of the server (`services/topics.py`)."""
-
-    def call_soon(self, callback: Callable[[], object]) -> None: ...
 
 
 class BrokerHub(RelayedHub):
@@ -48,15 +41,3 @@ class BrokerHub(RelayedHub):
     def close(self) -> None:
         super().close()
         self._uplink.abandon()
-
-
-def maker(config: Config) -> Callable[[Topics], BrokerHub] | None:
-    """What makes the hub of a process that has no hub process; None if its topics stay in the process."""
-    if not choice.is_broker(config):
-        return None
-    return lambda topics: BrokerHub(config, topics.call_soon)
-
-
-def is_needed_early(config: Config) -> bool:
-    """Whether the hub is made at the start, since its connections are part of what makes a server ready."""
-    return choice.is_broker(config) or config.pubsub_readiness

@@ -18,7 +18,7 @@ import logging
 import weakref
 
 from asgiws.asgi.types import ASGIApp, Receive, Scope, Send
-from asgiws.brokers.hub import maker
+from asgiws.brokers.choice import maker
 from asgiws.config import Config
 from asgiws.elsewhere import workers
 from asgiws.elsewhere.conversation import Conversation

@@ -29,7 +29,7 @@ from asgiws import importer, logs
 from asgiws.asgi.interface import adapt
 from asgiws.asgi.lifespan import Lifespan
 from asgiws.asgi.types import ASGIApp
-from asgiws.brokers.hub import is_needed_early, maker
+from asgiws.brokers.choice import is_needed_early, maker
 from asgiws.config import Config, ConfigError, StartError
 from asgiws.net import descriptors, sockets, systemd
 from asgiws.net.acceptor import GRACE, Acceptor, Balancer, Make, accept

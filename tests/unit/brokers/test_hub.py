@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from asgiws.brokers import choice
-from asgiws.brokers.hub import BrokerHub, is_needed_early, maker
+from asgiws.brokers.choice import is_needed_early, maker
+from asgiws.brokers.hub import BrokerHub
 from asgiws.config import Config, StartError
 from asgiws.services.topics import Topics
 from asgiws.topics import broker
