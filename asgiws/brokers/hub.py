@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from asgiws.brokers import choice
+from asgiws.brokers import libraries
 from asgiws.brokers.uplink import Uplink
 from asgiws.config import Config
 from asgiws.topics.relayed import PLAIN, RelayedHub, Wire
@@ -27,7 +27,7 @@ class BrokerHub(RelayedHub):
         wire: Wire = PLAIN,
     ) -> None:
         super().__init__(call_soon, config.pubsub_queue, config.pubsub_max_message, wire)
-        connect, name = choice.choose(config)
+        connect, name = libraries.choose(config)
         self._uplink = Uplink(self, connect, name)
 
     async def finish(self) -> None:

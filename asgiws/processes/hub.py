@@ -31,7 +31,6 @@ from typing import BinaryIO, NoReturn
 
 from asgiws import logs
 from asgiws.brokers.choice import is_broker
-from asgiws.brokers.hub import BrokerHub
 from asgiws.config import StartError
 from asgiws.net import descriptors
 from asgiws.processes.channel import Channel
@@ -247,6 +246,8 @@ class HubServer:
         """Serve until the supervisor and all workers have gone."""
         self.loop = asyncio.get_running_loop()
         if is_broker(self.config):
+            from asgiws.brokers.hub import BrokerHub
+
             self.hub = BrokerHub(self.config, self.loop.call_soon, OPAQUE)
             self.hub.changed = self._tell_state
         else:

@@ -28,7 +28,7 @@ from types import TracebackType
 from typing import Any
 
 from asgiws import logs
-from asgiws.brokers.choice import choose, is_broker
+from asgiws.brokers.choice import is_broker
 from asgiws.config import Config, StartError
 from asgiws.net import descriptors, siblings, sockets, systemd
 from asgiws.net.sockets import Listener
@@ -109,6 +109,8 @@ class Supervisor:
         if self.config.pubsub != "off":
             try:
                 if is_broker(self.config):
+                    from asgiws.brokers.libraries import choose
+
                     choose(self.config)  # what cannot work ends here, and not in each worker
                 self._hub = HubProcess(self._loop, self.config, self._board, self._memory)
             except StartError:

@@ -1,21 +1,18 @@
-"""Which broker an URL means, and what is said if something is missing for it."""
+"""Whether topics go through a broker, and what that means for a process without workers."""
 
 from __future__ import annotations
 
+import asyncio
+import subprocess
 import sys
 from typing import Any
 
 import pytest
 
-from asgiws.brokers import choice
-from asgiws.brokers.secrets import Secret
-from asgiws.config import Config, StartError
-
-REDIS = ("redis", "rediss", "redis+sentinel", "redis+cluster", "rediss+sentinel", "rediss+cluster")
-
-
-def config(pubsub: str, **options: Any) -> Config:
-    return Config("main:app", pubsub=pubsub, **options)
+from asgiws.brokers.choice import is_broker, is_needed_early, maker
+from asgiws.brokers.hub import BrokerHub
+from asgiws.config import Config
+from asgiws.services.topics import Topics
 
 
 @pytest.mark.parametrize(
@@ -23,70 +20,36 @@ def config(pubsub: str, **options: Any) -> Config:
     [("host", False), ("off", False), ("redis://a", True), ("nats://a", True), ("unix:///a", True)],
 )
 def test_whether_there_is_a_broker(pubsub: str, expected: bool) -> None:
-    assert choice.is_broker(config(pubsub)) is expected
+    assert is_broker(Config("main:app", pubsub=pubsub)) is expected
 
 
 @pytest.mark.parametrize(
-    ("pubsub", "name"),
+    ("options", "has_broker", "is_early"),
     [
-        *((f"{scheme}://user:geheim@broker:7/", "Redis") for scheme in REDIS[:2]),
-        ("unix:///run/redis.sock", "/run/redis.sock"),
-        *((f"{scheme}://user:geheim@broker:7", "NATS") for scheme in ("nats", "tls")),
+        ({}, False, False),
+        ({"pubsub_readiness": True}, False, True),
+        ({"pubsub": "nats://a"}, True, True),
     ],
 )
-def test_the_scheme_says_which(pubsub: str, name: str) -> None:
-    connect, called = choice.choose(config(pubsub))
-    assert name in called
-    assert "geheim" not in called
-    assert callable(connect)
-
-
-async def test_what_connects_is_given_the_prefix_and_the_password(
-    monkeypatch: pytest.MonkeyPatch,
+async def test_a_process_without_workers(
+    options: dict[str, Any], has_broker: bool, is_early: bool
 ) -> None:
-    from asgiws.brokers import nats, redis
-
-    given: list[Any] = []
-
-    async def connect(target: Any, *more: Any) -> None:
-        given.append(more)
-
-    def secret(path: str | None) -> Secret:
-        given.append(path)
-        return Secret(None)
-
-    monkeypatch.setattr(choice, "Secret", secret)
-    monkeypatch.setattr(nats, "connect", connect)
-    monkeypatch.setattr(redis, "connect", connect)
-    options = {
-        "pubsub_prefix": "shop",
-        "pubsub_password_file": "/run/secret",
-        "pubsub_queue": 1 << 21,
-    }
-    for pubsub in ("nats://a", "redis://a"):
-        await choice.choose(config(pubsub, **options))[0]()
-    assert given == ["/run/secret", ("shop",), "/run/secret", ("shop", 1 << 21)]
+    config = Config("main:app", **options)
+    make = maker(config)
+    assert is_needed_early(config) is is_early
+    if make is None:
+        assert not has_broker
+    else:
+        hub = make(Topics(config, asyncio.get_running_loop()))
+        assert isinstance(hub, BrokerHub)
+        hub.close()
 
 
-@pytest.mark.parametrize(
-    ("pubsub", "library", "line"),
-    [
-        ("redis://a", "redis", r"the package redis: pip install 'asgiws\[redis\]'"),
-        ("nats://a", "nats", r"the package nats-py: pip install 'asgiws\[nats\]'"),
-    ],
-)
-def test_a_library_that_is_missing(
-    monkeypatch: pytest.MonkeyPatch, pubsub: str, library: str, line: str
-) -> None:
-    import asgiws.brokers
-
-    for name in list(sys.modules):
-        if name.split(".")[0] == library:
-            monkeypatch.delitem(sys.modules, name)
-    for name in ("redis", "nats", "redis_servers"):
-        monkeypatch.delitem(sys.modules, f"asgiws.brokers.{name}", raising=False)
-        monkeypatch.delattr(asgiws.brokers, name, raising=False)
-    monkeypatch.setitem(sys.modules, library, None)
-    with pytest.raises(StartError, match=line) as caught:
-        choice.choose(config(pubsub))
-    assert "\n" not in str(caught.value)
+def test_a_server_without_one_loads_nothing_for_it() -> None:
+    program = """
+import sys, asgiws.cli, asgiws.server.server
+print([name for name in sys.modules if name.startswith("asgiws.brokers.")])
+"""
+    command = [sys.executable, "-c", program]
+    loaded = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert loaded == "['asgiws.brokers.choice']\n"

@@ -8,11 +8,9 @@ from typing import Any
 
 import pytest
 
-from asgiws.brokers import choice
-from asgiws.brokers.choice import is_needed_early, maker
+from asgiws.brokers import libraries
 from asgiws.brokers.hub import BrokerHub
 from asgiws.config import Config, StartError
-from asgiws.services.topics import Topics
 from asgiws.topics import broker
 from asgiws.topics.hub import TooMuchQueued
 from asgiws.topics.message import Message
@@ -39,7 +37,7 @@ class World:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.broker = MemoryBroker()
         self.sessions: list[Session] = []
-        monkeypatch.setattr(choice, "choose", lambda config: (self.connect, "the broker"))
+        monkeypatch.setattr(libraries, "choose", lambda config: (self.connect, "the broker"))
         config = Config("main:app", pubsub="nats://a", pubsub_queue=2**20, pubsub_max_message=100)
         self.hub = BrokerHub(config, asyncio.get_running_loop().call_soon)
 
@@ -101,26 +99,3 @@ async def test_what_fits_no_broker_is_told_at_once() -> None:
     with pytest.raises(StartError, match="pubsub"):
         BrokerHub(Config("main:app", **options), asyncio.get_running_loop().call_soon)
     assert asyncio.all_tasks() == before
-
-
-@pytest.mark.parametrize(
-    ("options", "has_broker", "is_early"),
-    [
-        ({}, False, False),
-        ({"pubsub_readiness": True}, False, True),
-        ({"pubsub": "nats://a"}, True, True),
-    ],
-)
-async def test_a_process_without_workers(
-    monkeypatch: pytest.MonkeyPatch, options: Any, has_broker: bool, is_early: bool
-) -> None:
-    World(monkeypatch).hub.close()
-    config = Config("main:app", **options)
-    make = maker(config)
-    assert is_needed_early(config) is is_early
-    if make is None:
-        assert not has_broker
-    else:
-        hub = make(Topics(config, asyncio.get_running_loop()))
-        assert isinstance(hub, BrokerHub)
-        hub.close()
