@@ -35,7 +35,7 @@ from redis.exceptions import (
 )
 
 from asgiws.brokers import scripts
-from asgiws.brokers.redis_servers import Server
+from asgiws.brokers.redis_servers import Server, explained
 from asgiws.topics import broker
 from asgiws.topics.broker import BadEnvelope, BrokerError, Kept, Receiver
 from asgiws.topics.message import KEPT, Joined, Keep, Position
@@ -153,7 +153,7 @@ class RedisSession:
         for task in (writing, reading):
             if not task.cancelled() and (error := task.exception()) is not None:
                 if isinstance(error, RedisError):
-                    raise BrokerError(_text(error)) from None
+                    raise BrokerError(explained(error)) from None
                 raise error
 
     async def close(self) -> None:
@@ -268,19 +268,13 @@ async def connect(server: Server, prefix: str, most_missed: int) -> RedisSession
             await connection.disconnect(nowait=True)
             raise
     except RedisError as error:
-        raise BrokerError(_text(error)) from None
+        raise BrokerError(explained(error)) from None
     database = int(arguments.get("db", 0))
     # What distinguishes this run of this server; made up if it does not say.
     run_id = about.get(b"run_id", b"").decode(errors="replace")[:RUN_ID]
     run_id = run_id or secrets.token_hex(RUN_ID // 2)
     probe = ("INFO", "replication") if replication else ("PING",)
     return RedisSession(connection, server.name, prefix, database, run_id, most_missed, probe)
-
-
-def _text(error: RedisError) -> str:
-    if isinstance(error, AskError):
-        return "another node of the cluster has these keys; redis+cluster:// finds it"
-    return str(error) or type(error).__name__
 
 
 def _check_role(replication: dict[bytes, bytes]) -> None:
