@@ -54,10 +54,11 @@ class Uplink:
         self._loop = asyncio.get_running_loop()
         self._task = self._start()
 
-    async def close(self) -> None:
-        """What was published before still leaves, if the broker takes it within LAST_MOMENT seconds."""
+    async def close(self) -> int:
+        """What was published before still leaves, if the broker takes it within LAST_MOMENT seconds. Returns
+        how many publications it has not confirmed by then; 0 if called again."""
         if self._is_closed:
-            return
+            return 0
         if self._hub.is_up:
             settled = asyncio.Event()
             self._hub.when_settled(settled.set)
@@ -65,8 +66,12 @@ class Uplink:
             await asyncio.wait([waiting], timeout=LAST_MOMENT)
             waiting.cancel()
         self._is_closed = True
+        left = (
+            self._hub.unconfirmed
+        )  # before the connection is lost, and those on their way with it
         self._task.cancel()
         await asyncio.wait([self._task])
+        return left
 
     def abandon(self) -> None:
         """End without waiting for anything. Idempotent."""

@@ -177,7 +177,7 @@ class RelayedHub:
         return min(self._largest, max(room, 1))
 
     @property
-    def unsent(self) -> int:
+    def unconfirmed(self) -> int:
         """How many publications the broker has not answered."""
         return len(self._held) + len(self._sent)
 
