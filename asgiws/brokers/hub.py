@@ -17,8 +17,8 @@ logger = logging.getLogger("asgiws.error")
 
 
 class BrokerHub(RelayedHub):
-    """`call_soon` has a function called in the event loop's next turn. Raises StartError if the options do not
-    fit any broker."""
+    """`call_soon` has a function called in the event loop's next turn. Raises StartError if the options do
+    not name a broker that can be used."""
 
     def __init__(
         self,
