@@ -86,7 +86,7 @@ class RedisSession:
         self._run_id = run_id
         self._most_missed = most_missed
         self._probe = probe
-        #: What epochs of ours begin with, and how many were proposed: if the data is deleted, what comes next
+        #: What epochs from here begin with, and how many were proposed: if the data is deleted, what comes next
         #: has another epoch, though the session is the same.
         self._epoch = secrets.token_urlsafe(9)
         self._epochs = 0
@@ -233,7 +233,7 @@ class RedisSession:
             _check_role(_fields(answer))
 
     def _whole(self, epoch: bytes) -> str:
-        """An epoch as clients see it. A server that was started anew, or another one, may have lost the last
+        """An epoch as clients see it. A server that was restarted, or another one, may have lost the last
         messages, and give their offsets to others."""
         return f"{epoch.decode(errors='replace')}.{self._run_id}"
 

@@ -9,7 +9,7 @@ URLs, as the option `pubsub` takes them:
 
 Rules of this file:
 - The options are those of redis-py's connections.
-- The question is asked anew for each connection: masters and nodes change.
+- It is looked up again for each connection: masters and nodes change.
 - `name` has no password in it.
 """
 

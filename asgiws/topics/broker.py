@@ -9,7 +9,7 @@ Rules of this file:
 - Nothing here waits: what a session is asked is queued, and leaves together at the end of the turn.
 - An envelope is what is published: its kind (one octet), the host that published it (HOST octets), its number
   among all publications of that host (eight octets, little-endian), and its content, which is that of a link
-  (`link.content`). Whatever else comes along is not ours: a BadEnvelope.
+  (`link.content`). Anything else is not from asgiws: a BadEnvelope.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import NamedTuple, Protocol
 
 from asgiws.topics.message import Joined, Keep, Position
 
-#: Octets of what names a host: random, and anew with each start.
+#: Octets of what names a host: random, and another with each start.
 HOST = 8
 
 #: Kinds of envelopes: a message, or word that the host may have lost messages of that topic here.
