@@ -1,1 +1,1 @@
-"""What carries topics to other hosts: clients of brokers, and what keeps one connected."""
+"""Topics that reach other hosts: clients of brokers, and what keeps them connected."""

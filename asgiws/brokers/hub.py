@@ -17,8 +17,8 @@ logger = logging.getLogger("asgiws.error")
 
 
 class BrokerHub(RelayedHub):
-    """`call_soon` has a function called in the event loop's next turn. Raises StartError if the options do not
-    fit any broker."""
+    """`call_soon` has a function called in the event loop's next turn. Raises StartError if the options do
+    not name a broker that can be used."""
 
     def __init__(
         self,
@@ -32,10 +32,9 @@ class BrokerHub(RelayedHub):
 
     async def finish(self) -> None:
         """What was published leaves, if the broker takes it in time; then the connection is closed."""
-        await self._uplink.close()
-        if left := self.unsent:
+        if left := await self._uplink.close():
             logger.error(
-                "%d messages of topics were not published: the broker did not take them", left
+                "Messages of topics that the broker has not confirmed, and may be lost: %d", left
             )
 
     def close(self) -> None:

@@ -49,7 +49,7 @@ def merge(batch: Iterable[Arrival]) -> Iterator[Arrival]:
             if not queue:
                 del queues[name]
         if not progress:
-            # Numbers that contradict the queues: no publisher of ours makes such.
+            # Numbers that contradict the queues, as no asgiws makes them.
             one = next(iter(queues.values())).popleft()
             numbers[one.publisher].remove(one.number)
             yield one

@@ -31,7 +31,7 @@ from asgiws.brokers.urls import address, url_parts
 from asgiws.config import StartError
 from asgiws.topics import broker
 from asgiws.topics.broker import BadEnvelope, BrokerError, Receiver
-from asgiws.topics.message import Joined, Keep, Position
+from asgiws.topics.message import KEPT, Joined, Keep, Position
 
 logger = logging.getLogger("asgiws.error")
 
@@ -93,7 +93,7 @@ class NatsSession:
         self._do(_UNSUBSCRIBE, self._prefix + _subject(topic), b"")
 
     def look(self, topic: str, since: Position | None, request: int) -> None:
-        self._ask(_LOOK if since is None else _LOOK + b"?", request)
+        self._ask(_LOOK if since in (None, KEPT) else _LOOK + b"?", request)
 
     def settle(self, number: int) -> None:
         self._ask(_SETTLE, number)
@@ -110,7 +110,7 @@ class NatsSession:
         try:
             await asyncio.wait([writing, ended], return_when=asyncio.FIRST_COMPLETED)
         finally:
-            # nats-py has cancelling pass unnoticed while it waits for room.
+            # nats-py may swallow a cancellation while it waits for room.
             self._ended.set()
             for task in (writing, ended):
                 task.cancel()
@@ -128,7 +128,7 @@ class NatsSession:
     # From nats-py.
 
     async def failed(self, error: Exception) -> None:
-        """Something is wrong: with one operation, or with the connection, which then ends."""
+        """An error of one operation, or of the connection, which then ends."""
         self._why = _text(error)
         if "permissions violation" in self._why.lower():
             # Nothing that we believe to be subscribed could be relied on.
@@ -237,8 +237,8 @@ class Target:
             except OSError as error:  # an SSLError, too
                 raise StartError(f"pubsub: cannot use the certificates of ca: {error}") from None
         if options or parts.path.strip("/"):
-            what = f"{next(iter(options)):.80}" if options else "what is behind the hosts"
-            raise StartError(f"pubsub: that URL cannot be used: {what} means nothing to NATS")
+            what = f"option {next(iter(options)):.80}" if options else "a path after the host"
+            raise StartError(f"pubsub: that URL cannot be used: {what} has no meaning for NATS")
         if self._credentials is not None:
             try:
                 importlib.import_module("nkeys")

@@ -35,7 +35,7 @@ from redis.exceptions import (
 )
 
 from asgiws.brokers import scripts
-from asgiws.brokers.redis_servers import Server
+from asgiws.brokers.redis_servers import Server, explained
 from asgiws.topics import broker
 from asgiws.topics.broker import BadEnvelope, BrokerError, Kept, Receiver
 from asgiws.topics.message import KEPT, Joined, Keep, Position
@@ -86,7 +86,7 @@ class RedisSession:
         self._run_id = run_id
         self._most_missed = most_missed
         self._probe = probe
-        #: What epochs of ours begin with, and how many were proposed: if the data is deleted, what comes next
+        #: What epochs from here begin with, and how many were proposed: if the data is deleted, what comes next
         #: has another epoch, though the session is the same.
         self._epoch = secrets.token_urlsafe(9)
         self._epochs = 0
@@ -153,7 +153,7 @@ class RedisSession:
         for task in (writing, reading):
             if not task.cancelled() and (error := task.exception()) is not None:
                 if isinstance(error, RedisError):
-                    raise BrokerError(_text(error)) from None
+                    raise BrokerError(explained(error)) from None
                 raise error
 
     async def close(self) -> None:
@@ -233,7 +233,7 @@ class RedisSession:
             _check_role(_fields(answer))
 
     def _whole(self, epoch: bytes) -> str:
-        """An epoch as clients see it. A server that was started anew, or another one, may have lost the last
+        """An epoch as clients see it. A server that was restarted, or another one, may have lost the last
         messages, and give their offsets to others."""
         return f"{epoch.decode(errors='replace')}.{self._run_id}"
 
@@ -268,19 +268,13 @@ async def connect(server: Server, prefix: str, most_missed: int) -> RedisSession
             await connection.disconnect(nowait=True)
             raise
     except RedisError as error:
-        raise BrokerError(_text(error)) from None
+        raise BrokerError(explained(error)) from None
     database = int(arguments.get("db", 0))
     # What distinguishes this run of this server; made up if it does not say.
     run_id = about.get(b"run_id", b"").decode(errors="replace")[:RUN_ID]
     run_id = run_id or secrets.token_hex(RUN_ID // 2)
     probe = ("INFO", "replication") if replication else ("PING",)
     return RedisSession(connection, server.name, prefix, database, run_id, most_missed, probe)
-
-
-def _text(error: RedisError) -> str:
-    if isinstance(error, AskError):
-        return "another node of the cluster has these keys; redis+cluster:// finds it"
-    return str(error) or type(error).__name__
 
 
 def _check_role(replication: dict[bytes, bytes]) -> None:

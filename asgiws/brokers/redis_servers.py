@@ -9,7 +9,7 @@ URLs, as the option `pubsub` takes them:
 
 Rules of this file:
 - The options are those of redis-py's connections.
-- The question is asked anew for each connection: masters and nodes change.
+- It is looked up again for each connection: masters and nodes change.
 - `name` has no password in it.
 """
 
@@ -22,7 +22,7 @@ from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
 from redis.crc import key_slot
-from redis.exceptions import RedisError
+from redis.exceptions import AskError, AuthenticationError, RedisError
 
 from asgiws.brokers.secrets import Secret
 from asgiws.brokers.urls import address, url_parts
@@ -110,12 +110,23 @@ class Server:
         # Without its waits between attempts: the next Sentinel may know.
         options.update(ssl=self._class is not Connection, retry=Retry(NoBackoff(), 0))
         sentinel: Any = Sentinel(self._hosts, sentinel_kwargs=options)  # type: ignore[no-untyped-call]
+        # Not with `discover_master`: its error has the whole of each client in it, and differs each time.
+        causes = []
         try:
-            host, port = await sentinel.discover_master(self._service)
+            for (host, port), client in zip(self._hosts, sentinel.sentinels, strict=True):
+                try:
+                    masters = await client.sentinel_masters()
+                except (RedisError, OSError) as error:
+                    causes.append(f"{host}:{port}: {explained(error)}")
+                    continue
+                state = masters.get(self._service)
+                if state and sentinel.check_master_state(state, self._service):
+                    return str(state["ip"]), int(state["port"])
+                causes.append(f"{host}:{port}: {'the master is down' if state else 'not known'}")
         finally:
             for client in sentinel.sentinels:
                 await client.aclose()
-        return str(host), int(port)
+        raise BrokerError(f"no master {self._service!r}: {', '.join(causes)}")
 
     async def _node(self, arguments: dict[str, Any], key: str) -> tuple[str, int]:
         """Not with redis-py's client for clusters, which needs nodes that this does not."""
@@ -138,7 +149,17 @@ class Server:
                         return known or host, int(at)
             finally:
                 await connection.disconnect(nowait=True)
-        raise BrokerError(str(why) or type(why).__name__)
+        raise BrokerError(explained(why))
+
+
+def explained(error: Exception) -> str:
+    """What went wrong, for a log line, which goes on behind it."""
+    text = str(error).rstrip(".")
+    if isinstance(error, AskError):
+        return "another node of the cluster has these keys; redis+cluster:// finds it"
+    if isinstance(error, AuthenticationError) and text.startswith("HELLO "):
+        return "it needs a password"  # Redis' own text is about the protocol
+    return text or type(error).__name__
 
 
 def _address(text: str, kind: str) -> tuple[str, int]:

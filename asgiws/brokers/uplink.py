@@ -6,7 +6,7 @@ Rules of this file:
 - A broker that sends nothing for SILENCE seconds although it was asked to is lost.
 - The log tells once that the broker has gone, and why, and once that it is back: not each attempt, unless the
   reason changes. No line has a password in it.
-- If the application cancels every task there is, that of the uplink starts again.
+- If the application cancels all tasks, that of the uplink is started again.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ MOST_WAIT = 5.0
 #: Seconds that an attempt to connect may take.
 PATIENCE = 10.0
 
-#: Seconds between two questions whether the broker is there, and until it counts as lost.
+#: Seconds between two probes, and of silence until the broker counts as lost.
 HEARTBEAT = 5.0
 SILENCE = 15.0
 
@@ -54,10 +54,11 @@ class Uplink:
         self._loop = asyncio.get_running_loop()
         self._task = self._start()
 
-    async def close(self) -> None:
-        """What was published before still leaves, if the broker takes it within LAST_MOMENT seconds."""
+    async def close(self) -> int:
+        """What was published before still leaves, if the broker takes it within LAST_MOMENT seconds. Returns
+        how many publications it has not confirmed by then; 0 if called again."""
         if self._is_closed:
-            return
+            return 0
         if self._hub.is_up:
             settled = asyncio.Event()
             self._hub.when_settled(settled.set)
@@ -65,8 +66,12 @@ class Uplink:
             await asyncio.wait([waiting], timeout=LAST_MOMENT)
             waiting.cancel()
         self._is_closed = True
+        left = (
+            self._hub.unconfirmed
+        )  # before the connection is lost, and those on their way with it
         self._task.cancel()
         await asyncio.wait([self._task])
+        return left
 
     def abandon(self) -> None:
         """End without waiting for anything. Idempotent."""
@@ -132,7 +137,7 @@ class Uplink:
             self._wait = FIRST_WAIT
 
     async def _watch(self, session: Session, working: asyncio.Task[None]) -> None:
-        """Until the connection has ended. Raises BrokerError if the broker is silent."""
+        """Wait until the connection has ended. Raises BrokerError if the broker is silent."""
         heard, silence = session.heard, 0.0
         while True:
             done, _ = await asyncio.wait([working], timeout=HEARTBEAT)
@@ -147,7 +152,7 @@ class Uplink:
             session.probe()
 
     def _failed(self, error: Exception) -> None:
-        """A fault of the library, or ours: it is tried again as well, and no faster."""
+        """An error that nobody expects, of the library or ours: log it with its traceback, and go on."""
         self._cannot(f"{type(error).__name__}: {error}", error)
 
     def _cannot(self, why: str, error: Exception | None = None) -> None:

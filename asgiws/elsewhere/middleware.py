@@ -5,7 +5,8 @@
 On asgiws the extension is there already, and the middleware does nothing.
 
 Rules of this file:
-- It refuses to start where other processes are known to serve the same application: they would not be reached.
+- It refuses to start where other processes are known to serve the same application, which would not be
+  reached, or with a broker that cannot be used.
 - Everything between the clients of the process is here; `conversation.py` has one WebSocket.
 - All event loops of the process reach each other: a test client may have one for each WebSocket. With a broker,
   each has a connection of its own.
@@ -18,8 +19,8 @@ import logging
 import weakref
 
 from asgiws.asgi.types import ASGIApp, Receive, Scope, Send
-from asgiws.brokers.choice import maker
-from asgiws.config import Config
+from asgiws.brokers.choice import is_broker, maker
+from asgiws.config import Config, StartError
 from asgiws.elsewhere import workers
 from asgiws.elsewhere.conversation import Conversation
 from asgiws.services import present
@@ -41,8 +42,9 @@ class PubSubMiddleware:
     does not read, and for an application that does not receive.
 
     With the `url` of a broker, and `prefix`, as the options `--pubsub` and `--pubsub-prefix`, topics reach all
-    processes and hosts that use the same. Without one, if the server has several workers, as far as that can be
-    known, the application's startup fails; without a lifespan, each call raises SeveralWorkers.
+    processes and hosts that use the same. The application's startup fails if its package is missing or the URL
+    cannot be used, and without a broker if the server has several workers, as far as that can be known. Without
+    a lifespan, each call raises StartError or SeveralWorkers. Raises ConfigError for an option that is wrong.
     """
 
     def __init__(
@@ -71,7 +73,7 @@ class PubSubMiddleware:
             weakref.WeakKeyDictionary()
         )
         self._make_broker_hub = maker(self._config)
-        self._was_checked = self._make_broker_hub is not None
+        self._was_checked = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if NAME in scope.get("extensions", {}):
@@ -79,8 +81,8 @@ class PubSubMiddleware:
             return
         if not self._was_checked:
             try:
-                _check_alone()
-            except workers.SeveralWorkers as error:
+                self._check()
+            except (workers.SeveralWorkers, StartError) as error:
                 if scope["type"] != "lifespan":
                     raise
                 # An exception would mean that the application knows no lifespan.
@@ -107,6 +109,15 @@ class PubSubMiddleware:
                 self._loops.pop(topics.loop, None)
         else:
             await self._app(scope, receive, send)
+
+    def _check(self) -> None:
+        """Raises SeveralWorkers, and StartError for a broker that cannot be used."""
+        if is_broker(self._config):
+            from asgiws.brokers.libraries import choose
+
+            choose(self._config)
+        else:
+            _check_alone()
 
     def _of_loop(self) -> tuple[Topics, PubSub]:
         """What the connections of the running event loop share."""

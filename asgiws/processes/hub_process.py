@@ -21,6 +21,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 
+from asgiws.brokers.choice import is_broker
 from asgiws.config import Config, StartError
 from asgiws.processes.backoff import BackOff
 from asgiws.processes.channel import Channel
@@ -178,9 +179,8 @@ class HubProcess:
         self._back_off.ran(time.monotonic() - self._started)
         wait = self._again(0.0)
         after = f" in {wait:g} s" if wait else ""
-        logger.error(
-            "%s: messages and the history of topics are lost; starting another%s", how, after
-        )
+        lost = "messages" if is_broker(self._config) else "messages and the history"
+        logger.error("%s: %s of topics are lost; starting another%s", how, lost, after)
 
     def _again(self, at_least: float) -> float:
         """Watch the socket again after a while; returns for how many seconds."""

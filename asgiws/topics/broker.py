@@ -9,7 +9,7 @@ Rules of this file:
 - Nothing here waits: what a session is asked is queued, and leaves together at the end of the turn.
 - An envelope is what is published: its kind (one octet), the host that published it (HOST octets), its number
   among all publications of that host (eight octets, little-endian), and its content, which is that of a link
-  (`link.content`). Whatever else comes along is not ours: a BadEnvelope.
+  (`link.content`). Anything else is not from asgiws: a BadEnvelope.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import NamedTuple, Protocol
 
 from asgiws.topics.message import Joined, Keep, Position
 
-#: Octets of what names a host: random, and anew with each start.
+#: Octets of what names a host: random, and another with each start.
 HOST = 8
 
 #: Kinds of envelopes: a message, or word that the host may have lost messages of that topic here.
@@ -36,7 +36,7 @@ class BrokerError(Exception):
 
 
 class BadEnvelope(ValueError):
-    """That was not published by a host of ours."""
+    """What was published there is not an envelope."""
 
 
 class Envelope(NamedTuple):
@@ -88,7 +88,7 @@ class Receiver(Protocol):
 
 class Session(Protocol):
     """One connection to a broker. `name` is how log lines call the broker, `largest` is how many octets an
-    envelope may have, and `why_no_history` says why the broker keeps none, "" if it does."""
+    envelope may have, and `why_no_history` says why the broker keeps no history, "" if it keeps one."""
 
     name: str
     largest: int
@@ -98,17 +98,17 @@ class Session(Protocol):
         """Publish; `keep` is None if the broker keeps no history."""
 
     def subscribe(self, topic: str) -> None:
-        """Have the topic's messages sent; it is not subscribed yet."""
+        """Subscribe to a topic, which is not subscribed yet."""
 
     def unsubscribe(self, topic: str) -> None:
-        """The reverse."""
+        """The reverse of `subscribe`."""
 
     def look(self, topic: str, since: Position | None, request: int) -> None:
         """Find out where a topic stands, and what was missed; answered by `looked`."""
 
     def settle(self, number: int) -> None:
-        """Find out when the broker has dealt with everything before this; answered by `settled`, after all
-        messages that came of it."""
+        """Have `settled` called once the broker has dealt with everything before this, and after the messages
+        that this connection has published until now have arrived."""
 
     def probe(self) -> None:
         """Have the broker send something, so that `heard` changes."""

@@ -85,8 +85,8 @@ class _Topic:
 
 
 class _Ask:
-    """A subscription whose answer has not come. Either `done` gets it, what was missed being delivered to the
-    sink, or `joined` gets both."""
+    """A subscription that the broker has not answered yet. Either `done` gets the answer, and the sink what was
+    missed, or `joined` gets both."""
 
     __slots__ = ("done", "joined", "request", "since", "sink")
 
@@ -137,25 +137,25 @@ class RelayedHub:
         self._session: Session | None = None
         self._topics: dict[str, _Topic] = {}
         self._asks: dict[Sink, list[_Ask]] = {}
-        #: What the answers are for: a subscription, or a topic that is subscribed anew.
+        #: What each answer is for: a subscription, or a topic that is subscribed again.
         self._requests: dict[int, _Ask | _Topic] = {}
         self._last_request = 0
         self._number = 0
-        #: Publications that were not sent, those that were not answered, and the octets of both.
+        #: Publications that were not sent, those that were sent and not answered, and the octets of both.
         self._held: deque[_Publication] = deque()
         self._sent: deque[_Publication] = deque()
         self._size = 0
-        #: The topics of which publications may have been lost.
+        #: Topics whose publications may have been lost; a dict, as it keeps their order.
         self._uncertain: dict[str, None] = {}
-        #: The publications of subscribers of ours: owner, and whether that is left out.
+        #: By number, the publications of our own subscribers: the subscriber, and whether it is left out.
         self._publishers: OrderedDict[int, tuple[object, bool]] = OrderedDict()
-        #: Whom to call once a publication was answered, and once there is room again.
+        #: What to call once the publication of that number was answered, and once there is room again.
         self._answers: deque[tuple[int, Callable[[], object]]] = deque()
         self._relieved: list[Callable[[], object]] = []
         self._is_due = False
         #: Whether the board was full, and is not half empty again.
         self._is_dropping = False
-        #: What came that is no message.
+        #: How many envelopes came that are not ours.
         self._strange = 0
         self._is_closed = False
         #: Called when `is_up` or `largest` has changed.
@@ -172,12 +172,12 @@ class RelayedHub:
         session = self._session
         if session is None:
             return self._largest
-        # A key has 255 characters, and its length and flags come before it.
+        # A key takes up to MOST_KEY octets of the content.
         room = session.largest - broker.OVERHEAD - link.MOST_KEY
         return min(self._largest, max(room, 1))
 
     @property
-    def unsent(self) -> int:
+    def unconfirmed(self) -> int:
         """How many publications the broker has not answered."""
         return len(self._held) + len(self._sent)
 
@@ -248,7 +248,7 @@ class RelayedHub:
         return self.board.queued > BACKLOG or self._size > self._limit
 
     def when_relieved(self, call: Callable[[], object]) -> None:
-        """Call a function once it is less so."""
+        """Call a function once that is no longer so."""
         if self._size > self._limit:
             self._relieved.append(call)
         else:
@@ -262,7 +262,7 @@ class RelayedHub:
             self.board.then(call)
 
     async def finish(self) -> None:
-        """It is the uplink that waits."""
+        """Nothing to wait for here: `BrokerHub` waits for its uplink."""
 
     def close(self) -> None:
         if self._is_closed:
@@ -280,7 +280,7 @@ class RelayedHub:
     # Sessions.
 
     def connected(self, session: Session) -> None:
-        """From now on, that is the connection to the broker."""
+        """There is a connection to the broker: subscribe the topics again, and send what was held."""
         if self._is_closed:
             return
         self._session = session
@@ -301,7 +301,7 @@ class RelayedHub:
             self._send_gap(session, name)
         self._uncertain.clear()
         if self._publishers:
-            self._settle_soon()  # what came back by then has its publisher
+            self._settle_soon()  # its answer lets them be forgotten
         held, self._held = self._held, deque()
         for publication in held:
             self._send(session, publication)
@@ -375,7 +375,7 @@ class RelayedHub:
         self._settle_soon()
 
     def _lose(self, publication: _Publication, why: str) -> None:
-        """One that was taken while it was not known what the broker takes."""
+        """Drop a publication that was accepted before the limits of this broker were known."""
         self._size -= publication.size
         self.refused(publication.topic, why)
 
@@ -396,7 +396,7 @@ class RelayedHub:
             self._session.settle(self._number)
 
     def _answered(self, number: int) -> None:
-        """All publications up to that number have come back, or were lost."""
+        """All publications up to that number were answered, or lost."""
         answers = self._answers
         while answers and answers[0][0] <= number:
             self.board.then(answers.popleft()[1])
@@ -502,10 +502,10 @@ class RelayedHub:
             message = self._opened(topic, envelope, offset, self._publisher(envelope))
         except (BadEnvelope, LinkError) as error:
             self._strange += 1
-            # Of the 1st, 2nd, 4th, 8th...: strangers fill no log.
+            # Of the 1st, 2nd, 4th, 8th...: others cannot fill the log.
             if not self._strange & self._strange - 1:
                 logger.error(
-                    "Something came for topic %r that is no message (%d came so far): %s",
+                    "Topic %r: not a message of asgiws (%d of these so far): %s",
                     *(topic.name[:80], self._strange, error),
                 )
             return
@@ -560,8 +560,8 @@ class RelayedHub:
         self.board.tell_lost([topic.name], None)
 
     def _drop(self, topic: _Topic) -> None:
-        """A message that came is not delivered. Those that follow each other are told together: what waits to
-        be told takes room as well."""
+        """Count a message that came and is not delivered. Consecutive ones are told together, as what waits to
+        be told takes memory, too."""
         self.dropped += 1
         if topic.untold is not None:
             topic.untold[0] += 1

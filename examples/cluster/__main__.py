@@ -66,7 +66,7 @@ class Cluster:
         self._pubsub = pubsub or f"redis://127.0.0.1:{self.ports['redis']}"
 
     def start(self) -> None:
-        """Start all, and return once the page is there. Raises TimeoutError."""
+        """Start all, and return once the page is there. Raises RuntimeError, which says what does not start."""
         self._start(
             "redis",
             "redis-server",
@@ -77,15 +77,15 @@ class Cluster:
             "--bind",
             "127.0.0.1",
         )
-        self._await(self.ports["redis"])
+        self._await("redis", self.ports["redis"])
         for node in NODES:
             self.start_node(node)
         for node in NODES:
-            self._await(self.ports[node])
+            self._await(node, self.ports[node])
         config = self.folder / "haproxy.cfg"
         config.write_text(HAPROXY.format(port=self.port, **self.ports))
         self._start("haproxy", "haproxy", "-q", "-db", "-f", config)
-        self._await(self.port)
+        self._await("haproxy", self.port)
 
     def start_node(self, node: str) -> None:
         """A node: a server of two workers."""
@@ -132,13 +132,17 @@ class Cluster:
                 stderr=log,
             )
 
-    def _await(self, port: int) -> None:
+    def _await(self, name: str, port: int) -> None:
+        """Wait until that process listens on `port`."""
         deadline = time.monotonic() + PATIENCE
-        while time.monotonic() < deadline:
+        process = self.processes[name]
+        while time.monotonic() < deadline and process.poll() is None:
             if listens(port):
                 return
             time.sleep(0.05)
-        raise TimeoutError(f"nothing listens on port {port}; the logs are in {self.folder}")
+        # The folder goes with the cluster.
+        log = (self.folder / f"{name}.log").read_text(errors="replace").strip()
+        raise RuntimeError(f"{name} does not listen on port {port}:\n{log}")
 
 
 def free_port() -> int:
@@ -158,6 +162,9 @@ def listens(port: int) -> bool:
 
 def run(port: int) -> int:
     """Run the cluster until SIGINT or SIGTERM."""
+    if listens(port):
+        print(f"cluster: port {port} is taken; choose another with --port", file=sys.stderr)
+        return 1
     ending: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, frame: ending.append(number))
@@ -169,7 +176,7 @@ def run(port: int) -> int:
             while not ending:
                 time.sleep(0.2)
                 cluster.watch()
-        except TimeoutError as error:
+        except RuntimeError as error:
             print(f"cluster: {error}", file=sys.stderr)
             return 1
         finally:
@@ -179,6 +186,9 @@ def run(port: int) -> int:
 
 def start(port: int, state: Path) -> int:
     """Run it in the background."""
+    if is_running(state):
+        print(f"cluster: it is running; end it with stop --port {port}", file=sys.stderr)
+        return 1
     log = state.with_suffix(".log")
     with log.open("wb") as output:
         command = [
@@ -208,6 +218,15 @@ def start(port: int, state: Path) -> int:
     print(log.read_text(), end="", file=sys.stderr)
     state.unlink()
     return 1
+
+
+def is_running(state: Path) -> bool:
+    """Whether what `start` left running is still there."""
+    try:
+        os.kill(int(state.read_text()), 0)
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def stop(state: Path) -> int:

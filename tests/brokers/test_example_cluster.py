@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 from collections import defaultdict
 from contextlib import suppress
 from pathlib import Path
@@ -16,7 +17,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
-from examples.cluster.__main__ import NODES, Cluster, free_port
+from examples.cluster.__main__ import NODES, Cluster, free_port, run, start
 
 pytestmark = [
     pytest.mark.skipif(
@@ -132,3 +133,29 @@ async def test_no_message_is_lost_when_a_node_falls(tmp_path: Path) -> None:
             cluster.watch()
     finally:
         await asyncio.to_thread(cluster.stop)
+
+
+def test_a_port_that_is_taken_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert run(port) == 1
+    assert f"port {port} is taken" in capsys.readouterr().err
+
+
+def test_a_second_start_leaves_the_first_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    state = tmp_path / "cluster.pid"
+    state.write_text(str(os.getpid()))
+    assert start(free_port(), state) == 1
+    assert "it is running" in capsys.readouterr().err
+    assert state.read_text() == str(os.getpid())
+
+
+def test_what_does_not_start_is_told_with_its_log(tmp_path: Path) -> None:
+    cluster = Cluster(tmp_path, free_port(), pubsub="redis://")
+    try:
+        with pytest.raises(RuntimeError, match=r"east does not listen on port (?s:.)*--pubsub"):
+            cluster.start()
+    finally:
+        cluster.stop()

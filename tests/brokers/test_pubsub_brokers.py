@@ -444,7 +444,7 @@ async def test_a_password_from_a_file(kind: str, tmp_path: Any) -> None:
     [
         ("redis://127.0.0.1/0?bogus=1", "unknown option 'bogus'"),
         ("redis+sentinel://127.0.0.1", "needs the service"),
-        ("nats://127.0.0.1/path", "means nothing to NATS"),
+        ("nats://127.0.0.1/path", "has no meaning for NATS"),
         ("http://secret@host", "the URL of a broker"),
     ],
 )

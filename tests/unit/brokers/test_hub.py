@@ -83,6 +83,26 @@ async def test_without_a_connection_its_end_waits_for_nothing(
     assert not any(not session.is_closed for session in world.sessions)
 
 
+@pytest.mark.parametrize("is_up", [True, False])
+async def test_what_the_broker_did_not_confirm_is_told_at_the_end(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, is_up: bool
+) -> None:
+    world = World(monkeypatch)
+    if is_up:
+        await turns()
+        # A broker that takes everything and answers nothing.
+        world.sessions[0].settle = lambda number: None  # type: ignore[method-assign]
+    for number in range(3):
+        world.hub.publish(Message("a", f"{number}"), None)
+    await world.hub.finish()
+    assert caplog.messages == [
+        "Messages of topics that the broker has not confirmed, and may be lost: 3"
+    ]
+    await world.hub.finish()
+    assert len(caplog.messages) == 1
+    world.hub.close()
+
+
 async def test_closed_at_once_it_leaves_no_task(monkeypatch: pytest.MonkeyPatch) -> None:
     before = asyncio.all_tasks()
     world = World(monkeypatch)

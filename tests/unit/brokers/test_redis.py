@@ -318,7 +318,7 @@ async def test_a_wrong_password(own: Broker, prefix: str, at: str) -> None:
 
 async def test_without_a_password(own: Broker, prefix: str) -> None:
     do(own, "CONFIG", "SET", "requirepass", "right")
-    with pytest.raises(BrokerError):
+    with pytest.raises(BrokerError, match=r"^it needs a password$"):
         await make(own.url(), prefix)
 
 

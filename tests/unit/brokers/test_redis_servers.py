@@ -342,6 +342,29 @@ async def test_after_the_masters_end_sentinel_names_another(tmp_path: Path) -> N
             sentinel.stop()
 
 
+@needs_redis
+async def test_why_no_sentinel_names_a_master(tmp_path: Path) -> None:
+    with contextlib.ExitStack() as stack:
+        master, other = (stack.enter_context(broker("redis")) for _ in range(2))
+        sentinel = Sentinel(tmp_path, master.port)
+        stack.callback(sentinel.stop)
+        await eventually(lambda: do(sentinel.port, "PING"), library.RedisError)
+        do(other.port, "CONFIG", "SET", "requirepass", "right")
+        gone = free_port()
+        ports = (gone, other.port, sentinel.port)
+        hosts = ",".join(f"127.0.0.1:{port}" for port in ports)
+        texts = []
+        for _ in range(2):
+            with pytest.raises(BrokerError) as caught:
+                await make(f"redis+sentinel://:secret@{hosts}/nothing")
+            texts.append(str(caught.value))
+        assert texts[0] == texts[1]  # or each attempt would be logged
+        assert texts[0].startswith("no master 'nothing': 127.0.0.1:")
+        assert all(f"127.0.0.1:{port}: " in texts[0] for port in ports)
+        assert "secret" not in texts[0]
+        assert "<" not in texts[0]
+
+
 @contextlib.contextmanager
 def _held(port: int) -> Iterator[None]:
     with socket.socket() as held:

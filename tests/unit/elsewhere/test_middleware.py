@@ -17,6 +17,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
+from asgiws.config import StartError
 from asgiws.elsewhere.middleware import PubSubMiddleware
 from asgiws.elsewhere.workers import SeveralWorkers
 from asgiws.services import present
@@ -135,6 +136,19 @@ async def call_lifespan(app: Any) -> list[Any]:
 
     await app({"type": "lifespan"}, receive, send)
     return sent
+
+
+async def test_with_a_broker_that_cannot_be_used_it_refuses_to_start(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    app = PubSubMiddleware(make(), url="nats://localhost/secret")
+    (message,) = await call_lifespan(app)
+    assert message["type"] == "lifespan.startup.failed"
+    assert message["message"].startswith("pubsub: that URL cannot be used: ")
+    assert caplog.messages == [message["message"]]
+    assert "secret" not in caplog.text
+    with pytest.raises(StartError):  # a server without lifespan
+        await app({"type": "http"}, make(), make())
 
 
 async def test_with_several_workers_it_refuses_to_start(

@@ -411,7 +411,7 @@ def test_what_is_not_ours_is_passed_over_with_a_line(
     world.turn()
     assert reader.heard == []
     assert len(caplog.records) == 1
-    assert "that is no message" in caplog.text
+    assert "not a message of asgiws" in caplog.text
 
 
 def test_a_message_above_the_limit_here_is_lost_and_told() -> None:
