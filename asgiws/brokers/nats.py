@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import logging
+import os
 import secrets
 import ssl
 from collections import deque
@@ -240,6 +241,8 @@ class Target:
             what = f"option {next(iter(options)):.80}" if options else "a path after the host"
             raise StartError(f"pubsub: that URL cannot be used: {what} has no meaning for NATS")
         if self._credentials is not None:
+            if not os.path.isfile(self._credentials):
+                raise StartError("pubsub: the file of credentials in that URL does not exist")
             try:
                 importlib.import_module("nkeys")
             except ImportError:

@@ -73,8 +73,10 @@ class Server:
                 if base == "unix"
                 else parse_url(f"{base}://{before}@{first}/{database}{query}")
             )
-            for name in _OURS:
-                self._arguments.pop(name, None)
+            if refused := [name for name in _OURS if name in self._arguments]:
+                raise StartError(
+                    f"pubsub: that URL cannot be used: {refused[0]} is the server's own to set"
+                )
             self._arguments.setdefault("socket_connect_timeout", PATIENCE)
             self._class = self._arguments.pop("connection_class", Connection)
             self._class(**self._arguments)

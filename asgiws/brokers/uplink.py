@@ -4,8 +4,8 @@ Rules of this file:
 - One connection after the other, with a wait between them that doubles up to MOST_WAIT seconds, and differs
   from host to host.
 - A broker that sends nothing for SILENCE seconds although it was asked to is lost.
-- The log tells once that the broker has gone, and why, and once that it is back: not each attempt, unless the
-  reason changes. No line has a password in it.
+- The log tells that the broker has gone, once for each reason, and once that it is back: not each attempt. No
+  line has a password in it.
 - If the application cancels all tasks, that of the uplink is started again.
 """
 
@@ -32,6 +32,9 @@ PATIENCE = 10.0
 HEARTBEAT = 5.0
 SILENCE = 15.0
 
+#: The most reasons for the loss of a connection that are remembered, so as to log each once.
+MOST_REASONS = 20
+
 #: Seconds that the broker gets to take what was published last.
 LAST_MOMENT = 1.0
 
@@ -47,8 +50,8 @@ class Uplink:
         self._hub = hub
         self._connect = connect
         self._name = name
-        #: Why there is no connection, as the log has it.
-        self._why = ""
+        #: Why there is no connection: the reasons that the log has, since there was one.
+        self._why: set[str] = set()
         self._wait = FIRST_WAIT
         self._is_closed = False
         self._loop = asyncio.get_running_loop()
@@ -95,7 +98,7 @@ class Uplink:
             try:
                 session = await asyncio.wait_for(self._connect(), PATIENCE)
             except asyncio.TimeoutError:
-                self._cannot("no answer")
+                self._cannot(f"no answer in {PATIENCE:.0f} s")
             except (BrokerError, OSError) as error:
                 self._cannot(str(error) or type(error).__name__)
             except Exception as error:
@@ -118,7 +121,7 @@ class Uplink:
             logger.warning("Topics reach other hosts again: connected to %s", self._name)
         else:
             logger.info("Topics reach other hosts: connected to %s", self._name)
-        self._why = ""
+        self._why.clear()
         working = self._loop.create_task(session.run(self._hub))
         try:
             self._hub.connected(session)
@@ -156,8 +159,10 @@ class Uplink:
         self._cannot(f"{type(error).__name__}: {error}", error)
 
     def _cannot(self, why: str, error: Exception | None = None) -> None:
-        if why != self._why:
-            self._why = why
+        if why not in self._why:
+            if len(self._why) == MOST_REASONS:
+                self._why.clear()
+            self._why.add(why)
             logger.error(
                 "Topics do not reach other hosts: %s: %s; trying again",
                 self._name,

@@ -284,7 +284,7 @@ class Config(ApplicationOptions):
         16 * 2**20,
         Size(2**20),
         TOPICS,
-        "The memory for messages that wait between a worker and the other workers, each way.",
+        "The memory for messages that wait between a worker and the others, each way, and for a broker.",
     )
     pubsub_max_subscriptions: int = option(
         1000, Integer(1, MANY), TOPICS, "The most topics that one WebSocket may be subscribed to."

@@ -189,7 +189,9 @@ class RelayedHub:
     # The interface of a Hub.
 
     def publish(self, message: Message, keep: Keep | None) -> None:
-        if self._size > self._limit or self._is_closed:
+        if self._is_closed:
+            raise TooMuchQueued("the server has ended")
+        if self._size > self._limit:
             raise TooMuchQueued(
                 f"more than {self._limit} bytes of messages wait for the broker (pubsub_queue)"
             )

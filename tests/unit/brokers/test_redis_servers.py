@@ -82,16 +82,19 @@ async def eventually(attempt: Callable[[], Any], *errors: type[Exception]) -> An
         ("rediss+sentinel://a/main/3?ssl_cert_reqs=none", "Redis 'main' by Sentinel at a"),
         ("redis+cluster://u:secret@a:1,b:2", "Redis Cluster at a:1,b:2"),
         ("rediss+cluster://a:1?ssl_check_hostname=no", "Redis Cluster at a:1"),
-        # Those are ours to set.
-        (
-            "redis://h?protocol=2&socket_timeout=1&decode_responses=yes&max_connections=1",
-            "Redis at h",
-        ),
-        ("redis+cluster://h?socket_timeout=1&health_check_interval=1", "Redis Cluster at h"),
     ],
 )
 def test_names_have_no_password(url: str, name: str) -> None:
     assert Server(url, Secret(None)).name == name
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["protocol", "socket_timeout", "decode_responses", "max_connections", "health_check_interval"],
+)
+def test_options_that_are_ours_to_set_are_refused(name: str) -> None:
+    with pytest.raises(StartError, match=f"{name} is the server's own to set"):
+        Server(f"redis+cluster://h?{name}=1", Secret(None))
 
 
 @pytest.mark.parametrize(
@@ -150,7 +153,7 @@ async def test_an_address_and_a_socket(tmp_path: Path) -> None:
         async with (
             working(make(f"unix://{path}?db=3")) as one,
             working(make(own.url() + "/3")) as two,
-            working(make(own.url() + "?db=3&socket_timeout=1&client_name=someone")) as three,
+            working(make(own.url() + "?db=3&client_name=someone")) as three,
         ):
             sessions = (one, two, three)
             for each in sessions:

@@ -170,7 +170,8 @@ async def test_the_log_has_one_line_for_each_reason(
     monkeypatch: pytest.MonkeyPatch, log: pytest.LogCaptureFixture
 ) -> None:
     session, again = Session(), Session()
-    script = [OSError("refused"), OSError("refused"), BrokerError("bad password"), OSError()]
+    refused, bad = OSError("refused"), BrokerError("bad password")
+    script = [refused, refused, bad, refused, bad, OSError()]
     world = World(monkeypatch, *script, session, OSError("refused"), again)
     await world.until(lambda: world.hub.is_up)
     start = "Topics do not reach other hosts: redis at a: "
