@@ -53,14 +53,17 @@ async def check(url: str, file: Path | None = None) -> str:
 async def eventually(attempt: Callable[[], Any], *errors: type[Exception]) -> Any:
     """What an attempt returns, repeated until it has no such error, and is something."""
     end = time.monotonic() + PATIENCE
+    last: object = None
     while True:
-        with contextlib.suppress(*errors):
+        try:
             found = attempt()
             if asyncio.iscoroutine(found):
                 found = await found
             if found:
                 return found
-        assert time.monotonic() < end
+        except errors as error:
+            last = error
+        assert time.monotonic() < end, last
         await asyncio.sleep(0.05)
 
 
@@ -293,6 +296,23 @@ class Sentinel:
             stderr=subprocess.DEVNULL,
         )
 
+    async def sees_its_master(self) -> None:
+        """Skips the test if it does not in time: it does nothing for half a minute if the clock has jumped, or
+        if it did not run for two seconds (TILT)."""
+        about: Any = "nothing"
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end:
+            try:
+                with library.Redis(port=self.port) as client:
+                    about = client.info("sentinel")
+            except library.RedisError as error:
+                about = repr(error)
+            else:
+                if about["master0"]["status"] == "ok" and not about["sentinel_tilt"]:
+                    return
+            await asyncio.sleep(0.05)
+        pytest.skip(f"Sentinel does not see its master: {about}")
+
     def stop(self) -> None:
         self._process.kill()
         self._process.wait(PATIENCE)
@@ -311,6 +331,7 @@ async def test_after_the_masters_end_sentinel_names_another(tmp_path: Path) -> N
         await eventually(lambda: _info(replica.port)["master_link_status"] == "up")
         sentinel = Sentinel(tmp_path, master.port)
         try:
+            await sentinel.sees_its_master()
             url = f"redis+sentinel://127.0.0.1:{free_port()},127.0.0.1:{sentinel.port}/main"
             name = await eventually(lambda: check(url), BrokerError, OSError)
             assert name.startswith("Redis 'main' by Sentinel at ")
@@ -390,6 +411,7 @@ async def test_sentinel_with_tls(tls: list[str], tmp_path: Path) -> None:
         lines += [f"tls-port {tls_port}", "tls-auth-clients no", "tls-replication yes"]
         sentinel = Sentinel(tmp_path, port, *lines)
         try:
+            await sentinel.sees_its_master()
             url = f"rediss+sentinel://127.0.0.1:{tls_port}/main?ssl_ca_certs={tmp_path / 'ca.pem'}"
             await eventually(lambda: check(url), BrokerError, OSError)
         finally:
