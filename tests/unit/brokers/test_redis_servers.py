@@ -290,11 +290,11 @@ class Sentinel:
         )
         program = shutil.which("redis-server")
         assert program is not None
-        self._process = subprocess.Popen(
-            [program, str(file), "--sentinel"],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        self._log = directory / "sentinel.log"
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [program, str(file), "--sentinel"], stdout=log, stderr=subprocess.STDOUT
+            )
 
     async def sees_its_master(self) -> None:
         """Skips the test if it does not in time: it does nothing for half a minute if the clock has jumped, or
@@ -302,6 +302,8 @@ class Sentinel:
         about: Any = "nothing"
         end = time.monotonic() + PATIENCE
         while time.monotonic() < end:
+            if self._process.poll() is not None:
+                pytest.skip(f"Sentinel has ended: {self._log.read_text()[-600:]}")
             try:
                 with library.Redis(port=self.port) as client:
                     about = client.info("sentinel")
