@@ -82,7 +82,7 @@ class NatsSession:
         return self._heard
 
     def publish(self, topic: str, envelope: bytes, keep: Keep | None) -> None:
-        published = broker.unwrap(envelope)
+        published = broker.head(envelope)
         if published.kind == broker.MESSAGE:
             self._last, self._asked = (published.host, published.number), 0
         self._do(_PUBLISH, self._prefix + _subject(topic), envelope)
@@ -151,7 +151,7 @@ class NatsSession:
             self._batch.append(Arrival("", bytes.fromhex(host.decode()), int(number), data))
         else:
             try:
-                envelope = broker.unwrap(data)
+                envelope = broker.head(data)
             except BadEnvelope:
                 self._batch.append(Arrival(message.subject, b"", 0, data))
             else:
@@ -247,7 +247,7 @@ class Target:
                 importlib.import_module("nkeys")
             except ImportError:
                 raise StartError(
-                    "pubsub: credentials need the package nkeys: pip install nkeys"
+                    "pubsub: credentials need the package nkeys: pip install 'asgiws[nats]'"
                 ) from None
         self.name = f"NATS at {hosts}"
 

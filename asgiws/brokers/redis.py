@@ -15,7 +15,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-import logging
 import re
 import secrets
 from collections import deque
@@ -39,8 +38,6 @@ from asgiws.brokers.redis_servers import Server, explained
 from asgiws.topics import broker
 from asgiws.topics.broker import BadEnvelope, BrokerError, Kept, Receiver
 from asgiws.topics.message import KEPT, Joined, Keep, Position
-
-logger = logging.getLogger("asgiws.error")
 
 #: The most octets of an envelope: a subscriber whose output exceeds 32 MiB is cut off by Redis as it comes.
 LARGEST = 8 << 20
@@ -102,7 +99,7 @@ class RedisSession:
 
     def publish(self, topic: str, envelope: bytes, keep: Keep | None) -> None:
         name = topic.encode()
-        if broker.unwrap(envelope).kind == broker.GAP:
+        if broker.head(envelope).kind == broker.GAP:
             # For those who are there now: it takes no place in the history.
             self._command((_PUBLISH, topic), b"PUBLISH", self._channel + name, b"0:-:" + envelope)
             return
@@ -211,7 +208,7 @@ class RedisSession:
         place = 0
         if offset.isdigit() and len(offset) <= _MOST_OFFSET and len(epoch) <= _MOST_EPOCH:
             with contextlib.suppress(BadEnvelope):
-                broker.unwrap(envelope)
+                broker.head(envelope)
                 place = int(offset)
         receiver.arrived(topic, envelope, place, self._whole(epoch) if place else "")
 

@@ -111,6 +111,7 @@ class Server:
         options.update(socket_timeout=PATIENCE, socket_connect_timeout=PATIENCE)
         # Without its waits between attempts: the next Sentinel may know.
         options.update(ssl=self._class is not Connection, retry=Retry(NoBackoff(), 0))
+        # redis-py's Sentinel has no types.
         sentinel: Any = Sentinel(self._hosts, sentinel_kwargs=options)  # type: ignore[no-untyped-call]
         # Not with `discover_master`: its error has the whole of each client in it, and differs each time.
         causes = []

@@ -48,6 +48,14 @@ class Envelope(NamedTuple):
     content: bytes
 
 
+class Head(NamedTuple):
+    """What an envelope says of its content."""
+
+    kind: int
+    host: bytes
+    number: int
+
+
 class Kept(NamedTuple):
     """A message of the history, as it was published."""
 
@@ -60,14 +68,19 @@ def wrap(kind: int, host: bytes, number: int, content: bytes) -> bytes:
     return _HEAD.pack(kind, host, number) + content
 
 
-def unwrap(octets: bytes) -> Envelope:
-    """The reverse of `wrap`. Raises BadEnvelope."""
+def head(octets: bytes) -> Head:
+    """The head of an envelope; its content is not copied. Raises BadEnvelope."""
     if len(octets) < OVERHEAD:
         raise BadEnvelope("it is too short")
     kind, host, number = _HEAD.unpack_from(octets)
     if kind not in (MESSAGE, GAP):
         raise BadEnvelope(f"it is of the unknown kind {kind}")
-    return Envelope(kind, host, number, octets[OVERHEAD:])
+    return Head(kind, host, number)
+
+
+def unwrap(octets: bytes) -> Envelope:
+    """The reverse of `wrap`. Raises BadEnvelope."""
+    return Envelope(*head(octets), octets[OVERHEAD:])
 
 
 class Receiver(Protocol):
