@@ -25,6 +25,7 @@ from gunicorn.workers.base import Worker as BaseWorker
 from asgiws.asgi.interface import adapt
 from asgiws.asgi.types import ASGIApp
 from asgiws.config import OPTIONS, Config, StartError, load
+from asgiws.config.option_types import Reach
 from asgiws.server import forks, loops
 from asgiws.server.server import Server
 
@@ -130,7 +131,7 @@ class Worker(BaseWorker):
             if value is not None and not os.environ.get(known[name].env)
         }
         options["workers"] = 0  # gunicorn has them
-        if cfg.workers > 1 and "://" not in os.environ.get(known["pubsub"].env, ""):
+        if cfg.workers > 1 and not Reach.is_url(os.environ.get(known["pubsub"].env, "")):
             options["pubsub"] = "off"  # nothing carries topics from one of them to the others
         return load({**options, "app": self._counted(adapt(self.wsgi, "the application"))})
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from asgiws.config import Config
+from asgiws.config.option_types import Reach
 
 if TYPE_CHECKING:
     from asgiws.brokers.hub import BrokerHub
@@ -22,7 +23,7 @@ class Topics(Protocol):
 
 def is_broker(config: Config) -> bool:
     """Whether topics go through a broker."""
-    return "://" in config.pubsub
+    return Reach.is_url(config.pubsub)
 
 
 def maker(config: Config) -> Callable[[Topics], BrokerHub] | None:

@@ -54,7 +54,8 @@ class Server:
         if base == "unix" and (hosts or not parts.path.strip("/")):
             raise StartError("pubsub: unix needs an absolute path: unix:///PATH")
         hosts = hosts or "localhost"
-        self._hosts = [_address(host, self._kind) for host in hosts.split(",")]
+        port = SENTINEL_PORT if self._kind == "sentinel" else PORT
+        self._hosts = [address(host, port) for host in hosts.split(",")]
         self._service, _, database = parts.path.strip("/").partition("/")
         if self._kind == "sentinel":
             if not self._service:
@@ -163,8 +164,3 @@ def explained(error: Exception) -> str:
     if isinstance(error, AuthenticationError) and text.startswith("HELLO "):
         return "it needs a password"  # Redis' own text is about the protocol
     return text or type(error).__name__
-
-
-def _address(text: str, kind: str) -> tuple[str, int]:
-    default = SENTINEL_PORT if kind == "sentinel" else PORT
-    return address(text, default)

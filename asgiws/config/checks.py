@@ -11,6 +11,7 @@ from typing import Any
 from asgiws.config.errors import ConfigError
 from asgiws.config.groups import TLS
 from asgiws.config.option import Option
+from asgiws.config.option_types import Reach
 
 
 def check(config: Any, options: Sequence[Option]) -> None:
@@ -24,7 +25,7 @@ def check(config: Any, options: Sequence[Option]) -> None:
             raise ConfigError(f"bind and {name} exclude each other: list all addresses in bind")
     for name in ("pubsub_prefix", "pubsub_password_file"):
         default = next(item.default for item in options if item.name == name)
-        if "://" not in config.pubsub and getattr(config, name) != default:
+        if not Reach.is_url(config.pubsub) and getattr(config, name) != default:
             raise ConfigError(f"{name} needs the URL of a broker in pubsub")
     if config.pubsub_readiness and config.pubsub == "off":
         raise ConfigError("pubsub_readiness needs topics, but pubsub is off")

@@ -148,6 +148,11 @@ class Reach(OptionType):
     allowed = "host, off, or the URL of a broker: redis://HOST, rediss://, unix://PATH, redis+sentinel://, "
     allowed += "redis+cluster://, nats://HOST or tls://"
 
+    @staticmethod
+    def is_url(value: str) -> bool:
+        """Whether that names a broker."""
+        return "://" in value
+
     def convert(self, value: Any) -> str:
         text: str = super().convert(value)
         if text.lower() in ("host", "off"):

@@ -40,10 +40,11 @@ from asgiws.processes.line import Line
 from asgiws.processes.scoreboard import Scoreboard
 from asgiws.server import loops
 from asgiws.topics import link, names
+from asgiws.topics.hub import HostHub
 from asgiws.topics.link import LinkError
 from asgiws.topics.local import LocalHub
 from asgiws.topics.message import Joined, Message
-from asgiws.topics.relayed import OPAQUE, RelayedHub
+from asgiws.topics.relayed import OPAQUE
 from asgiws.topics.sink import Sink
 
 logger = logging.getLogger("asgiws.error")
@@ -229,7 +230,7 @@ class HubServer:
     def __init__(self, start: HubStart) -> None:
         self.config = start.config
         self.loop: asyncio.AbstractEventLoop
-        self.hub: LocalHub | RelayedHub
+        self.hub: HostHub
         self._directory = start.directory
         self._listener = socket.socket(fileno=start.listener)
         self._end = socket.socket(fileno=start.channel)
@@ -248,8 +249,9 @@ class HubServer:
         if is_broker(self.config):
             from asgiws.brokers.hub import BrokerHub
 
-            self.hub = BrokerHub(self.config, self.loop.call_soon, OPAQUE)
-            self.hub.changed = self._tell_state
+            hub = BrokerHub(self.config, self.loop.call_soon, OPAQUE)
+            hub.changed = self._tell_state
+            self.hub = hub
         else:
             # A message that was read is not refused: the links are read no faster than it can deliver.
             self.hub = LocalHub(self.loop.call_soon, self.config.pubsub_history, queue=sys.maxsize)
@@ -277,8 +279,6 @@ class HubServer:
     def state(self) -> bytes:
         """The record that tells a worker how the hub stands."""
         hub = self.hub
-        if isinstance(hub, LocalHub):
-            return link.state(True, self.config.pubsub_max_message, "")
         return link.state(hub.is_up, hub.largest, hub.why_no_history)
 
     def _tell_state(self) -> None:

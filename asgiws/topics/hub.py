@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from asgiws.topics.board import Board
 from asgiws.topics.message import Joined, Keep, Message, Position
 from asgiws.topics.sink import Sink
 
@@ -66,7 +67,16 @@ class Hub(Protocol):
 
 
 class HostHub(Hub, Protocol):
-    """A hub that serves others as the hub process does."""
+    """A hub that serves others, as that of a hub process does. `largest` is how many octets a message may have
+    at present, `why_no_history` why 'keep' is refused, "" if it is not."""
+
+    board: Board
+
+    @property
+    def largest(self) -> int: ...
+
+    @property
+    def why_no_history(self) -> str: ...
 
     def join(
         self,

@@ -6,6 +6,7 @@ published, so a subscription's position, what is replayed to it and what it is s
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 
@@ -57,6 +58,8 @@ class LocalHub:
         self.board.remove(sink)
 
     is_up = True
+    largest = sys.maxsize
+    why_no_history = ""
 
     def join(
         self,

@@ -225,8 +225,6 @@ class RelayedHub:
         since: Position | None,
         joined: Callable[[Joined, list[Message]], object],
     ) -> None:
-        """Subscribe a sink unless it is; `joined` gets the answer and what was missed, behind the messages
-        that came before and in front of those that come later."""
         self._ask(_Ask(sink, since, None, joined))
 
     def unsubscribe(self, sink: Sink) -> None:
