@@ -108,7 +108,7 @@ def measure(scenario: Scenario, server: Server, plan: Plan, folder: Path) -> dic
             port, node = stack.enter_context(_node(scenario, server, plan, log, redis))
             nodes.append(node)
             load += ["-p", str(port)]
-        time.sleep(SETTLE)
+        time.sleep(SETTLE)  # what the start has left to do is not measured
         running = [*nodes, *brokers]
         for one in running:
             load += ["-P", str(one.pid)]

@@ -12,11 +12,11 @@ import os
 from contextlib import asynccontextmanager
 
 import anyio
-from broadcaster import Broadcast  # type: ignore[import-not-found]
+from broadcaster import Broadcast  # type: ignore[import-not-found]  # of the peers
 from starlette.applications import Starlette
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
-from with_starlette import hello  # type: ignore[import-not-found]
+from with_starlette import hello  # type: ignore[import-not-found]  # beside this file
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

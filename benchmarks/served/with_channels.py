@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 
-from applications import echo  # type: ignore[import-not-found]
+from applications import echo  # type: ignore[import-not-found]  # beside this file
 from channels.generic.websocket import AsyncWebsocketConsumer
 from channels.routing import ProtocolTypeRouter
 from django.conf import settings
@@ -32,7 +32,7 @@ _LAYERS = {
 settings.configure(CHANNEL_LAYERS=_LAYERS)
 
 
-class Consumer(AsyncWebsocketConsumer):  # type: ignore[misc]
+class Consumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # of the peers, without types
     async def connect(self) -> None:
         await self.channel_layer.group_add("room", self.channel_name)
         await self.accept()

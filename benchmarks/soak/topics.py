@@ -72,7 +72,7 @@ async def room(talk: Talk) -> None:
             await talk.tell({"type": "websocket.unsubscribe", "topic": topic, "id": "l"})
             continue
         data = f"{query['id']} {text}"
-        await _again(lambda data=data: publish(data))  # type: ignore[misc]
+        await _again(lambda data=data: publish(data))  # type: ignore[misc]  # mypy infers no type for a lambda with a default
         number += 1
 
 
@@ -111,7 +111,7 @@ async def burst(talk: Talk) -> None:
         wants["bytes"] = messages.binary(number, body)
         if keys:
             wants["key"] = str(number % keys)
-        await _again(lambda wants=wants: talk.tell(wants))  # type: ignore[misc]
+        await _again(lambda wants=wants: talk.tell(wants))  # type: ignore[misc]  # the same
         if number % 8 == 0:
             await asyncio.sleep(0.002)
     while (event := await talk.event()) is not None:

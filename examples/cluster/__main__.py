@@ -139,7 +139,7 @@ class Cluster:
         while time.monotonic() < deadline and process.poll() is None:
             if listens(port):
                 return
-            time.sleep(0.05)
+            time.sleep(0.05)  # it is starting
         # The folder goes with the cluster.
         log = (self.folder / f"{name}.log").read_text(errors="replace").strip()
         raise RuntimeError(f"{name} does not listen on port {port}:\n{log}")
@@ -174,7 +174,7 @@ def run(port: int) -> int:
             cluster.start()
             print(f"The page is at http://127.0.0.1:{port}; the logs are in {folder}", flush=True)
             while not ending:
-                time.sleep(0.2)
+                time.sleep(0.2)  # nothing tells when a node has fallen
                 cluster.watch()
         except RuntimeError as error:
             print(f"cluster: {error}", file=sys.stderr)
@@ -214,7 +214,7 @@ def start(port: int, state: Path) -> int:
         if said:
             print(said, end="")
             return 0
-        time.sleep(0.1)
+        time.sleep(0.1)  # it is starting, and says so in its log
     print(log.read_text(), end="", file=sys.stderr)
     state.unlink()
     return 1
@@ -242,7 +242,7 @@ def stop(state: Path) -> int:
             os.kill(pid, 0)
         except ProcessLookupError:
             break
-        time.sleep(0.1)
+        time.sleep(0.1)  # it is no child of this process, which could be waited for
     state.unlink(missing_ok=True)
     return 0
 
